@@ -1,0 +1,47 @@
+"""Addresses on the web: one spelling for each, so that the same thing is fetched once."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+__all__ = ["absolute", "candidates", "site_of"]
+
+#: the schemes that are followed, and their default ports
+PORTS = {"http": 80, "https": 443}
+#: characters that stay as they are; a % stays too, what is escaped remains so
+SAFE = "!#$%&'()*+,/:;=?@[]~"
+#: in characters; a longer address is no address of a picture
+LONGEST = 4000
+#: one candidate of a srcset: an address (which may contain commas, not end with one), perhaps a width or density
+CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s[^,]*)?(?:,|$)")
+
+
+def absolute(base: str, reference: str) -> str | None:
+    """
+    Return the http(s) address that `reference` means on a page at `base`; None if it means none.
+
+    Scheme and host become lower case; default port, fragment, user name and password go; what isn't ASCII is escaped.
+    """
+    try:
+        parts = urlsplit(urljoin(base, reference.strip()))
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+        path, query = quote(parts.path or "/", safe=SAFE), quote(parts.query, safe=SAFE)
+    except ValueError:  # "http://[", a port of 99999, half a character
+        return None
+    if scheme not in PORTS or not host:
+        return None
+    host = f"[{host}]" if ":" in host else host
+    place = host if port in (None, PORTS[scheme]) else f"{host}:{port}"
+    address = urlunsplit((scheme, place, path, query, ""))
+    return address if len(address) <= LONGEST else None
+
+
+def site_of(address: str) -> str:
+    """Return what two addresses of one site share: host and port, the default one left out."""
+    return urlsplit(address).netloc
+
+
+def candidates(srcset: str) -> list[str]:
+    """Return the addresses in a `srcset` attribute, as written there."""
+    return CANDIDATE.findall(srcset)

@@ -1,0 +1,49 @@
+"""Three numbers that a worker and its child process share, so that a task costs no message of its own.
+
+The child writes which item it is about to begin (`BEGUN`) and, for tasks with a time-out, when (`STARTED`). The worker
+writes how far the child may go (`LIMIT`): lowering it takes back what has not begun. The child writes `BEGUN` before it
+reads `LIMIT`, the worker writes `LIMIT` before it reads `BEGUN`, so one of the two always sees the other.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+
+__all__ = ["BEGUN", "LIMIT", "STARTED", "Cursor"]
+
+BEGUN, LIMIT, STARTED = range(3)
+_SIZE = 4096
+
+
+class Cursor:
+    """``numbers`` is the shared array; ``handle`` is what the child opens it by: `Cursor.open(handle)`."""
+
+    def __init__(self, memory: mmap.mmap, handle: str, fd: int | None) -> None:
+        self.memory, self.handle, self.fd = memory, handle, fd
+        self.numbers = memoryview(memory).cast("q")
+
+    @classmethod
+    def create(cls, name: str) -> Cursor:
+        """Make the shared memory; no file of it is left, however its processes end."""
+        if os.name == "nt":
+            return cls(mmap.mmap(-1, _SIZE, tagname=name), name, None)  # type: ignore[call-arg]
+        with tempfile.TemporaryFile() as file:
+            file.truncate(_SIZE)
+            fd = os.dup(file.fileno())
+        return cls(mmap.mmap(fd, _SIZE), str(fd), fd)
+
+    @classmethod
+    def open(cls, handle: str) -> Cursor:
+        """The same memory, in the child."""
+        if os.name == "nt":
+            return cls(mmap.mmap(-1, _SIZE, tagname=handle), handle, None)  # type: ignore[call-arg]
+        return cls(mmap.mmap(int(handle), _SIZE), handle, int(handle))
+
+    def close(self) -> None:
+        self.numbers.release()
+        self.memory.close()
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            os.close(fd)

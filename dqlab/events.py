@@ -1,0 +1,85 @@
+"""What happened, in order: a bounded ring of records, each with a sequence number and a time.
+
+A record may stand for several consecutive tasks (`Record.count`), because the broker moves tasks in runs; `expand`
+makes one dictionary per task of it when somebody reads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+__all__ = ["EventLog", "Record", "expand"]
+
+#: records that the master remembers; older ones are forgotten
+REMEMBERED = 100_000
+
+
+class Record(NamedTuple):
+    """One event. ``task`` is the first of ``count`` consecutive tasks; times and durations are in seconds."""
+
+    seq: int
+    time: float
+    kind: str
+    queue: str | None = None
+    task: int | None = None
+    count: int = 1  # type: ignore[assignment]  # of a record, not of a tuple
+    worker: str | None = None
+    attempt: int | None = None
+    seconds: float | None = None
+    reason: str | None = None
+    text: str | None = None
+    host: str | None = None
+    pid: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that this record has, as plain data."""
+        return {name: value for name, value in zip(_FIELDS, self) if value is not None}  # noqa: B905  (hot)
+
+
+_FIELDS = Record._fields
+
+
+class EventLog:
+    """The ring. ``last`` is the sequence number of the newest record, 0 before the first."""
+
+    def __init__(self, size: int = REMEMBERED) -> None:
+        self._ring: deque[tuple[Any, ...]] = deque(maxlen=size)  #: the fields of a `Record`, which is made when read
+        self.last = 0
+
+    def add(
+        self, time: float, kind: str, queue: str | None = None, task: int | None = None, count: int = 1,
+        worker: str | None = None, attempt: int | None = None, seconds: float | None = None,
+        reason: str | None = None, text: str | None = None, host: str | None = None, pid: int | None = None,
+    ) -> None:  # fmt: skip
+        """Remember an event; the fields are those of `Record`."""
+        self.last += 1
+        fields = (self.last, time, kind, queue, task, count, worker, attempt, seconds, reason, text, host, pid)
+        self._ring.append(fields)
+
+    def since(self, seq: int, limit: int = 10_000) -> list[Record]:
+        """The records after number ``seq``, oldest first, at most ``limit``."""
+        # From the new end: whoever follows asks for little, and a deque has no way in from the middle.
+        found = list(islice(reversed(self._ring), max(0, self.last - seq)))
+        return [Record._make(fields) for fields in found[: -limit - 1 : -1]]
+
+
+def expand(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """One dictionary per task: n tasks done in s seconds become n that took s/n each, one after another.
+
+    Outcomes that were dropped have no task: their lease, which knew it, was gone.
+    """
+    for record in records:
+        count = record.get("count", 1)
+        single = {key: value for key, value in record.items() if key != "count"}
+        if count == 1:
+            yield single
+            continue
+        seconds = record.get("seconds")
+        for i in range(count):
+            one = dict(single, task=record["task"] + i) if "task" in record else dict(single)
+            if seconds is not None and record["kind"] == "done":
+                one.update(seconds=seconds / count, time=record["time"] - seconds * (count - 1 - i) / count)
+            yield one

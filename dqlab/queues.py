@@ -1,0 +1,144 @@
+"""The two plain queues as a connection sees them: the standard queue's public methods, for unchanged scripts.
+
+What `task.get` hands out is leased to the connection; which of its next words settle that lease is decided here, and
+what becomes of it in `dqlab.pair`.
+"""
+
+from __future__ import annotations
+
+import queue
+from abc import ABC, abstractmethod
+from typing import Any
+
+from dqlab.peer import LONGEST_WAIT, Peer
+from dqlab.plaindata import check_plain
+from dqlab.tasks import PLAIN
+
+__all__ = ["ResultQueue", "TaskQueue"]
+
+
+class _PlainQueue(ABC):
+    """The standard queue's public methods, for proxies of unchanged scripts."""
+
+    exposed: tuple[str, ...] = (
+        "put", "get", "put_nowait", "get_nowait", "qsize", "empty", "full", "join", "task_done", "__str__", "__repr__",
+        "put_many", "get_some", "idle",
+    )  # fmt: skip
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._hub, self._broker = peer, peer.hub, peer.broker
+
+    def put_nowait(self, item: Any) -> None:
+        self.put(item, False)
+
+    def get_nowait(self) -> Any:
+        return self.get(False)
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        self.put_many([item])
+
+    def full(self) -> bool:
+        return False
+
+    def empty(self) -> bool:
+        return self.qsize() == 0
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __repr__(self) -> str:
+        return f"<dqlab {type(self).__name__}, {self.qsize()} ready>"
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if not block:
+            timeout = 0.0
+        elif timeout is not None and not timeout >= 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        found = self._hub.wait([self._topic], self._take, timeout, self._peer.alive)
+        if not found:
+            raise queue.Empty
+        return found[0]
+
+    def get_some(self, timeout: float) -> list[Any]:
+        """``[value]``, or ``[]`` if there is none within ``timeout`` seconds: for dqlab's own client."""
+        return list(self._hub.wait([self._topic], self._take, min(timeout, LONGEST_WAIT), self._peer.alive))
+
+    _topic: tuple[str, Any]
+
+    @abstractmethod
+    def _take(self, now: float) -> list[Any]: ...
+
+    @abstractmethod
+    def qsize(self) -> int: ...
+
+    @abstractmethod
+    def put_many(self, items: list[Any]) -> None: ...
+
+
+class TaskQueue(_PlainQueue):
+    """``get_task_queue()``: what `get` hands out is leased to this connection until it settles or ends."""
+
+    _topic = ("ready", PLAIN)
+
+    def put_many(self, items: list[Any]) -> None:
+        check_plain(items)
+        if items:
+            self._hub.do_now(self._broker.plain_put, list(items))
+
+    def _take(self, now: float) -> list[Any]:
+        return self._broker.plain_get(id(self._peer), now)
+
+    def qsize(self) -> int:
+        """What is ready, as the standard queue counts: leased tasks must not fool a loop that then blocks in `get`."""
+        return int(self._broker.counts.get(PLAIN, {}).get("ready", 0))
+
+    def empty(self) -> bool:
+        self.task_done()
+        return self.qsize() == 0
+
+    def task_done(self) -> None:
+        self._hub.do_now(self._broker.plain_settle, id(self._peer))
+
+    def join(self) -> None:
+        self.idle(None)
+
+    def idle(self, timeout: float | None) -> bool:
+        """Wait up to ``timeout`` seconds (None: for ever) until all plain tasks have ended; say whether they have."""
+
+        def all_ended(now: float) -> bool:
+            self._broker.plain_settle(id(self._peer), now)
+            return self._broker.unfinished([PLAIN]) == 0
+
+        return bool(self._hub.wait([("plain idle", None)], all_ended, timeout, self._peer.alive))
+
+
+class ResultQueue(_PlainQueue):
+    """``get_result_queue()``: a `put` settles the lease of this connection, if it has one."""
+
+    _topic = ("plain results", None)
+
+    def put_many(self, items: list[Any]) -> None:
+        check_plain(items)
+
+        def put(now: float) -> None:
+            if not self._broker.plain_settle(id(self._peer), now):
+                self._broker.unmatched += len(items)
+            for item in items:
+                self._broker.plain_result(item)
+
+        self._hub.do_now(put)
+
+    def _take(self, now: float) -> list[Any]:
+        return [self._broker.results.popleft()] if self._broker.results else []
+
+    def qsize(self) -> int:
+        return len(self._broker.results)
+
+    def task_done(self) -> None:
+        pass
+
+    def join(self) -> None:
+        pass
+
+    def idle(self, timeout: float | None) -> bool:
+        return True

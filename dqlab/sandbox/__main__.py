@@ -1,0 +1,50 @@
+"""`python -m dqlab.sandbox`: serve the site until Ctrl-C, SIGTERM or, with --owned, the end of standard input."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+
+from dqlab.errors import DqlabError
+from dqlab.sandbox.site import Site
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m dqlab.sandbox", description="Serve a small site of generated pictures."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen at (default: any free one)")
+    parser.add_argument(
+        "--delay", type=float, default=0.0, metavar="SECONDS", help="pause before each answer (default: 0)"
+    )
+    parser.add_argument("--images", type=int, default=208, help="how many pictures (default: %(default)s)")
+    parser.add_argument("--owned", action="store_true", help="end when standard input ends")
+    args = parser.parse_args(argv)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with Site(args.delay, args.images, host=args.host, port=args.port) as web:
+            print(f"sandbox site at {web.url} ({len(web.images)} pictures)", flush=True)
+            if args.owned:
+                threading.Thread(target=until_end_of_input, args=(stop,), daemon=True).start()
+            while not stop.wait(1):  # in steps: Windows delivers Ctrl-C only between them
+                pass
+    except DqlabError as error:
+        print(f"dqlab: {error.message}", error.hint, sep="\n", file=sys.stderr)
+        return 1
+    return 0
+
+
+def until_end_of_input(stop: threading.Event) -> None:
+    while os.read(0, 4096):  # not sys.stdin: its lock, held here, would make the exit of the process fail
+        pass
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

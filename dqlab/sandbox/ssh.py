@@ -1,0 +1,302 @@
+"""Throwaway ssh hosts: real OpenSSH servers on this machine, for lessons and tests of "other machines".
+
+    with ssh_hosts(2) as hosts:
+        remote = SSHWorkers(master, hosts.names, ssh_config=hosts.config)
+        hosts["lab1"].cut()            # its cable is pulled
+        hosts["lab1"].mend()           # and put back
+
+Each host has its own port, host key, home directory, Python and processes; they share the kernel, the user and the disk
+with this machine. Nothing of the user's own ssh setup is read or written. See `keeper` for how they end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import venv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dqlab.errors import BadInput, DqlabError, LaunchFailed
+
+__all__ = ["ThrowawayHost", "ThrowawayHosts", "ssh_hosts"]
+
+#: How long an sshd may take to answer, in seconds.
+START_S = 10.0
+#: How long a keeper may take to clean up, in seconds.
+END_S = 10.0
+#: Ports that no system hands out to outgoing connections, so that a host which was cut finds its port free again.
+PORTS = range(20_000, 32_000)
+
+INSTALL = (
+    "Debian and Ubuntu: sudo apt install openssh-server; conda, Binder too: conda install -c conda-forge openssh; "
+    "Homebrew: brew install openssh; macOS has one in /usr/sbin; Windows: use WSL"
+)
+
+SSHD_CONFIG = """\
+ListenAddress {address}:{port}
+HostKey "{etc}/host_key"
+AuthorizedKeysFile "{root}/key.pub"
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PubkeyAuthentication yes
+PermitRootLogin yes
+AllowTcpForwarding yes
+X11Forwarding no
+PrintMotd no
+PrintLastLog no
+MaxStartups 100
+SetEnv HOME="{home}" HOSTNAME={name}
+ForceCommand "{etc}/login"
+"""
+
+#: Newer servers shut out addresses that fail to log in, which is just what a lesson about failures does.
+NO_PENALTIES = "PerSourcePenalties no\n"
+
+LOGIN = """\
+#!/bin/sh
+# Runs instead of what ssh asked for: makes the login a machine of its own, then does what ssh asked for.
+PATH="{etc}/python/bin:/usr/local/bin:/usr/bin:/bin"
+export PATH
+cd "$HOME" || exit 1
+[ -n "$SSH_ORIGINAL_COMMAND" ] && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
+exec /bin/sh -i
+"""
+
+CLIENT_CONFIG = """\
+Host {name}
+    HostName {address}
+    Port {port}
+    User {user}
+    IdentityFile "{root}/key"
+    IdentitiesOnly yes
+    IdentityAgent none
+    UserKnownHostsFile "{root}/known_hosts"
+    GlobalKnownHostsFile none
+    StrictHostKeyChecking yes
+
+"""
+
+
+def ssh_hosts(
+    n: int = 2, *, packages: bool = True, namespaces: Mapping[str, tuple[str, str]] | None = None
+) -> ThrowawayHosts:
+    """
+    Start `n` throwaway ssh hosts, called lab1, lab2, ...; leaving the `with` block ends them.
+
+    packages    their Python can import dqlab and what this Python can import; False: the standard library alone
+    namespaces  host name -> name of a Linux network namespace and address in it: hosts there, instead of `n` here
+
+    Raises LaunchFailed where there is no sshd (and says how to get one) or where it doesn't start (with its own words).
+    """
+    if not isinstance(n, int) or not 1 <= n <= 50:
+        raise BadInput(f"ssh_hosts: n must be a whole number from 1 to 50, not {n!r}")
+    places = dict(namespaces or {f"lab{i}": ("", "127.0.0.1") for i in range(1, n + 1)})
+    return ThrowawayHosts(find_sshd(), places, packages=packages)
+
+
+def find_sshd() -> str:
+    """The path of an sshd (it insists on being called by its full path)."""
+    folders = os.pathsep.join([os.environ.get("PATH", ""), f"{sys.prefix}/bin", "/usr/sbin", "/usr/local/sbin"])
+    if os.name == "nt" or not (found := shutil.which("sshd", path=folders)):
+        raise LaunchFailed("throwaway ssh hosts need an ssh server, and there is no sshd here", INSTALL)
+    return found
+
+
+class ThrowawayHosts(Sequence["ThrowawayHost"]):
+    """Several throwaway hosts, by number or by name: `names`, and `config`, the ssh config file that knows them."""
+
+    def __init__(self, sshd: str, places: Mapping[str, tuple[str, str]], *, packages: bool) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="dqlab-hosts-"))
+        self.names = list(places)
+        self.config = self.root / "ssh_config"
+        self._hosts: list[ThrowawayHost] = []
+        try:
+            _make_key(self.root / "key")
+            (self.root / "etc").mkdir()
+            for name, (namespace, address) in places.items():
+                prefix = ["ip", "netns", "exec", namespace] if namespace else []
+                self._hosts.append(ThrowawayHost(self.root, name, address, [*prefix, sshd], packages=packages))
+            for host in self._hosts:
+                host.mend()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End every host: its processes, its files."""
+        for host in self._hosts:
+            host.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def __getitem__(self, which: int | str) -> ThrowawayHost:  # type: ignore[override]
+        """The host of that number (from 0) or name."""
+        return self._hosts[self.names.index(which) if isinstance(which, str) else which]
+
+    def __iter__(self) -> Iterator[ThrowawayHost]:
+        return iter(self._hosts)
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def __enter__(self) -> ThrowawayHosts:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<ThrowawayHosts {', '.join(self.names)}>"
+
+
+class ThrowawayHost:
+    """One throwaway host: `name`, `address`, `port`, and `home`, the directory where a login there begins."""
+
+    def __init__(self, root: Path, name: str, address: str, sshd: list[str], *, packages: bool) -> None:
+        self.name, self.address, self.port = name, address, free_port(address if len(sshd) == 1 else "")
+        self.home, self.etc, self._root = root / "homes" / name, root / "etc" / name, root
+        self.sshd = sshd
+        self._lock = threading.Lock()
+        _furnish(self, packages=packages)
+        keeper = [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(root), name]
+        server = [*sshd, "-D", "-f", str(self.etc / "sshd_config"), "-E", str(self.etc / "log")]
+        self._keeper = subprocess.Popen(
+            keeper + server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, cwd="/"
+        )
+
+    def cut(self, *, silent: bool = False) -> None:
+        """
+        Pull the cable: no connection works any more and none can be made, until `mend()`. What runs here runs on.
+
+        By default both ends notice at once, as connections are closed. `silent=True` answers nothing and closes
+        nothing, as a real cable that is pulled: the other side finds out when its patience ends.
+        """
+        self._ask("silence" if silent else "cut")
+
+    def mend(self) -> None:
+        """Put the cable back; returns when ssh can connect again. Nothing happens if it can."""
+        self._ask("mend")
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if time.monotonic() > deadline or not self._alive():
+                raise LaunchFailed(f"{self.name}: its sshd does not start: {self.log() or 'no answer'}")
+            time.sleep(0.02)
+
+    def processes(self) -> list[tuple[int, str]]:
+        """What runs on this host, sshd's own processes left out: process numbers and command lines."""
+        return [(pid, command) for pid, command in self._ask("list")]
+
+    def files(self) -> list[str]:
+        """The names in its home directory."""
+        return sorted(path.name for path in self.home.iterdir() if not path.name.startswith("."))
+
+    def log(self) -> str:
+        """What its sshd has to say."""
+        try:
+            return (self.etc / "log").read_text(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+
+    def close(self) -> None:
+        """End it: its processes, its files. A second call does nothing."""
+        with self._lock:
+            assert self._keeper.stdin and self._keeper.stdout
+            self._keeper.stdin.close()
+            self._keeper.stdout.close()
+            try:
+                self._keeper.wait(END_S)
+            except subprocess.TimeoutExpired:
+                self._keeper.kill()
+                self._keeper.wait()
+
+    def _ask(self, command: str) -> Any:
+        """Give the keeper a command and return its answer."""
+        with self._lock:
+            if self._keeper.poll() is not None:
+                raise DqlabError(f"{self.name} was closed")
+            assert self._keeper.stdin and self._keeper.stdout
+            self._keeper.stdin.write(command.encode() + b"\n")
+            self._keeper.stdin.flush()
+            return json.loads(self._keeper.stdout.readline())
+
+    def _answers(self) -> bool:
+        """Whether an sshd greets at its port."""
+        try:
+            with socket.create_connection((self.address, self.port), timeout=1) as probe:
+                return probe.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+    def _alive(self) -> bool:
+        return bool(self._ask("alive"))
+
+    def __repr__(self) -> str:
+        return f"<ThrowawayHost {self.name}>"
+
+
+def _furnish(host: ThrowawayHost, *, packages: bool) -> None:
+    """Write what a host consists of: its home, its Python, its keys, its sshd's configuration, its entry in ours."""
+    import pwd  # not on Windows
+
+    root, etc = host._root, host.etc
+    host.home.mkdir(parents=True)
+    etc.mkdir()
+    (host.home / f"this_is_{host.name}.txt").write_text(f"You are looking at a file of {host.name}.\n")
+    venv.create(etc / "python", with_pip=False, symlinks=True)
+    if packages:
+        libraries = [str(Path(__file__).parents[2]), *(entry for entry in sys.path if entry.endswith("-packages"))]
+        next(etc.glob("python/lib/python*/site-packages")).joinpath("here.pth").write_text("\n".join(libraries) + "\n")
+    _make_key(etc / "host_key")
+    public = (etc / "host_key.pub").read_text()
+    known = host.address if host.port == 22 else f"[{host.address}]:{host.port}"
+    words = {"etc": etc, "root": root, "home": host.home, "name": host.name, "address": host.address, "port": host.port}
+    (etc / "login").write_text(LOGIN.format(**words))
+    (etc / "login").chmod(0o700)
+    _configure(host.sshd, etc / "sshd_config", SSHD_CONFIG.format(**words))
+    with (root / "known_hosts").open("a") as file:
+        file.write(f"{known} {public}")
+    with (root / "ssh_config").open("a") as file:
+        file.write(CLIENT_CONFIG.format(user=pwd.getpwuid(os.getuid()).pw_name, **words))
+
+
+def _configure(sshd: list[str], path: Path, text: str) -> None:
+    """Write an sshd's configuration, with the option that older ones don't know where it is known."""
+    if os.getuid() == 0:
+        with contextlib.suppress(OSError):  # root's sshd locks its helper in there; Debian makes it at boot
+            Path("/run/sshd").mkdir(mode=0o755)
+    path.write_text(text + NO_PENALTIES)
+    if subprocess.run([*sshd, "-t", "-f", str(path)], capture_output=True, timeout=START_S).returncode:
+        path.write_text(text)
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key pair without a passphrase to `path` and `path`.pub."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "throwaway", "-f", str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=START_S)
+
+
+def free_port(address: str) -> int:
+    """A port of `PORTS` on which nothing listens at `address` ("": an address that isn't ours to try)."""
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                if address:
+                    probe.bind((address, port))
+            except OSError:
+                continue
+            return port
+    raise LaunchFailed(f"no free port for an ssh server at {address}")

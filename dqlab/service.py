@@ -1,0 +1,241 @@
+"""The broker as dqlab's own clients and workers see it: what a connected peer may call.
+
+The object belongs to one connection (`Peer`), because a connection is what leases are bound to. The methods check what
+arrives and hand it to the broker; decisions are the broker's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dqlab.errors import BadInput, Refused
+from dqlab.events import expand
+from dqlab.parties import Worker
+from dqlab.peer import LONGEST_WAIT, Peer
+from dqlab.plaindata import check_plain
+from dqlab.tasks import FINAL, PLAIN, Outcome, Run, Span, check_queue
+from dqlab.wire import beside
+
+__all__ = ["BrokerService"]
+
+
+class BrokerService:
+    """The broker: the calls of dqlab's own clients and workers."""
+
+    exposed: tuple[str, ...] = (
+        "about", "open_client", "reopen_client", "close_client", "submit", "collect", "cancel", "lookup", "stats",
+        "events", "pause", "requeue", "failures", "stop_worker", "unfinished",
+        "join", "control", "exchange", "leave",
+    )  # fmt: skip
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._hub, self._broker = peer, peer.hub, peer.broker
+
+    def about(self) -> dict[str, Any]:
+        """Who answers: version, an id that no other master has, limits."""
+        return self._peer.server.about
+
+    # -- for clients ------------------------------------------------------------------------------------------------
+
+    def open_client(self) -> tuple[int, int]:
+        """The number of a new client, and its first task id."""
+        client = self._hub.do(self._broker.open_client)
+        return client.number, client.first
+
+    def reopen_client(self, number: int, pending: list[tuple[int, int]]) -> None:
+        self._collects(number)
+        self._hub.do(self._broker.reopen_client, number, pending)
+
+    def close_client(self, number: int) -> None:
+        self._hub.do(self._broker.close_client, self._known(number))
+
+    def _collects(self, number: int) -> None:
+        client = self._peer.client = self._broker.clients[self._known(number)]
+        client.collector = id(self._peer)
+
+    def _known(self, number: int) -> int:
+        if number not in self._broker.clients:
+            raise Refused(f"there is no client {number!r}")
+        return number
+
+    def submit(self, number: int, functions: dict[str, bytes], runs: list[tuple[Any, ...]]) -> int:
+        """Take in as many of the runs as the backlog holds, in order; return how many."""
+        self._known(number)
+
+        def take(now: float) -> int:
+            self._broker.functions.update(functions)
+            for i, fields in enumerate(runs):
+                if fields[3] == PLAIN or fields[2] == PLAIN:
+                    raise BadInput("queue 'plain' holds plain tasks only", "put them with master.tasks.put")
+                if not self._broker.submit(number, Run(*fields), now):
+                    return i
+            return len(runs)
+
+        return int(self._hub.do_now(take))
+
+    def collect(self, number: int, ack: int, timeout: float) -> list[tuple[Any, ...]]:
+        """What has finished of the client's tasks since serial ``ack``; waits up to ``timeout`` seconds for some."""
+        self._collects(number)
+        batch = self._hub.wait(
+            [("results", number)],
+            lambda now: self._broker.collect(number, ack),
+            min(timeout, LONGEST_WAIT),
+            self._peer.alive,
+        )
+        return [(serial, span.run.first, span.lo, span.hi, *_outcome(span)) for serial, span in batch]
+
+    def cancel(self, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Cancel what has not started of (first, count) ranges; return what was cancelled."""
+
+        def cancel(now: float) -> list[tuple[int, int]]:
+            return [done for first, count in ranges for done in self._broker.cancel(first, count, now)]
+
+        return self._hub.do_now(cancel)
+
+    def lookup(self, task: int, timeout: float = 0.0) -> tuple[Any, ...]:
+        """``(state, result or error, attempts, history, place in the result, tasks in it, kind)`` of a task.
+
+        Waits up to ``timeout`` seconds for it to end.
+        """
+
+        def look(now: float) -> Span | None:
+            span = self._broker.find(task)
+            return span if span is None or span.state in FINAL else None
+
+        span = self._hub.wait([("events", None)], look, min(timeout, LONGEST_WAIT), self._peer.alive)
+        span = span or self._broker.find(task)
+        if span is None:
+            raise Refused(f"the master knows no task {task}", "results are kept for an hour, up to 100,000 of them")
+        index = task - span.run.first
+        return (*_outcome(span), index - span.lo, len(span), span.run.kind)
+
+    def stats(self) -> dict[str, Any]:
+        stats = self._hub.do_now(self._broker.stats)
+        return {**stats, "version": self._peer.server.about["version"]}
+
+    def events(self, since: int, timeout: float = 0.0, expanded: bool = True, limit: int = 10_000) -> list[Any]:
+        """Events after number ``since``, oldest first; waits up to ``timeout`` seconds for the first."""
+        records = self._hub.wait(
+            [("events", None)],
+            lambda now: self._broker.events.since(since, limit),
+            min(timeout, LONGEST_WAIT),
+            self._peer.alive,
+        )
+        found = [record.as_dict() for record in records]
+        return list(expand(found)) if expanded else found
+
+    def pause(self, name: str, paused: bool) -> None:
+        self._hub.do_now(self._broker.pause, name, bool(paused))
+
+    def requeue(self, name: str | None) -> int:
+        if name is not None:
+            check_queue(name)
+        return int(self._hub.do_now(self._broker.requeue, name))
+
+    def failures(self, limit: int) -> list[dict[str, Any]]:
+        spans = self._hub.do(self._broker.failures, limit)
+        return [
+            {
+                "task": span.first,
+                "queue": span.run.queue,
+                "attempts": span.attempt,
+                "reason": span.result[3],
+                "traceback": span.result[2],
+                "history": [{"worker": worker, "reason": reason} for worker, reason in span.history],
+            }
+            for span in spans
+        ]
+
+    def stop_worker(self, name: str) -> None:
+        self._hub.do(self._broker.stop_worker, name)
+
+    def unfinished(self, queues: list[str] | None) -> int:
+        return int(self._hub.do(self._broker.unfinished, queues))
+
+    # -- for workers ------------------------------------------------------------------------------------------------
+
+    def join(
+        self, host: str, pid: int, queues: list[str] | None, handler: bool, name: str | None = None
+    ) -> tuple[str, float]:
+        """Join as a worker, for as long as this connection lives; return its name and the lease in seconds."""
+        if self._peer.worker is not None:
+            self._hub.do_now(self._broker.leave, self._peer.worker, "joined again")
+        if not isinstance(host, str) or not isinstance(pid, int):
+            raise BadInput(f"host {host!r}, pid {pid!r}")
+        chosen = tuple(queues) if queues is not None else None
+
+        def join(now: float) -> Worker:
+            return self._broker.join(host, pid, chosen, bool(handler), now, name)
+
+        self._peer.worker = worker = self._hub.do_now(join)
+        return worker.name, self._broker.lease_seconds
+
+    def control(self, name: str) -> None:
+        """Turn this connection into the worker's control line: heartbeats come in, commands go out, until it ends."""
+        conn, server = self._peer.conn, self._peer.server
+        worker = self._broker.workers.get(name)
+        if worker is None:
+            raise Refused(f"no worker {name!r} has joined")
+        conn.send(("#RETURN", None))
+        server.take_control(name, conn)
+        self._peer.worker = worker
+        while True:
+            kind, value = conn.recv()
+            if kind == "beat":
+                conn.send(("beat", self._hub.do_now(self._broker.heartbeat, name)))
+            elif kind == "outcomes":
+                self._hub.do_now(self._broker.settle, name, _outcomes(value))
+            elif kind == "stop":
+                self._hub.do(self._broker.stop_worker, name)
+            elif kind == "printed":
+                self._hub.do_now(self._broker.printed, name, value)
+
+    def exchange(self, outcomes: list[tuple[Any, ...]], timeout: float) -> tuple[list[Any], dict[str, bytes]] | None:
+        """Here are my outcomes, give me more: leases, and the functions in them that are new to this worker.
+
+        Waits up to ``timeout`` seconds for a task, unless the worker is to stop. None: the leases are lost, join again.
+        """
+        worker = self._peer.worker
+        if worker is None:
+            raise Refused("exchange before join")
+        name, settled = worker.name, _outcomes(outcomes)
+
+        def settle(now: float) -> None:
+            self._broker.settle(name, settled, now)
+            self._broker.heartbeat(name, now)
+
+        def lease(now: float) -> Any:
+            if self._broker.workers.get(name) is not worker:
+                return "gone"
+            grants = self._broker.lease(name, now)
+            enough = grants or worker.stopping
+            return (grants, self._broker.unseen_functions(name, grants)) if enough else None
+
+        if outcomes:
+            self._hub.do_now(settle)
+        # Who would be woken for what it may not take would keep another one from being woken.
+        queues = filter(worker.serves, worker.queues or list(self._broker.counts))
+        topics = [*(("ready", queue) for queue in queues), ("queues", None), ("worker", name)]
+        reply = self._hub.wait(topics, lease, min(timeout, LONGEST_WAIT), self._peer.alive)
+        if reply == "gone":
+            return None
+        grants, functions = reply or ((), {})
+        return [tuple(grant._replace(payload=beside(grant.payload))) for grant in grants], functions
+
+    def leave(self, reason: str) -> None:
+        """The worker goes by its own will."""
+        if self._peer.worker is not None:
+            self._hub.do_now(self._broker.leave, self._peer.worker, str(reason))
+
+
+def _outcome(span: Span) -> tuple[Any, ...]:
+    """What a client is told: state, result or error, attempts, history."""
+    return span.state.value, beside(span.result), span.attempt, list(span.history)
+
+
+def _outcomes(rows: list[tuple[Any, ...]]) -> list[Outcome]:
+    """What a worker says, as the broker takes it."""
+    outcomes = [Outcome(*row) for row in rows]
+    # The results of plain tasks are lists of values, which plain scripts will be sent; all others are opaque bytes.
+    check_plain([outcome.value for outcome in outcomes if isinstance(outcome.value, list)])
+    return outcomes

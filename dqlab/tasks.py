@@ -1,0 +1,223 @@
+"""What the broker moves: runs of tasks, cut into spans that are each in one state.
+
+A *run* is what one message brought: consecutive tasks with one function and one payload (``submit`` makes runs of
+one task, ``map`` runs of thousands). A *span* is a stretch of a run whose tasks share a state. One Python object per
+task would cost more than the tasks themselves; a run that moves as a whole is one object, and as soon as a part of it
+fails, is cancelled or taken back, the span is cut, so that whatever is visible is true for each single task.
+
+    run    [ 0 . . . . . . . . . . . . . . . 15 ]   one payload, one function
+    spans  [ done     ][ leased, w1 ][failed][ ready ]
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass, field
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, NamedTuple
+
+from dqlab.errors import BadInput
+
+__all__ = ["CALLS", "FINAL", "KINDS", "PLAIN", "Grant", "Outcome", "Run", "Span", "State", "check_queue"]
+
+#: the queue of the two plain BaseManager queues
+PLAIN = "plain"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class State(Enum):
+    """Where a task is."""
+
+    READY = "ready"  #: waits for a worker
+    DELAYED = "delayed"  #: waits for its back-off to pass
+    LEASED = "leased"  #: a worker has the right to it
+    DONE = "done"  #: ended well
+    FAILED = "failed"  #: ended badly (dead-lettered), never retried by itself
+    CANCELLED = "cancelled"  #: taken back by its client before it started
+
+
+FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
+
+
+class Span:
+    """The tasks ``first + lo`` .. ``first + hi - 1`` of a run, all in one state."""
+
+    __slots__ = (
+        "attempt", "due", "errors", "history", "hi", "kept", "lo", "result", "run", "since", "state", "token", "worker",
+    )  # fmt: skip
+
+    def __init__(self, run: Run, lo: int, hi: int) -> None:
+        self.run, self.lo, self.hi = run, lo, hi
+        self.state = State.READY
+        self.attempt = 0  #: deliveries so far
+        self.errors = 0  #: exceptions so far
+        self.history: tuple[tuple[str, str], ...] = ()  #: (worker, reason) of each delivery that ended badly
+        self.worker: str | None = None
+        self.token = 0  #: the lease, while leased
+        self.due = 0.0  #: when a delayed task is ready again
+        self.since = 0.0  #: when the state was entered
+        self.kept = False  #: whether the broker keeps it for whoever asks by task id
+        self.result: Any = None  #: bytes of a result list, or the error, once final
+
+    @property
+    def first(self) -> int:
+        """Id of the first task."""
+        return self.run.first + self.lo
+
+    def __len__(self) -> int:
+        return self.hi - self.lo
+
+    def __lt__(self, other: Span) -> bool:
+        return self.lo < other.lo
+
+    def __repr__(self) -> str:
+        tasks = f"Task {self.first}" if len(self) == 1 else f"Tasks {self.first}..{self.first + len(self) - 1}"
+        return f"<{tasks} {self.state.value} attempt {self.attempt}>"
+
+    def has_end(self, lo: int, hi: int) -> bool:
+        """Whether [lo, hi) begins or ends this span, or is all of it."""
+        return self.lo <= lo < hi <= self.hi and (lo == self.lo or hi == self.hi)
+
+    def cut(self, lo: int, hi: int) -> Span:
+        """Take [lo, hi), which begins or ends this span (or is all of it), out of it and return it."""
+        if not self.has_end(lo, hi):
+            raise BadInput(f"[{lo}, {hi}) is not an end of {self!r}")
+        if lo == self.lo and hi == self.hi:
+            return self
+        piece = Span(self.run, lo, hi)
+        for name in ("state", "attempt", "errors", "history", "worker", "token", "due", "since", "result"):
+            setattr(piece, name, getattr(self, name))
+        if lo == self.lo:
+            self.lo = hi
+        else:
+            self.hi = lo
+        insort(self.run.spans, piece)
+        return piece
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive tasks ``first`` .. ``first + count - 1`` of one client, with all that they have in common."""
+
+    first: int
+    count: int
+    queue: str
+    kind: str  #: how a worker calls; see `KINDS`
+    function: str  #: digest of the pickled function; "" for plain tasks, whose worker has a handler
+    payload: Any  #: the items, as their kind has them
+    python: str = ""  #: "3.11" if function or items travel by value, which only that Python can read
+    retries: int = 0  #: how many exceptions are retried
+    timeout: float | None = None  #: seconds that one task may run
+    max_attempts: int = 3  #: deliveries after which a task that keeps losing its worker is failed
+    submitted: float = 0.0
+    spans: list[Span] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tasks of about one length have in common."""
+        return self.queue, self.function
+
+    def check(self) -> None:
+        """Raise `BadInput` unless every field makes sense."""
+        check_queue(self.queue)
+        if self.kind not in KINDS:
+            raise BadInput(f"kind {self.kind!r}", f"one of {', '.join(KINDS)}")
+        if not _whole(self.first, 0) or not _whole(self.count, 1):
+            raise BadInput(f"tasks {self.first!r} + {self.count!r}")
+        if not _whole(self.retries, 0):
+            raise BadInput(f"retries={self.retries!r}", "a whole number from 0")
+        if not _whole(self.max_attempts, 1):
+            raise BadInput(f"max_attempts={self.max_attempts!r}", "a whole number from 1")
+        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
+            raise BadInput(f"timeout={self.timeout!r}", "seconds, above 0, or None")
+
+    def span_of(self, task: int) -> Span | None:
+        """The span that holds ``task``, None if it was forgotten."""
+        index = task - self.first
+        i = bisect_right(self.spans, index, key=_low) - 1
+        return self.spans[i] if i >= 0 and self.spans[i].lo <= index < self.spans[i].hi else None
+
+    def spans_in(self, lo: int, hi: int) -> list[Span]:
+        """The spans that hold some of the items [lo, hi)."""
+        start, stop = bisect_right(self.spans, lo, key=_low) - 1, bisect_left(self.spans, hi, key=_low)
+        return [span for span in self.spans[max(0, start) : stop] if span.hi > lo]
+
+
+class Grant(NamedTuple):
+    """A lease as it travels to the worker: the right to tasks [lo, hi) of a run."""
+
+    token: int
+    first: int  #: id of the run's first task
+    lo: int
+    hi: int
+    queue: str
+    kind: str
+    function: str
+    payload: Any  #: None if this worker was sent the run's payload before
+    python: str
+    timeout: float | None
+    attempt: int
+    careful: bool  #: report each task at once: a lost result could not be made again
+
+
+class Outcome(NamedTuple):
+    """What a worker says of tasks [lo, hi) of a lease.
+
+    ``kind`` is "done" (``value``: the pickled list of results), "error" (one task raised; ``value``: pickled exception,
+    traceback, summary), "timeout" (one task was ended), "died" (its process did; ``value``: the reason), "lost" (begun
+    but the results went down with a neighbour) or "released" (never begun).
+    """
+
+    kind: str
+    token: int
+    lo: int
+    hi: int
+    value: Any = None
+    seconds: float = 0.0
+
+    def check(self) -> None:
+        """Raise `BadInput` unless every field makes sense."""
+        if self.kind not in VALUES or not isinstance(self.value, VALUES[self.kind]):
+            raise BadInput(f"outcome {self.kind!r} with a value of type {type(self.value).__name__}")
+        if isinstance(self.value, tuple):
+            data, *texts = self.value
+            if not isinstance(data, Buffer | None) or [type(text) for text in texts] != [str, str]:
+                raise BadInput(f"outcome {self.kind!r}: not a pickle, a traceback and a summary")
+        if not (_whole(self.token, 0) and _whole(self.lo, 0) and _whole(self.hi, 0)):
+            raise BadInput(f"lease {self.token!r}, tasks {self.lo!r} to {self.hi!r}")
+        if not isinstance(self.seconds, int | float) or not self.seconds >= 0:
+            raise BadInput(f"seconds={self.seconds!r}")
+
+
+Buffer = bytes | bytearray | memoryview
+#: what kinds of outcome there are, and which value each brings
+VALUES: dict[str, type | UnionType] = {
+    "done": Buffer | list, "error": tuple, "timeout": tuple, "died": str, "lost": NoneType, "released": NoneType,
+}  # fmt: skip
+#: kinds of runs, by what their payload is and how the function is called with an item of it
+KINDS = {
+    "call": "one pickled (args, kwargs); function(*args, **kwargs)",
+    "calls": "a pickled list of such pickles",
+    "map": "a pickled list of arguments; function(argument)",
+    "star": "a pickled list of tuples of arguments; function(*arguments)",
+    "plain": "a list of plain values; handler(value)",
+}
+#: kinds whose results are pickled one by one (of several tasks a list of these, of one just that)
+CALLS = ("call", "calls")
+
+
+def check_queue(name: object) -> None:
+    """Raise `BadInput` unless ``name`` can be a queue's name."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadInput(f"queue name {name!r}", "use letters, digits, '_', '-' and '.', at most 64")
+
+
+def _low(span: Span) -> int:
+    return span.lo
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,204 @@
+"""The wire: BaseManager's own protocol over TCP, but nothing except plain data is ever unpickled.
+
+A message is what ``multiprocessing.connection`` sends: a length and a pickle. The plain `Connection` unpickles
+whatever arrives, so that whoever holds the key can run code in the receiver. `PlainConnection` sends the same
+bytes and reads them with `dqlab.plaindata`, which knows the plain values and raises at any other name.
+The serializer's name never crosses the wire, so unchanged BaseManager clients talk to it without noticing.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import struct
+from collections.abc import Callable
+from multiprocessing import AuthenticationError, connection
+from typing import Any
+
+from dqlab.errors import AuthenticationFailed, ConnectionFailed
+from dqlab.plaindata import load_plain
+
+__all__ = ["PlainConnection", "PlainListener", "beside", "dial", "load_plain"]
+
+#: seconds that a dialled master may take to answer at all (TCP and handshake)
+DIAL_TIMEOUT = 10.0
+#: connections that the kernel may hold before they are accepted
+BACKLOG = 256
+#: seconds of silence, then seconds between probes, and their number, until TCP calls a peer dead
+KEEPALIVE = (15, 5, 3)
+
+
+#: bytes from which a payload travels beside its message rather than in it
+BESIDE = 1 << 10
+#: what stands instead of a message whose payloads follow it
+_FOLLOWED = "#FOLLOWED"
+#: payloads that may follow one message
+MOST_BESIDE = 1 << 16
+#: bytes of memory that are set aside at once for a payload that has only been announced
+ANNOUNCED = 1 << 26
+
+
+def beside(data: Any) -> Any:
+    """Mark a payload (bytes) to travel beside its message: it is neither pickled nor copied on its way."""
+    large = isinstance(data, bytes | bytearray | memoryview) and len(data) >= BESIDE
+    return pickle.PickleBuffer(data) if large else data
+
+
+class PlainConnection(connection.Connection):
+    """A `multiprocessing.connection.Connection` that reads plain data only, with `careful` on the master's side.
+
+    Payloads that `beside` has marked follow their message, each as a message of its own.
+    """
+
+    careful = False
+
+    def recv(self) -> Any:
+        """Return the next value; `EOFError` when the other side has closed."""
+        value = load_plain(self.recv_bytes(), careful=self.careful)
+        if isinstance(value, tuple) and len(value) == 3 and value[0] == _FOLLOWED:
+            _, count, message = value
+            if not 0 < count <= MOST_BESIDE:
+                raise pickle.UnpicklingError(f"{count} payloads beside one message")
+            buffers = [self._recv_buffer() for _ in range(count)]
+            return load_plain(message, careful=self.careful, buffers=buffers)
+        return value
+
+    def send(self, obj: Any) -> None:
+        """Send one plain value."""
+        buffers: list[pickle.PickleBuffer] = []
+        data = pickle.dumps(obj, 5, buffer_callback=buffers.append)
+        if buffers:
+            data = pickle.dumps((_FOLLOWED, len(buffers), data), 5)
+        self.send_bytes(data)
+        for buffer in buffers:
+            self.send_bytes(buffer.raw())
+
+    def _recv_buffer(self) -> bytes | bytearray:
+        """One payload, read into the memory where it stays."""
+        if not hasattr(os, "readv"):
+            return self.recv_bytes()
+        (size,) = struct.unpack("!i", self._read(4))
+        if size == -1:
+            (size,) = struct.unpack("!Q", self._read(8))
+        return self._read(size)
+
+    def _read(self, size: int) -> bytearray:
+        data, read = bytearray(min(size, ANNOUNCED)), 0
+        while read < size:
+            if read == len(data):
+                data += bytes(min(size - read, read))
+            with memoryview(data)[read:] as rest:
+                got = os.readv(self.fileno(), [rest])
+            if not got:
+                raise EOFError
+            read += got
+        return data
+
+    def acknowledge(self) -> None:
+        """Acknowledge what has arrived at once: a plain client holds its next words back until then, for 40 ms."""
+        if hasattr(socket, "TCP_QUICKACK"):
+            with _socket_of(self) as sock:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    def hang_up(self) -> None:
+        """End the connection from any thread: whoever blocks in `recv` gets `EOFError` at once."""
+        try:
+            with _socket_of(self) as sock:
+                sock.shutdown(socket.SHUT_RDWR)
+        except (OSError, ValueError):
+            pass
+
+
+def _socket_of(conn: connection.Connection) -> socket.socket:
+    """A second handle on the connection's socket, to be closed by the caller."""
+    sock = socket.socket(fileno=conn.fileno())
+    try:
+        return sock.dup()
+    finally:
+        sock.detach()
+
+
+def _tune(sock: socket.socket) -> None:
+    # Without TCP_NODELAY a message of more than 16 KiB goes out in two writes and waits 40 ms for an acknowledgement.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), KEEPALIVE, strict=True):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+class PlainListener:
+    """Listens on a TCP address (IPv4 or IPv6) and accepts `PlainConnection`s."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        host, port = address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        self.address: tuple[str, int] = self._socket.getsockname()[:2]
+
+    def accept(self) -> PlainConnection:
+        """Return the next connection, not authenticated yet."""
+        sock, _ = self._socket.accept()
+        _tune(sock)
+        sock.setblocking(True)
+        conn = PlainConnection(sock.detach())
+        conn.careful = True
+        return conn
+
+    def close(self) -> None:
+        """Stop listening; a blocked `accept` ends with `OSError`."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # some systems refuse this for a listening socket; close() is enough there
+        self._socket.close()
+
+
+def dial(
+    address: tuple[str, int],
+    authkey: bytes,
+    timeout: float = DIAL_TIMEOUT,
+    make: Callable[[int], connection.Connection] = PlainConnection,
+) -> Any:
+    """Connect to a BaseManager at ``address`` and prove that both sides hold ``authkey``.
+
+    Raises `ConnectionFailed` where nobody answers within ``timeout`` seconds, `AuthenticationFailed` where the
+    key is another.
+    """
+    where = f"{address[0]}:{address[1]}"
+    try:
+        sock = socket.create_connection(address, timeout)
+    except OSError as exc:
+        raise ConnectionFailed(f"no master answers at {where}: {exc.strerror or exc}", "is it running there?") from exc
+    _tune(sock)
+    sock.setblocking(True)
+    conn = make(sock.detach())
+    try:
+        _handshake(conn, authkey, timeout)
+    except AuthenticationError as exc:
+        conn.close()
+        raise AuthenticationFailed(f"the master at {where} has another key", "use its connection file") from exc
+    except (EOFError, OSError, ValueError, AssertionError) as exc:  # the last is how Python 3.11 says so
+        conn.close()
+        raise ConnectionFailed(f"what answers at {where} is not a master, or it hung up: {exc!r}") from exc
+    return conn
+
+
+class _Patient:
+    """The connection that a handshake sees: it waits for each message only until a deadline."""
+
+    def __init__(self, conn: connection.Connection, timeout: float) -> None:
+        self._conn, self._timeout = conn, timeout
+        self.send_bytes = conn.send_bytes
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        if not self._conn.poll(self._timeout):
+            raise OSError("no answer to the handshake")
+        return self._conn.recv_bytes(maxlength)
+
+
+def _handshake(conn: connection.Connection, authkey: bytes, timeout: float) -> None:
+    patient: Any = _Patient(conn, timeout)
+    connection.answer_challenge(patient, authkey)
+    connection.deliver_challenge(patient, authkey)

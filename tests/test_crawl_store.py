@@ -1,0 +1,216 @@
+"""The folder of a crawl: what is written, what is refused, what a killed crawl leaves."""
+
+import hashlib
+import json
+import os
+
+import pytest
+
+from dqlab.crawl.images import Image
+from dqlab.crawl.store import MANIFEST, PART, Store, read_manifest
+from dqlab.errors import BadInput, DqlabError
+
+FIELDS = ["url", "path", "bytes", "sha256", "content_type", "seconds", "worker", "error"]
+
+
+def picture(path="a.png", body=b"picture", **fields):
+    return Image(f"http://host/{path}", body, "image/png", 0.12345, "w1", **fields)
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "new" / "folder"
+
+
+def test_a_picture_gets_a_file_and_a_line(out):
+    with Store(out) as store:
+        store.add(picture())
+
+        assert (out / "a.png").read_bytes() == b"picture"
+    [line] = lines(out)
+    assert list(line) == FIELDS
+    assert line == {
+        "url": "http://host/a.png",
+        "path": "a.png",
+        "bytes": 7,
+        "sha256": hashlib.sha256(b"picture").hexdigest(),
+        "content_type": "image/png",
+        "seconds": 0.1235,
+        "worker": "w1",
+        "error": None,
+    }
+
+
+def test_a_failure_gets_a_line_with_its_reason(out):
+    with Store(out) as store:
+        store.add(Image("http://host/a.png", error="404 Not Found"))
+
+    [line] = lines(out)
+    assert (line["path"], line["bytes"], line["sha256"], line["error"]) == (None, 0, None, "404 Not Found")
+    assert files(out) == [MANIFEST]
+
+
+def test_equal_names_do_not_collide(out):
+    paths = ["x/a.png", "x-a.png", "X/A.png", "x/a.png?", "x%2Fa.png"]
+    with Store(out) as store:
+        stored = [store.add(picture(path, body=path.encode())).path for path in paths]
+
+    assert len({path.casefold() for path in stored}) == len(paths)
+    assert [(out / name).read_bytes().decode() for name in stored] == paths
+
+
+def test_nothing_that_was_there_before_is_overwritten(out):
+    out.mkdir(parents=True)
+    (out / "A.PNG").write_text("the user's own")
+    (out / "notes.txt").write_text("the user's own")
+
+    with Store(out) as store:
+        path = store.add(picture()).path
+
+    assert path != "a.png"
+    assert (out / "A.PNG").read_text() == (out / "notes.txt").read_text() == "the user's own"
+
+
+def test_no_symbolic_link_is_followed(out, tmp_path):
+    out.mkdir(parents=True)
+    target = tmp_path / "target"
+    target.write_bytes(b"picture")
+    os.symlink(target, out / "a.png")
+
+    with Store(out) as store:
+        path = store.add(picture(body=b"picture")).path
+
+    assert path != "a.png"
+    assert target.read_bytes() == b"picture"
+
+
+class TestAgain:
+    """A second crawl into the same folder."""
+
+    @pytest.fixture(autouse=True)
+    def first(self, out):
+        with Store(out) as store:
+            store.add(picture())
+            store.add(Image("http://host/b.png", error="503 Service Unavailable"))
+
+    def test_what_is_here_is_known(self, out):
+        with Store(out) as store:
+            assert store.has("http://host/a.png")
+            assert not store.has("http://host/b.png")
+            assert not store.has("http://host/c.png")
+
+    @pytest.mark.parametrize("change", [lambda file: file.unlink(), lambda file: file.write_bytes(b"half")])
+    def test_a_file_that_is_gone_or_cut_is_not(self, out, change):
+        change(out / "a.png")
+
+        with Store(out) as store:
+            assert not store.has("http://host/a.png")
+            store.add(picture())
+            assert store.has("http://host/a.png")
+        assert files(out) == ["a.png", MANIFEST]
+
+    def test_an_address_keeps_one_line(self, out):
+        with Store(out) as store:
+            store.add(picture("b.png"))
+
+            assert len(lines(out)) == 3  # appended: whoever kills us now, both are known
+        assert [(line["url"], line["error"]) for line in lines(out)] == [
+            ("http://host/a.png", None),
+            ("http://host/b.png", None),
+        ]
+
+    def test_a_torn_line_costs_that_line_only(self, out):
+        with open(out / MANIFEST, "a") as manifest:
+            manifest.write('{"url": "http://host/c.png", "pa')
+
+        with Store(out) as store:
+            store.add(picture("d.png"))
+            assert [line["url"][-5:] for line in lines(out)] == ["a.png", "b.png", "d.png"]
+
+    def test_a_file_whose_line_was_not_written_any_more_is_taken_over(self, out):
+        (out / "c.png").write_bytes(b"picture")
+
+        with Store(out) as store:
+            assert store.add(picture("c.png")).path == "c.png"
+            assert store.add(picture("C.png")).path != "C.png"
+
+    def test_temporary_files_of_a_killed_crawl_are_swept_up(self, out):
+        (out / f"{PART}x.png").write_bytes(b"half")
+
+        with Store(out):
+            assert files(out) == ["a.png", MANIFEST]
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            '{"path": "../../etc/passwd"}',
+            '{"path": "/etc/passwd"}',
+            '{"path": "manifest.jsonl"}',
+            '{"path": 7}',
+            '{"url": 7}',
+            '{"url": ["x"]}',
+            '{"more": 1}',
+            '"text"',
+            "[1, 2]",
+            "nonsense",
+        ],
+    )
+    def test_a_line_that_cannot_be_ours_is_left_out(self, out, line):
+        ours = json.loads((out / MANIFEST).read_text().splitlines()[0])
+        if line.startswith("{"):
+            line = json.dumps({**ours, **json.loads(line)})
+        (out / MANIFEST).write_text(line + "\n")
+
+        assert read_manifest(out) == []
+
+
+class TestTrouble:
+    @pytest.fixture
+    def full(self, monkeypatch):
+        def replace(*paths):
+            raise OSError(28, "No space left on device")
+
+        def fill():
+            monkeypatch.setattr(os, "replace", replace)
+
+        yield fill
+
+    def test_a_folder_that_is_a_file(self, tmp_path):
+        file = tmp_path / "file"
+        file.write_text("x")
+        for out in (file, file / "below"):
+            with pytest.raises(BadInput, match="is not a folder"):
+                Store(out)
+        assert file.read_text() == "x"
+
+    def test_a_full_disk_is_said_in_a_line_and_leaves_nothing_half(self, out, full, monkeypatch):
+        with Store(out) as store:
+            store.add(picture())
+            full()
+            with pytest.raises(DqlabError, match="No space left on device"):
+                store.add(picture("b.png"))
+            monkeypatch.undo()
+
+        assert files(out) == ["a.png", MANIFEST]
+        assert len(lines(out)) == 1
+
+    def test_an_interrupt_leaves_nothing_half(self, out, monkeypatch):
+        def interrupt(*paths):
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt), Store(out) as store:
+            store.add(picture())
+            monkeypatch.setattr(os, "replace", interrupt)
+            store.add(picture("b.png"))
+
+        assert files(out) == ["a.png", MANIFEST]
+        assert len(lines(out)) == 1

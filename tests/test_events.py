@@ -1,0 +1,78 @@
+"""The event ring, and what becomes of a record when somebody reads it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dqlab.events import EventLog, expand
+from tests.broker_scene import Scene
+
+
+def a_log(size: int, events: int) -> EventLog:
+    log = EventLog(size)
+    for number in range(1, events + 1):
+        log.add(float(number), "submitted", task=number)
+    return log
+
+
+@pytest.mark.parametrize(
+    ("since", "limit", "expected"),
+    [
+        (0, 100, [3, 4, 5, 6, 7]),  # 1 and 2 are forgotten
+        (2, 100, [3, 4, 5, 6, 7]),
+        (4, 100, [5, 6, 7]),
+        (4, 2, [5, 6]),
+        (0, 2, [3, 4]),
+        (6, 1, [7]),
+        (7, 100, []),
+        (9, 100, []),
+        (0, 0, []),
+    ],
+)
+def test_since_gives_the_oldest_records_after_a_number_that_are_remembered(since, limit, expected):
+    assert [record.seq for record in a_log(size=5, events=7).since(since, limit)] == expected
+
+
+def test_an_empty_log_has_nothing_to_tell():
+    assert EventLog().since(0) == [] and EventLog().last == 0
+
+
+def test_a_record_shows_the_fields_it_has():
+    log = EventLog()
+    log.add(1.5, "leased", queue="default", task=7, worker="w1", attempt=1)
+    assert log.since(0)[0].as_dict() == {
+        "seq": 1, "time": 1.5, "kind": "leased", "queue": "default", "task": 7, "count": 1, "worker": "w1", "attempt": 1
+    }  # fmt: skip
+
+
+def test_a_record_of_several_tasks_becomes_one_event_for_each_one_after_another():
+    record = {"seq": 9, "time": 10.0, "kind": "done", "task": 4, "count": 4, "worker": "w1", "seconds": 2.0}
+    events = list(expand([record]))
+    assert [(event["task"], event["time"], event["seconds"]) for event in events] == [
+        (4, 8.5, 0.5),
+        (5, 9.0, 0.5),
+        (6, 9.5, 0.5),
+        (7, 10.0, 0.5),
+    ]
+    assert all(event["seq"] == 9 and event["worker"] == "w1" and "count" not in event for event in events)
+
+
+def test_the_wait_of_several_delayed_tasks_is_each_ones_own():
+    record = {"seq": 1, "time": 10.0, "kind": "delayed", "task": 4, "count": 2, "seconds": 3.0}
+    assert [(e["task"], e["time"], e["seconds"]) for e in expand([record])] == [(4, 10.0, 3.0), (5, 10.0, 3.0)]
+
+
+def test_a_batch_that_came_too_late_is_told_for_each_of_its_tasks():
+    """Given a worker whose leases are lost, when it sends a batch, then the events can still be read."""
+    scene = Scene()
+    worker = scene.join()
+    scene.submit(100)
+    for _ in range(3):
+        scene.work(worker)
+    (grant,) = scene.lease(worker)
+    assert grant.hi - grant.lo == 8
+    scene.broker.leave(scene.broker.workers[worker], "frozen", scene.now)
+    scene.say(worker, "done", grant)
+    events = list(expand(record.as_dict() for record in scene.broker.events.since(0)))
+    late = [event for event in events if event["kind"] == "duplicate"]
+    assert len(late) == 8 and all(event["worker"] == worker and "task" not in event for event in late)
