@@ -25,10 +25,19 @@ def stop_half_way(kernel: KernelManager, client: BlockingKernelClient, code: str
     """Run one cell and press the stop button while it runs."""
     stop = threading.Timer(STOP, kernel.interrupt_kernel)
     stop.start()
-    execute(client, code)
+    until_idle(client, code)
     stop.cancel()
     stop.join()
-    execute(client, f"import time; time.sleep({ARRIVAL})")  # a stop after the cell's end must not hit the next one
+    until_idle(client, f"import time; time.sleep({ARRIVAL})")  # a stop after the cell's end must not hit the next one
+
+
+def until_idle(client: BlockingKernelClient, code: str) -> None:
+    """Run one cell until the kernel is idle again: a stop between its end and its reply costs the reply."""
+    request = client.execute(code)
+    while True:
+        message = client.get_iopub_msg(timeout=CELL)
+        if message["parent_header"].get("msg_id") == request and message["content"].get("execution_state") == "idle":
+            return
 
 
 def main(notebook: Path) -> int:
