@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from dqlab.errors import (
 )
 from dqlab.files import Connection
 from dqlab.submission import Sink, Submission, pack, tell
+from dqlab.tasks import PLAIN
 from dqlab.wire import PlainConnection
 
 __all__ = ["Session"]
@@ -53,6 +55,7 @@ class Session:
         self.error: DqlabError | None = None  #: why there will be no more answers
         self.full = False  #: whether the master's backlog is full
         self.closed = False
+        self._hinted = False
         self._calls = Channel(self.dial, PATIENCE)
         try:
             self.about: dict[str, Any] = self._calls.call("about")
@@ -100,6 +103,27 @@ class Session:
             self._local.channel = channel = Channel(self.dial, PATIENCE, "plain")
             self._channels.append(channel)
         return channel
+
+    def hint_if_stuck(self) -> None:
+        """Say so, once, when somebody waits and no worker is there to do the work."""
+        if self._hinted or self.error is not None or self.closed:
+            return
+        try:
+            stats = self.call("stats", timeout=1.0)
+        except (TimeoutError, ConnectionError):
+            return
+        waiting = [q for q, c in stats["queues"].items() if c["ready"] and q != PLAIN]
+        served = [worker["queues"] for worker in stats["workers"]]
+        stuck = [q for q in waiting if not any(queues is None or q in queues for queues in served)]
+        if stuck:
+            self._hinted = True
+            count = sum(stats["queues"][q]["ready"] for q in stuck)
+            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
+            print(
+                f"dqlab: {tasks} in {', '.join(stuck)} and no worker serves it. "
+                "Start one: LocalWorkers(master, 2), or `dqlab worker CONNECTION` in a terminal.",
+                file=sys.stderr,
+            )
 
     # -- submitting -----------------------------------------------------------------------------------------------
 

@@ -8,11 +8,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,52 +21,18 @@ from dqlab.errors import BadInput, MasterGone
 from dqlab.files import Connection, find_connection
 from dqlab.futures import Future, raise_outcome
 from dqlab.mapping import MapResults
+from dqlab.options import Options
 from dqlab.plain import PlainQueue
 from dqlab.portable import dump_call, dump_function
-from dqlab.submission import Style, Submission
-from dqlab.tasks import PLAIN, check_queue
+from dqlab.submission import Submission
+from dqlab.tasks import PLAIN
 
-__all__ = ["Client", "Options", "connect"]
+__all__ = ["Client", "connect"]
 
 #: seconds between two looks whether the work that is waited for can be done by anybody
 LOOK = 0.25
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How tasks are treated.
-
-    ``queue``: where they wait. ``retries``: how often a task that raised, or ran too long, is tried again.
-    ``timeout``: seconds that one may run. ``max_attempts``: deliveries after which a task that keeps losing its worker
-    is failed (None: as the master has it). ``when_full``: whether `submit` shall "wait" or "raise" when the backlog is.
-    """
-
-    queue: str = "default"
-    retries: int = 0
-    timeout: float | None = None
-    max_attempts: int | None = None
-    when_full: str = "wait"
-
-    def __post_init__(self) -> None:
-        check_queue(self.queue)
-        if self.queue == PLAIN:
-            raise BadInput("queue 'plain' holds plain tasks only", "put them with master.tasks.put")
-        if not isinstance(self.retries, int) or self.retries < 0:
-            raise BadInput(f"retries={self.retries!r}", "a whole number from 0")
-        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
-            raise BadInput(f"timeout={self.timeout!r}", "seconds, above 0, or None")
-        if self.max_attempts is not None and (not isinstance(self.max_attempts, int) or self.max_attempts < 1):
-            raise BadInput(f"max_attempts={self.max_attempts!r}", "a whole number from 1")
-        if self.when_full not in ("wait", "raise"):
-            raise BadInput(f"when_full={self.when_full!r}", "'wait' or 'raise'")
-
-    def style(self, kind: str, function: tuple[str, bytes, str], bound: str, most: int) -> Style:
-        """What such tasks have in common; ``most`` is the master's ``max_attempts``."""
-        digest, pickled, python = function
-        attempts = self.max_attempts if self.max_attempts is not None else max(most, self.retries + 1)
-        return Style(self.queue, kind, digest, python or bound, self.retries, self.timeout, attempts, pickled)
 
 
 class Client(concurrent.futures.Executor):
@@ -76,7 +41,6 @@ class Client(concurrent.futures.Executor):
     def __init__(self, session: Session, options: Options | None = None) -> None:
         self._session = session
         self._options = options or Options()
-        self._hinted = False
         self.launchers: list[Any] = []
         self.tasks = PlainQueue(session, "tasks")
         self.results = PlainQueue(session, "results")
@@ -110,7 +74,7 @@ class Client(concurrent.futures.Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Send one task on its way and return its `Future` at once; `flush` waits until the master has it."""
         self._check_open(fn)
-        future: Future[T] = Future(self)
+        future: Future[T] = Future(self._session)
         try:
             function = dump_function(fn)
             payload, bound = dump_call(args, kwargs)
@@ -155,7 +119,7 @@ class Client(concurrent.futures.Executor):
             raise BadInput(f"buffersize={buffersize!r}", "a whole number from 1, or None")
         if not isinstance(chunksize, int) or chunksize < 1:
             raise BadInput(f"chunksize={chunksize!r}", "a whole number from 1")
-        return MapResults(self, self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
+        return MapResults(self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
 
     def _check_open(self, fn: object) -> None:
         if self._session.closed:
@@ -254,24 +218,7 @@ class Client(concurrent.futures.Executor):
 
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
-        if self._hinted or self._session.error is not None or self._session.closed:
-            return
-        try:
-            stats = self._session.call("stats", timeout=1.0)
-        except (TimeoutError, ConnectionError):
-            return
-        waiting = [q for q, c in stats["queues"].items() if c["ready"] and q != PLAIN]
-        served = [worker["queues"] for worker in stats["workers"]]
-        stuck = [q for q in waiting if not any(queues is None or q in queues for queues in served)]
-        if stuck:
-            self._hinted = True
-            count = sum(stats["queues"][q]["ready"] for q in stuck)
-            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
-            print(
-                f"dqlab: {tasks} in {', '.join(stuck)} and no worker serves it. "
-                "Start one: LocalWorkers(master, 2), or `dqlab worker CONNECTION` in a terminal.",
-                file=sys.stderr,
-            )
+        self._session.hint_if_stuck()
 
 
 def connect(where: str | Path, *, authkey: bytes | None = None) -> Client:

@@ -14,14 +14,11 @@ import threading
 import time
 from _thread import RLock
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dqlab.channel import SLICE, pause
 from dqlab.errors import BacklogFull, DqlabError, TaskFailed, TaskTimeout
 from dqlab.tasks import CALLS
-
-if TYPE_CHECKING:
-    from dqlab.executor import Client
 
 __all__ = ["Future", "FutureRun", "RemoteTraceback", "as_completed", "load_error", "raise_outcome", "wait"]
 
@@ -102,8 +99,21 @@ class _Outcome(NamedTuple):
     error: BaseException | None
 
 
+class Asker(Protocol):
+    """What a future asks of the client that made it."""
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Call the master's broker."""
+
+    def cancel(self, ranges: list[tuple[int, int]]) -> int:
+        """Cancel those of the (first, count) tasks that have not started; return how many that were."""
+
+    def hint_if_stuck(self) -> None:
+        """Say so, once, when somebody waits and no worker is there to do the work."""
+
+
 class FutureRun:
-    """The futures of consecutive tasks that went out as one run (a `client.Sink`)."""
+    """The futures of consecutive tasks that went out as one run (a `submission.Sink`)."""
 
     def __init__(self, futures: list[Future[Any]]) -> None:
         self.futures = futures
@@ -130,7 +140,7 @@ class FutureRun:
 class Future(concurrent.futures.Future[T]):
     """``task_id`` is the task's id at the master; everything else is as in `concurrent.futures`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Asker) -> None:
         # What the base class sets, with another condition; its own would cost as much as all the rest of `submit`.
         self._condition = _Condition()
         self._state = "PENDING"
@@ -150,7 +160,7 @@ class Future(concurrent.futures.Future[T]):
             return f"<Future task {self.task_id} {state} raised {type(self._outcome.error).__name__}>"
         return f"<Future task {self.task_id} {state}>"
 
-    # -- the collector's side (see client.Sink) --------------------------------------------------------------
+    # -- the collector's side (see submission.Sink) --------------------------------------------------------------
 
     def fulfil(self, data: bytes) -> None:
         """The task is done; ``data`` is its pickled result."""
@@ -203,7 +213,7 @@ class Future(concurrent.futures.Future[T]):
         if self.task_id is None:
             return False
         try:
-            if self._client._session.cancel([(self.task_id, 1)]):
+            if self._client.cancel([(self.task_id, 1)]):
                 self._cancelled()
         except (DqlabError, TimeoutError):
             return False
@@ -214,7 +224,7 @@ class Future(concurrent.futures.Future[T]):
         if self._outcome is not None or self.task_id is None:
             return False
         try:
-            return bool(self._client._session.call("lookup", self.task_id)[0] == "leased")
+            return bool(self._client.call("lookup", self.task_id)[0] == "leased")
         except (DqlabError, TimeoutError):
             return False
 

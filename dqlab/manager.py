@@ -19,7 +19,7 @@ from typing import Any
 
 from dqlab.errors import BadInput, DqlabError, Refused
 from dqlab.hub import Hub
-from dqlab.peer import Peer
+from dqlab.peer import ControlLines, Peer
 from dqlab.queues import ResultQueue, TaskQueue
 from dqlab.service import BrokerService
 from dqlab.wire import PlainConnection, PlainListener
@@ -44,16 +44,16 @@ managers.listener_client["dqlab"] = (  # type: ignore[attr-defined]
 
 
 class MasterServer(managers.Server):
-    """Serves ``hub`` at ``address``, to whoever holds ``authkey``."""
+    """Serves ``hub`` at ``address``, to whoever holds ``authkey``; ``about`` is what it says of itself."""
 
     public = ["create", "incref", "decref", "dummy", "accept_connection"]
 
-    def __init__(self, hub: Hub, address: tuple[str, int], authkey: bytes, about: dict[str, Any]) -> None:
+    def __init__(
+        self, hub: Hub, controls: ControlLines, address: tuple[str, int], authkey: bytes, about: dict[str, Any]
+    ) -> None:
         super().__init__({}, address, authkey, "dqlab")
-        self.hub = hub
-        self.about = about
+        self.hub, self._controls, self._about = hub, controls, about
         self.stop_event = threading.Event()
-        self._controls: dict[str, PlainConnection] = {}
         self._strangers: dict[PlainConnection, float] = {}
         self._objects: dict[str, Any] = {"tasks": TaskQueue, "results": ResultQueue, "broker": BrokerService}
 
@@ -65,8 +65,7 @@ class MasterServer(managers.Server):
     def close(self) -> None:
         """Say goodbye to the workers, then stop listening."""
         self.stop_event.set()
-        for name in list(self._controls):
-            self.send_command(name, ("bye",))
+        self._controls.send_all(("bye",))
         self.hub.close()
         self.listener.close()  # type: ignore[attr-defined]
 
@@ -111,7 +110,7 @@ class MasterServer(managers.Server):
 
     def handle_request(self, conn: PlainConnection) -> None:  # type: ignore[override]
         """One connection, from handshake to end."""
-        peer = Peer(conn, self)
+        peer = Peer(conn, self.hub, self._controls, self._about)
         try:
             if self._handshake(conn):
                 self._first_request(peer)
@@ -181,22 +180,3 @@ class MasterServer(managers.Server):
                 raise Refused(f"{method!r} may not be called on {ident!r}")
             call = peer.calls[ident, method] = getattr(peer.object(kind), method)
         return call(*args, **kwds)
-
-    # -- commands to workers --------------------------------------------------------------------------------------
-
-    def take_control(self, name: str, conn: PlainConnection) -> None:
-        """From now on commands to this worker go out on ``conn``."""
-        self._controls[name] = conn
-
-    def drop_control(self, name: str, conn: PlainConnection) -> None:
-        """The connection ended; commands to the worker have no way any more, unless it has opened another."""
-        if self._controls.get(name) is conn:
-            del self._controls[name]
-
-    def send_command(self, name: str, command: tuple[Any, ...]) -> None:
-        conn = self._controls.get(name)
-        if conn is not None:
-            try:
-                conn.send(("command", command))
-            except (OSError, ValueError):
-                pass  # it is gone; its reader notices

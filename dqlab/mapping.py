@@ -16,17 +16,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dqlab.channel import SLICE
 from dqlab.client import Session
 from dqlab.errors import DqlabError
 from dqlab.futures import HINT_AFTER, load_error
+from dqlab.options import Options
 from dqlab.portable import dump_function, dump_values
 from dqlab.submission import Style, Submission
-
-if TYPE_CHECKING:
-    from dqlab.executor import Client, Options
 
 __all__ = ["MapResults"]
 
@@ -39,7 +37,7 @@ OUT_ITEMS, OUT_BYTES = 1 << 16, 64 << 20
 
 
 class _Run:
-    """One run on its way: pieces of its results arrive in any order and leave in order (a `client.Sink`)."""
+    """One run on its way: pieces of its results arrive in any order and leave in order (a `submission.Sink`)."""
 
     def __init__(self, count: int, size: int) -> None:
         self.count, self.size = count, size
@@ -88,10 +86,10 @@ class MapResults:
     """The iterator that `map` returns. ``close()``, or forgetting it, cancels what has not started."""
 
     def __init__(
-        self, client: Client, session: Session, options: Options, function: Callable[..., Any],
+        self, session: Session, options: Options, function: Callable[..., Any],
         iterables: tuple[Iterable[Any], ...], timeout: float | None, chunksize: int, buffersize: int | None,
     ) -> None:  # fmt: skip
-        self._client, self._session, self._options = client, session, options
+        self._session, self._options = session, options
         self._kind = "map" if len(iterables) == 1 else "star"
         self._source = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
         self._function = dump_function(function)
@@ -209,7 +207,7 @@ class MapResults:
                 self._take(run, *piece)
                 return True
             if not hinted and time.monotonic() - waited_since > HINT_AFTER:
-                self._client.hint_if_stuck()
+                self._session.hint_if_stuck()
                 hinted = True
         return False
 

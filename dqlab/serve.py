@@ -18,6 +18,7 @@ from dqlab.errors import BadInput, LaunchFailed
 from dqlab.files import Connection, runtime_dir
 from dqlab.hub import Hub
 from dqlab.manager import MasterServer
+from dqlab.peer import ControlLines
 
 __all__ = ["MasterSettings", "RunningMaster", "is_guessable", "is_loopback", "run_master"]
 
@@ -79,11 +80,12 @@ class RunningMaster:
         broker = Broker(
             lease=settings.lease, max_attempts=settings.max_attempts, backlog=settings.backlog, now=time.time()
         )
-        self.hub = Hub(broker, lambda name, command: self.server.send_command(name, command))
+        controls = ControlLines()
+        self.hub = Hub(broker, controls.send)
         about: dict[str, Any] = {"version": __version__, "id": secrets.token_hex(8), "pid": os.getpid()}
         about |= {"backlog": settings.backlog, "max_attempts": settings.max_attempts}
         try:
-            self.server = MasterServer(self.hub, (settings.host, settings.port), key, about)
+            self.server = MasterServer(self.hub, controls, (settings.host, settings.port), key, about)
         except OSError as exc:
             raise LaunchFailed(
                 f"cannot serve at {settings.host}:{settings.port}: {exc.strerror or exc}", "another --host or --port?"

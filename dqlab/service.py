@@ -33,7 +33,7 @@ class BrokerService:
 
     def about(self) -> dict[str, Any]:
         """Who answers: version, an id that no other master has, limits."""
-        return self._peer.server.about
+        return self._peer.about
 
     # -- for clients ------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class BrokerService:
 
     def stats(self) -> dict[str, Any]:
         stats = self._hub.do_now(self._broker.stats)
-        return {**stats, "version": self._peer.server.about["version"]}
+        return {**stats, "version": self._peer.about["version"]}
 
     def events(self, since: int, timeout: float = 0.0, expanded: bool = True, limit: int = 10_000) -> list[Any]:
         """Events after number ``since``, oldest first; waits up to ``timeout`` seconds for the first."""
@@ -172,12 +172,12 @@ class BrokerService:
 
     def control(self, name: str) -> None:
         """Turn this connection into the worker's control line: heartbeats come in, commands go out, until it ends."""
-        conn, server = self._peer.conn, self._peer.server
+        conn = self._peer.conn
         worker = self._broker.workers.get(name)
         if worker is None:
             raise Refused(f"no worker {name!r} has joined")
         conn.send(("#RETURN", None))
-        server.take_control(name, conn)
+        self._peer.controls.take(name, conn)
         self._peer.worker = worker
         while True:
             kind, value = conn.recv()
