@@ -7,10 +7,12 @@ or in a module beside them travels by value, because a worker can't import it.
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import sys
 import sysconfig
 import types
+from collections import ChainMap
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import PurePath
@@ -33,6 +35,9 @@ _ATOMS = (int, float, complex, str, bytes, bool, type(None), types.ModuleType, t
 
 #: what the plain pickler does as well as cloudpickle, and much faster
 _SIMPLE = frozenset({int, float, complex, str, bytes, bool, type(None)})
+
+#: what cloudpickle from 3.1.3 on calls the file of all code
+_NO_FILE = "<dynamic-code>"
 
 _cache: dict[Any, tuple[tuple[Any, ...], tuple[str, bytes, str]]] = {}
 
@@ -61,10 +66,22 @@ def _register_local_modules() -> None:
 _modules_seen = 0
 
 
+def _reduce_code(code: types.CodeType) -> Any:
+    """As cloudpickle does it, but code keeps the name of its file, without which a traceback leads nowhere."""
+    make, args = cloudpickle.Pickler.dispatch_table[types.CodeType](code)
+    return make, tuple(code.co_filename if arg == _NO_FILE else arg for arg in args)
+
+
+class _Pickler(cloudpickle.Pickler):
+    dispatch_table = ChainMap({types.CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
+
+
 def dump_values(values: Any) -> tuple[bytes, str]:
     """``(pickle, python)``: python is "" if any Python can load it, else the one version that can."""
     _register_local_modules()
-    data = cloudpickle.dumps(values)
+    file = io.BytesIO()
+    _Pickler(file).dump(values)
+    data = file.getvalue()
     return data, PYTHON if b"cloudpickle" in data else ""
 
 

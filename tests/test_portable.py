@@ -135,3 +135,14 @@ def test_the_arguments_of_a_call_come_back_as_they_were(args, kwargs):
 def test_what_cannot_be_pickled_says_so():
     with pytest.raises((TypeError, pickle.PicklingError)):
         dump_values([sys._getframe()])
+
+
+def test_code_that_travels_keeps_the_name_of_its_file():
+    def outer():
+        def inner():
+            return 1 / 0
+
+        return inner
+
+    loaded = pickle.loads(dump_function(outer)[1])
+    assert {loaded.__code__.co_filename, loaded().__code__.co_filename} == {__file__}
