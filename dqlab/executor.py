@@ -19,9 +19,10 @@ from dqlab.channel import pause
 from dqlab.client import Session
 from dqlab.errors import BadInput, MasterGone
 from dqlab.files import Connection, find_connection
-from dqlab.futures import Future, raise_outcome
+from dqlab.futures import Future
 from dqlab.mapping import MapResults
 from dqlab.options import Options
+from dqlab.outcomes import raise_outcome
 from dqlab.plain import PlainQueue
 from dqlab.portable import dump_call, dump_function
 from dqlab.submission import Submission

@@ -1,4 +1,4 @@
-"""The future of one task, and what its outcome means. Waiting for it survives Ctrl-C at any instant.
+"""The future of one task. Waiting for it survives Ctrl-C at any instant.
 
 `concurrent.futures.Future` waits on a `threading.Condition`, whose Python-level ``with`` can be interrupted after it
 took its lock and before it would give it back; the thread that brings the result would then wait for ever. Here the
@@ -17,66 +17,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dqlab.channel import SLICE, pause
-from dqlab.errors import BacklogFull, DqlabError, TaskFailed, TaskTimeout
-from dqlab.tasks import CALLS
+from dqlab.errors import BacklogFull, DqlabError
+from dqlab.outcomes import load_error, unpack
 
-__all__ = ["Future", "FutureRun", "RemoteTraceback", "as_completed", "load_error", "raise_outcome", "wait"]
+__all__ = ["Future", "FutureRun", "as_completed", "wait"]
 
 #: seconds of waiting after which somebody looks whether there is a worker at all
 HINT_AFTER = 2.0
 
 T = TypeVar("T")
-
-
-class RemoteTraceback(Exception):
-    """The worker's traceback, as the cause of the exception that a task raised."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
-
-
-def load_error(task: int, error: tuple[Any, ...], attempts: int, history: list[Any]) -> BaseException:
-    """The exception that a failed task ends in: its own, or `TaskFailed` where it had no chance to raise one."""
-    kind, data, text, summary = error
-    if kind == "error" and data is not None:
-        try:
-            exc = pickle.loads(data)
-            if isinstance(exc, BaseException):
-                exc.__cause__ = RemoteTraceback(text)
-                return exc
-        except Exception as broken:
-            summary = f"{summary} (the exception itself could not be loaded here: {broken!r})"
-    times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    message = f"task {task} failed after {times}: {summary}"
-    cls = TaskTimeout if kind == "timeout" else TaskFailed
-    failure = cls(message, summary, attempts, tuple(map(tuple, history)))
-    if text:
-        failure.__cause__ = RemoteTraceback(text)
-    return failure
-
-
-def unpack(result: Any, count: int) -> list[Any]:
-    """The pickled results of ``count`` calls."""
-    return [result] if count == 1 else pickle.loads(result)
-
-
-def raise_outcome(
-    task: int, state: str, result: Any, attempts: int, history: list[Any], index: int, count: int, kind: str
-) -> Any:
-    """Return the result at ``index`` of a final span of ``count`` tasks, or raise what became of it."""
-    if state == "done":
-        if kind == "plain":
-            return None  # its result went to the plain queue
-        if kind in CALLS:
-            return pickle.loads(unpack(result, count)[index])
-        return pickle.loads(result)[index]
-    if state == "cancelled":
-        raise concurrent.futures.CancelledError
-    raise load_error(task, result, attempts, history)
 
 
 class _Condition(threading.Condition):

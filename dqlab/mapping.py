@@ -21,8 +21,9 @@ from typing import Any
 from dqlab.channel import SLICE
 from dqlab.client import Session
 from dqlab.errors import DqlabError
-from dqlab.futures import HINT_AFTER, load_error
+from dqlab.futures import HINT_AFTER
 from dqlab.options import Options
+from dqlab.outcomes import load_error
 from dqlab.portable import dump_function, dump_values
 from dqlab.submission import Style, Submission
 
