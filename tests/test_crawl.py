@@ -9,6 +9,7 @@ import pytest
 
 from dqlab import sandbox
 from dqlab.crawl import crawl, read_manifest, web
+from dqlab.crawl.session import session
 from dqlab.crawl.web import FetchFailed
 from dqlab.errors import BadInput, MasterGone, TaskFailed
 from dqlab.sandbox.pages import FALSE, FLAKY, MISSING, PRIVATE
@@ -18,9 +19,9 @@ from tests.hostile import Threads, hostile_server
 @pytest.fixture(autouse=True)
 def fresh_session():
     yield
-    if web.session.cache_info().currsize:
-        web.session().close()
-    web.session.cache_clear()
+    if session.cache_info().currsize:
+        session().close()
+    session.cache_clear()
     web.robots.cache_clear()
 
 

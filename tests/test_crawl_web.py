@@ -1,39 +1,61 @@
 """One polite GET, against servers that aren't polite."""
 
+import functools
 import gzip
 import time
 
 import pytest
 
 from dqlab import __version__
+from dqlab.crawl import session as connections
 from dqlab.crawl import web
 from dqlab.crawl.images import fetch_image
 from dqlab.crawl.pages import LARGEST_PAGE, Page, fetch_page
-from dqlab.crawl.web import FetchFailed, Limits, get
-from tests.helpers import free_port
+from dqlab.crawl.robots import Robots
+from dqlab.crawl.session import session
+from dqlab.crawl.web import LONGEST_REASON, FetchFailed, Limits, get
+from tests.helpers import eventually, free_port
 from tests.hostile import hostile_server
 
-QUICK = Limits(timeout=0.3, deadline=1.0, max_bytes=1000)
+#: little is taken, but a busy machine gets all the time that it needs
+SMALL = Limits(timeout=30.0, deadline=60.0, max_bytes=1000)
 
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(web, "BACK_OFF", 0.001)
+    monkeypatch.setattr(connections, "BACK_OFF", 0.001)
     with hostile_server() as server:
         yield server
-        web.session().close()
-        web.session.cache_clear()
+        session().close()
+        session.cache_clear()
         web.robots.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def fresh_session():
-    web.session.cache_clear()
+    session.cache_clear()
     web.robots.cache_clear()
 
 
-def fetch(server, path, limits=QUICK):
+@pytest.fixture
+def no_robots(monkeypatch):
+    """The rules are known: where a test counts tenths of a second, fetching them must not take any."""
+    monkeypatch.setattr(web, "robots", functools.cache(lambda *site: Robots("")))
+
+
+def fetch(server, path, limits=SMALL):
     return get(server.url + path, limits, wants=lambda kind: True)
+
+
+def endless(server, status, piece=b"x" * 500, pause=0.0, **headers):
+    """A route whose answer goes on until the test is over, or nobody reads it."""
+
+    def route(to):
+        to.answer(status, Content_Length="", Connection="close", **headers)
+        while not server.ending.wait(pause):
+            to.wfile.write(piece)
+
+    return route
 
 
 def test_an_answer_comes_with_its_type_and_charset(server):
@@ -44,6 +66,23 @@ def test_an_answer_comes_with_its_type_and_charset(server):
     assert (answer.kind, answer.charset, answer.body) == ("text/html", "utf-8", b"hello")
 
 
+@pytest.mark.parametrize(
+    ("header", "kind", "charset"),
+    [
+        ("text/html;charset=latin-1;x=y", "text/html", "latin-1"),
+        ("image/png, image/png", "image/png", None),
+        ("image/svg+xml ;", "image/svg+xml", None),
+        ("nonsense", "", None),
+    ],
+)
+def test_a_content_type_in_every_form(server, header, kind, charset):
+    server.routes["/a"] = lambda to: to.answer(200, header)
+
+    answer = fetch(server, "/a")
+
+    assert (answer.kind, answer.charset) == (kind, charset)
+
+
 def test_the_session_is_kept_and_names_us(server):
     server.routes["/a"] = lambda to: to.answer(200, "text/plain", str(to.client_address[1]).encode())
 
@@ -51,6 +90,19 @@ def test_the_session_is_kept_and_names_us(server):
 
     assert len(ports) == 1
     assert server.headers["/a"]["User-Agent"].startswith(f"dqlab/{__version__} ")
+
+
+def test_no_proxy_is_asked_for_what_is_on_this_machine(server, monkeypatch):
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server.routes["/a"] = lambda to: to.answer(200)
+
+    fetch(server, "/a")
+
+    with pytest.raises(FetchFailed, match="Connection refused"):  # elsewhere it is
+        get("http://host.invalid/", SMALL, wants=lambda kind: True)
 
 
 def test_no_password_of_the_users_is_sent(server, monkeypatch, tmp_path):
@@ -103,14 +155,14 @@ def test_an_answer_in_pieces_is_put_together(server, packed):
     assert fetch(server, "/pieces", Limits()).body == body
 
 
-def test_a_silent_server_is_given_up(server):
+def test_a_silent_server_is_given_up(server, no_robots):
     server.routes["/silent"] = lambda to: server.ending.wait(10)
     began = time.monotonic()
 
     with pytest.raises(FetchFailed, match=r"no answer within 0\.1 s"):
         fetch(server, "/silent", Limits(timeout=0.1))
     assert time.monotonic() - began < 3
-    assert server.asked["/silent"] == 1 + web.CONNECTS
+    eventually(lambda: server.asked["/silent"] == 1 + connections.CONNECTS)
 
 
 def test_a_server_that_drips_is_given_up(server):
@@ -143,11 +195,19 @@ def test_a_server_that_stays_busy_is_left_alone(server):
 
     with pytest.raises(FetchFailed, match="503 Service Unavailable"):
         fetch(server, "/busy")
-    assert server.asked["/busy"] == 1 + web.STATUSES
+    assert server.asked["/busy"] == 1 + connections.STATUSES
+
+
+@pytest.mark.timeout(20)
+def test_what_a_busy_server_sends_along_is_not_read(server):
+    server.routes["/busy"] = endless(server, 503)
+
+    with pytest.raises(FetchFailed, match="503 Service Unavailable"):
+        fetch(server, "/busy", Limits(deadline=1.0))
 
 
 def test_retry_after_is_kept_within_reason(server, monkeypatch):
-    monkeypatch.setattr(web, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(connections, "LONGEST_WAIT", 0.1)
     server.routes["/busy"] = lambda to: to.answer(200 if server.asked["/busy"] == 2 else 429, Retry_After="86400")
     began = time.monotonic()
 
@@ -173,6 +233,19 @@ class TestRedirects:
         answer = fetch(server, "/old/")
 
         assert (answer.body, answer.url) == (b"here", f"{server.url}/new?x=1")
+
+    @pytest.mark.timeout(20)
+    def test_what_comes_with_them_is_not_read(self, server):
+        server.routes["/moved"] = endless(server, 302, Location="/new")
+        server.routes["/new"] = lambda to: to.answer(200, body=b"here")
+
+        assert fetch(server, "/moved", Limits(deadline=5.0)).body == b"here"
+
+    def test_an_address_in_utf8_is_read_as_such(self, server):
+        server.routes["/moved"] = lambda to: to.answer(302, Location="/café".encode().decode("latin-1"))
+        server.routes["/caf%C3%A9"] = lambda to: to.answer(200, body=b"here")
+
+        assert fetch(server, "/moved").body == b"here"
 
     def test_not_into_what_robots_forbids(self, server):
         server.routes["/robots.txt"] = lambda to: to.answer(200, body=b"User-agent: *\nDisallow: /private/")
@@ -221,6 +294,22 @@ class TestRobots:
             fetch(server, "/a")
         assert server.asked["/a"] == 0
 
+    def test_they_may_have_moved(self, server):
+        server.routes["/robots.txt"] = lambda to: to.answer(301, Location="/rules")
+        server.routes["/rules"] = lambda to: to.answer(200, body=b"User-agent: *\nDisallow: /a")
+
+        with pytest.raises(FetchFailed, match=r"robots\.txt forbids it"):
+            fetch(server, "/a")
+
+    @pytest.mark.timeout(20)
+    @pytest.mark.parametrize("place", ["/robots.txt", "/moved"])
+    def test_ones_that_drip_are_given_up(self, server, place):
+        server.routes["/robots.txt"] = lambda to: to.answer(302, Location="/moved")
+        server.routes[place] = endless(server, 200, b"#", pause=0.01)
+
+        with pytest.raises(FetchFailed, match=r"not finished within 0\.2 s"):
+            fetch(server, "/a", Limits(deadline=0.2))
+
     def test_endless_ones_are_read_as_far_as_sense_goes(self, server):
         def endless(to):
             to.answer(200, Content_Length="", Connection="close")
@@ -244,7 +333,7 @@ class TestRobots:
 )
 def test_what_cannot_be_reached_is_said_in_a_line(url, words):
     with pytest.raises(FetchFailed, match=words) as caught:
-        get(url.format(port=free_port()), QUICK, wants=lambda kind: True)
+        get(url.format(port=free_port()), SMALL, wants=lambda kind: True)
     assert "\n" not in caught.value.message
     assert "object at 0x" not in caught.value.message
 
@@ -255,7 +344,7 @@ class TestTasks:
     def test_a_picture(self, server):
         server.routes["/a"] = lambda to: to.answer(200, "image/png; x=1", b"png")
 
-        image = fetch_image(server.url + "/a", QUICK)
+        image = fetch_image(server.url + "/a", SMALL)
 
         assert (image.body, image.content_type, image.error) == (b"png", "image/png", None)
         assert image.seconds > 0
@@ -266,21 +355,25 @@ class TestTasks:
         [
             ("text/html", b"<html>", "text/html is no picture"),
             ("", b"x", "no content type"),
+            ("\x1b[2Jx", b"x", "no content type"),
+            ("text/x\x1b[2J", b"x", "text/x is no picture"),
+            ("text/" + "x" * 1000, b"x", "x is no picture"),
             ("image/png", b"", "empty"),
         ],
     )
     def test_no_picture(self, server, kind, body, error):
         server.routes["/a"] = lambda to: to.answer(200, kind, body)
 
-        image = fetch_image(server.url + "/a", QUICK)
+        image = fetch_image(server.url + "/a", SMALL)
 
         assert error in image.error
+        assert image.error.isprintable() and len(image.error) < LONGEST_REASON
         assert image.body == b""
 
     def test_a_page(self, server):
         server.routes["/"] = lambda to: to.answer(200, "text/html", b"<img src=a.png><a href=b.html>")
 
-        assert fetch_page(server.url + "/", QUICK) == Page(
+        assert fetch_page(server.url + "/", SMALL) == Page(
             f"{server.url}/", (f"{server.url}/a.png",), (f"{server.url}/b.html",)
         )
 
@@ -289,7 +382,7 @@ class TestTasks:
         server.routes["/picture"] = lambda to: to.answer(200, "image/png", b"x" * 10_000)
         server.routes["/long"] = lambda to: to.answer(200, "text/html", Content_Length=str(LARGEST_PAGE + 1))
 
-        assert fetch_page(server.url + "/zip", QUICK) == Page(f"{server.url}/zip")
-        assert fetch_page(server.url + "/picture", QUICK).images == (f"{server.url}/picture",)
-        assert fetch_page(server.url + "/none", QUICK).error == "404 Not Found"
-        assert "larger than" in fetch_page(server.url + "/long", QUICK).error
+        assert fetch_page(server.url + "/zip", SMALL) == Page(f"{server.url}/zip")
+        assert fetch_page(server.url + "/picture", SMALL).images == (f"{server.url}/picture",)
+        assert fetch_page(server.url + "/none", SMALL).error == "404 Not Found"
+        assert "larger than" in fetch_page(server.url + "/long", SMALL).error

@@ -9,33 +9,33 @@ from __future__ import annotations
 import contextlib
 import functools
 import http
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dqlab import __version__
 from dqlab.crawl.addresses import absolute
-from dqlab.crawl.robots import AGENT, Robots
+from dqlab.crawl.robots import Robots
+from dqlab.crawl.session import session
 from dqlab.errors import DqlabError
 
-if TYPE_CHECKING:  # requests takes a quarter of a second to import: where it is used, and only there
+if TYPE_CHECKING:
     import requests
 
 __all__ = ["Answer", "FetchFailed", "Limits", "get"]
 
-USER_AGENT = f"{AGENT}/{__version__} (image crawler for lessons; obeys robots.txt)"
 #: bytes read at a time
 CHUNK = 64 * 1024
 #: bytes of a robots.txt that are looked at; seconds for which it is remembered
 ROBOTS_BYTES, ROBOTS_AGE = 500 * 1024, 3600
 #: how many redirects are followed
 REDIRECTS = 5
-#: another try after a failed connection, a broken answer, or one of these statuses; seconds before the second one
-CONNECTS, STATUSES, BACK_OFF = 2, 3, 0.3
-TRY_AGAIN = (429, 500, 502, 503, 504)
-#: seconds that a server may ask us to wait (Retry-After) before a retry
-LONGEST_WAIT = 10.0
+#: a content type and its charset (RFC 9110), whatever else the header says
+KIND = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
+CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.ASCII)
+#: characters of a reason; some of it may be the server's words
+LONGEST_REASON = 200
 
 
 class FetchFailed(DqlabError):
@@ -67,29 +67,53 @@ def get(url: str, limits: Limits, wants: Callable[[str], bool]) -> Answer:
 
     The body of a content type that `wants` declines isn't read (b""). Raises FetchFailed with the reason.
     """
-    began = time.monotonic()
-    with failures_in_words(limits):
-        for _ in range(REDIRECTS + 1):
-            if not robots(site(url), limits.timeout, time.monotonic() // ROBOTS_AGE).allows(url):
-                raise FetchFailed("robots.txt forbids it")
-            with session().get(url, timeout=limits.timeout, stream=True, allow_redirects=False) as response:
-                if not response.is_redirect:
-                    return answer(response, url, limits, wants, began + limits.deadline)
-                target = absolute(url, response.headers["Location"])
-            if target is None:
-                raise FetchFailed("it redirects to an address that isn't one of the web")
-            url = target
+    end = time.monotonic() + limits.deadline
+
+    def allowed(place: str) -> None:
+        in_time(end, limits.deadline)
+        hour = time.monotonic() // ROBOTS_AGE
+        if not robots(site(place), limits.timeout, limits.deadline, hour).allows(place):
+            raise FetchFailed("robots.txt forbids it")
+
+    with failures_in_words(limits), opened(url, limits.timeout, allowed) as (response, place):
+        return answer(response, place, limits, wants, end)
+
+
+@contextlib.contextmanager
+def opened(
+    url: str, timeout: float, check: Callable[[str], None] = lambda url: None
+) -> Iterator[tuple[requests.Response, str]]:
+    """Ask for `url`, then for what it redirects to: the answer and its address. `check` may refuse each by raising."""
+    for _ in range(REDIRECTS + 1):
+        check(url)
+        with session().get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
+            if not response.is_redirect:
+                yield response, url
+                return
+            target = absolute(url, as_meant(response.headers["Location"]))
+        if target is None:
+            raise FetchFailed("it redirects to an address that isn't one of the web")
+        url = target
     raise FetchFailed(f"more than {REDIRECTS} redirects")
+
+
+def as_meant(header: str) -> str:
+    """Return a header that was read as Latin-1 as the UTF-8 that it is, if it is."""
+    try:
+        return header.encode("latin-1").decode()
+    except ValueError:
+        return header
 
 
 def answer(response: requests.Response, url: str, limits: Limits, wants: Callable[[str], bool], end: float) -> Answer:
     """Read the response if it is one to be read."""
     if response.status_code != http.HTTPStatus.OK:
         raise FetchFailed(status_in_words(response.status_code))
-    kind, _, parameters = response.headers.get("Content-Type", "").lower().partition(";")
-    _, _, charset = parameters.partition("charset=")
-    body = b"".join(chunks(response, limits, end)) if wants(kind.strip()) else b""
-    return Answer(url, kind.strip(), charset.strip(" \"'") or None, body)
+    header = response.headers.get("Content-Type", "").lower()
+    kind, charset = KIND.match(header.strip()), CHARSET.search(header)
+    bare = kind[0] if kind else ""
+    body = b"".join(chunks(response, limits, end)) if wants(bare) else b""
+    return Answer(url, bare, charset and charset[1], body)
 
 
 def chunks(response: requests.Response, limits: Limits, end: float) -> Iterator[bytes]:
@@ -104,9 +128,13 @@ def chunks(response: requests.Response, limits: Limits, end: float) -> Iterator[
         size += len(chunk)
         if size > limits.max_bytes:
             raise too_large
-        if time.monotonic() > end:
-            raise FetchFailed(f"not finished within {limits.deadline:g} s")
+        in_time(end, limits.deadline)
         yield chunk
+
+
+def in_time(end: float, deadline: float) -> None:
+    if time.monotonic() > end:
+        raise FetchFailed(f"not finished within {deadline:g} s")
 
 
 def site(url: str) -> str:
@@ -115,48 +143,19 @@ def site(url: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def robots(root: str, timeout: float, hour: float) -> Robots:
+def robots(root: str, timeout: float, deadline: float, hour: float) -> Robots:
     """Fetch the rules of the site at `root`; `hour` only makes the memory forget."""
-    with session().get(root + "robots.txt", timeout=timeout, stream=True) as response:
+    end = time.monotonic() + deadline
+    with opened(root + "robots.txt", timeout) as (response, _):
         if response.status_code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:  # "unreachable": nothing is allowed
             raise FetchFailed(f"its robots.txt can't be had: {status_in_words(response.status_code)}")
         if response.status_code != http.HTTPStatus.OK:  # "unavailable": everything is allowed
             return Robots("")
         body = b""
         while len(body) < ROBOTS_BYTES and (chunk := response.raw.read1(CHUNK, decode_content=True)):
+            in_time(end, deadline)
             body += chunk
         return Robots(body[:ROBOTS_BYTES].decode(errors="replace"))
-
-
-@functools.cache
-def session() -> requests.Session:
-    """Return this process's session: kept-alive connections, retries, our name."""
-    import requests
-    from urllib3 import Retry
-
-    class Patience(Retry):
-        """Retries that don't let a server make us wait for hours."""
-
-        def get_retry_after(self, response: Any) -> float | None:
-            wanted = super().get_retry_after(response)
-            return wanted and min(wanted, LONGEST_WAIT)
-
-    retries = Patience(
-        total=STATUSES,
-        connect=CONNECTS,
-        read=CONNECTS,
-        status=STATUSES,
-        status_forcelist=TRY_AGAIN,
-        backoff_factor=BACK_OFF,
-        raise_on_status=False,
-    )
-    session = requests.Session()
-    session.headers["User-Agent"] = USER_AGENT
-    session.max_redirects = REDIRECTS
-    session.auth = lambda request: request  # else requests sends what the user's ~/.netrc has for the host
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries))
-    return session
 
 
 # -- reasons --------------------------------------------------------------------------------------------------------
@@ -189,7 +188,8 @@ def reason(error: BaseException, limits: Limits) -> str:
             return f"no answer within {limits.timeout:g} s"
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) and cause.strerror:
             return cause.strerror
-    return " ".join(str(chain[-1]).split()) or type(chain[-1]).__name__
+    words = "".join(letter if letter.isprintable() else " " for letter in str(chain[-1]))
+    return " ".join(words.split())[:LONGEST_REASON] or type(chain[-1]).__name__
 
 
 def status_in_words(status: int) -> str:
