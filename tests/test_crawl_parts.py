@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dqlab.crawl.addresses import LONGEST, absolute, candidates, site_of
 from dqlab.crawl.names import folded, names
-from dqlab.crawl.pages import Page, parse
+from dqlab.crawl.pages import LONGEST_LIST, Page, parse
 from dqlab.crawl.robots import Robots
 
 PAGE = "http://host/gallery/index.html"
@@ -34,6 +34,8 @@ class TestAddresses:
             ("http://[::1]:8000/a", "http://[::1]:8000/a"),
             ("ä b.png", "http://host/gallery/%C3%A4%20b.png"),
             ("%C3%A4.png", "http://host/gallery/%C3%A4.png"),
+            ("http://Bücher.example/a", "http://xn--bcher-kva.example/a"),
+            ("http://straße.example/a", "http://xn--strae-oqa.example/a"),
         ],
     )
     def test_one_spelling_for_each(self, reference, address):
@@ -50,6 +52,8 @@ class TestAddresses:
             "http://[broken",
             "http://host:99999/",
             "http://host:x/",
+            "http://\u2603\u200d.example/",
+            "http://" + "ä" * 70 + ".example/",
             "\ud800",
             "x" * (LONGEST + 1),
         ],
@@ -58,6 +62,8 @@ class TestAddresses:
         assert absolute(PAGE, reference) is None
 
     @given(st.text())
+    @example("//\u3002/")
+    @example("//\u212b/")
     def test_whatever_a_page_says_comes_out_as_ascii_and_stays_as_it_is(self, reference):
         address = absolute(PAGE, reference)
 
@@ -100,6 +106,9 @@ class TestRobots:
             ("User-agent: *\nDisallow: /private/", "/private", True),
             ("User-agent: other\nDisallow: /", "/x", True),
             ("user-AGENT: dqlab\nDISALLOW: /", "/x", False),
+            ("User-agent: DQLab/0.1 (any)\nDisallow: /", "/x", False),
+            ("User-agent: dqlab-news\nDisallow: /", "/x", True),
+            ("User-agent: * \nDisallow: /", "/x", False),
             ("User-agent: *\nDisallow: /\n\nUser-agent: dqlab\nAllow: /", "/x", True),
             ("User-agent: other\nUser-agent: dqlab\nDisallow: /", "/x", False),
             ("User-agent: *\nDisallow: /a\nAllow: /a/b", "/a/b/c", True),
@@ -138,6 +147,8 @@ class TestNames:
             ("dunes/01.jpg", "image/jpeg", "dunes-01.jpg"),
             ("dunes/01.JPEG", "image/jpeg", "dunes-01.jpeg"),
             ("a.png", "image/webp", "a.png.webp"),
+            ("a.jpg", "image/jpg", "a.jpg"),
+            ("a.png", "image/x-png", "a.png"),
             ("a.exe", "image/png", "a.exe.png"),
             ("", "image/png", "picture.png"),
             ("picture?id=1", "image/gif", "picture-id-1.gif"),
@@ -224,6 +235,20 @@ class TestPages:
         page = self.found("<base href=http://elsewhere.example/><img src=a.png><a href=b.html>b</a>")
 
         assert page == Page(PAGE, ("http://elsewhere.example/a.png",), ())
+
+    def test_a_long_base_does_not_make_a_small_page_a_large_result(self):
+        html = f"<base href=/{'x' * 3000}/>" + "".join(f"<img src={n}.png><a href={n}>x</a>" for n in range(4000))
+
+        page = self.found(html)
+
+        assert page.images and page.links
+        assert sum(map(len, page.images + page.links)) <= 2 * LONGEST_LIST < 4000 * 3000
+
+    def test_nothing_is_printed_about_a_page(self, recwarn, capfd):
+        for html in ("http://host/", "a.html", b"\xff\xfe<\x00i\xd8", "<?xml version='1.0'?><x/>"):
+            self.found(html)
+
+        assert (recwarn.list, *capfd.readouterr()) == ([], "", "")
 
     def test_a_base_without_sense_is_ignored(self):
         assert self.found("<base href='http://['><img src=a.png>").images == ("http://host/gallery/a.png",)

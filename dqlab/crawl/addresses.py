@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
@@ -21,11 +22,15 @@ def absolute(base: str, reference: str) -> str | None:
     """
     Return the http(s) address that `reference` means on a page at `base`; None if it means none.
 
-    Scheme and host become lower case; default port, fragment, user name and password go; what isn't ASCII is escaped.
+    Scheme and host become lower case; default port, fragment, user name and password go; what isn't ASCII is escaped,
+    in the host as punycode ("xn--").
     """
+    if len(reference := reference.strip()) > LONGEST:  # an inline picture, mostly
+        return None
     try:
-        parts = urlsplit(urljoin(base, reference.strip()))
+        parts = urlsplit(urljoin(base, reference))
         scheme, host, port = parts.scheme, parts.hostname, parts.port
+        host = host and wired(host)
         path, query = quote(parts.path or "/", safe=SAFE), quote(parts.query, safe=SAFE)
     except ValueError:  # "http://[", a port of 99999, half a character
         return None
@@ -35,6 +40,16 @@ def absolute(base: str, reference: str) -> str | None:
     place = host if port in (None, PORTS[scheme]) else f"{host}:{port}"
     address = urlunsplit((scheme, place, path, query, ""))
     return address if len(address) <= LONGEST else None
+
+
+@functools.lru_cache(maxsize=256)
+def wired(host: str) -> str:
+    """Return `host` as the name service knows it: "bücher.example" is xn--bcher-kva.example; ValueError if it can't."""
+    if host.isascii():
+        return host
+    import idna  # comes with requests, which asks it too
+
+    return idna.encode(host, uts46=True).decode()
 
 
 def site_of(address: str) -> str:

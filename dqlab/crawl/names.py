@@ -15,13 +15,21 @@ from urllib.parse import unquote, urlsplit
 __all__ = ["folded", "names"]
 
 #: the endings that fit a content type, the first one for names without
+JPEG, PNG = (".jpg", ".jpeg", ".jpe", ".jfif"), (".png",)
 SUFFIXES = {
-    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "image/png": (".png",),
+    "image/jpeg": JPEG,
+    "image/jpg": JPEG,  # no such type, but many servers say it; the same with x-png
+    "image/pjpeg": JPEG,
+    "image/png": PNG,
+    "image/x-png": PNG,
+    "image/apng": (".apng", ".png"),
     "image/webp": (".webp",),
     "image/gif": (".gif",),
     "image/avif": (".avif",),
+    "image/heic": (".heic",),
+    "image/jxl": (".jxl",),
     "image/bmp": (".bmp",),
+    "image/x-ms-bmp": (".bmp",),
     "image/tiff": (".tif", ".tiff"),
     "image/svg+xml": (".svg",),
     "image/x-icon": (".ico",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ __all__ = ["Page", "fetch_page", "parse"]
 HTML = ("text/html", "application/xhtml+xml")
 #: bytes; what stands beyond is no page for people
 LARGEST_PAGE = 5_000_000
+#: characters of all addresses found on one page: a long <base href> makes each of a million references long
+LONGEST_LIST = LARGEST_PAGE
 #: a link to such a name leads to a picture, not to a page
 PICTURE_NAME = re.compile(r"\.(png|jpe?g|gif|webp|avif|bmp|svg)$", re.IGNORECASE)
 
@@ -43,10 +46,10 @@ def fetch_page(url: str, limits: Limits) -> Page:
 
 def parse(html: bytes, url: str, charset: str | None = None) -> Page:
     """Find pictures and links in the `html` of the page at `url`; `charset` is what the server said, if it did."""
-    from bs4 import BeautifulSoup, SoupStrainer, XMLParsedAsHTMLWarning
+    from bs4 import BeautifulSoup, SoupStrainer
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)  # XHTML is fine
+        warnings.simplefilter("ignore")  # XHTML is fine, and so is a page that consists of one address
         only = SoupStrainer(["a", "area", "base", "img", "source"])
         soup = BeautifulSoup(html, "html.parser", parse_only=only, from_encoding=charset)
     bases = [base["href"] for base in soup.find_all("base", href=True)]
@@ -59,15 +62,22 @@ def parse(html: bytes, url: str, charset: str | None = None) -> Page:
         shown += candidates(str(tag.get("srcset", "")))
     linked = [str(tag["href"]) for tag in soup.find_all(["a", "area"], href=True)]
 
-    images = [address for text in shown if (address := absolute(base or url, text))]
-    links = [address for text in linked if (address := absolute(base or url, text))]
-    pages: list[str] = []
-    for link in links:
+    images = addresses(base or url, shown)
+    pages: dict[str, None] = {}
+    for link in addresses(base or url, linked):
         if site_of(link) == site_of(url):
-            (images if PICTURE_NAME.search(urlsplit(link).path) else pages).append(link)
-    return Page(url, unique(images), unique(pages))
+            (images if PICTURE_NAME.search(urlsplit(link).path) else pages)[link] = None
+    return Page(url, tuple(images), tuple(pages))
 
 
-def unique(addresses: list[str]) -> tuple[str, ...]:
-    """Return each once, in the order of their first appearance."""
-    return tuple(dict.fromkeys(addresses))
+def addresses(base: str, references: Iterable[str]) -> dict[str, None]:
+    """Return each address once, in the order of their first appearance, as far as all are to be had."""
+    found: dict[str, None] = {}
+    room = LONGEST_LIST
+    for reference in references:
+        if (address := absolute(base, reference)) and address not in found:
+            room -= len(address)
+            if room < 0:
+                break
+            found[address] = None
+    return found

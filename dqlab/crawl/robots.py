@@ -13,6 +13,8 @@ __all__ = ["AGENT", "Robots"]
 
 #: the name by which a site may address this crawler
 AGENT = "dqlab"
+#: the name that a User-agent line begins with; a version may follow
+NAME = re.compile(r"[*]|[a-z_-]+")
 UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 
@@ -45,7 +47,7 @@ def parse(text: str) -> list[tuple[set[str], list[tuple[bool, str]]]]:
         if key == "user-agent":
             if not naming:
                 groups.append((set(), []))
-            groups[-1][0].add(value.lower())
+            groups[-1][0].update(NAME.findall(value.lower())[:1])
             naming = True
         elif key in ("allow", "disallow") and groups:
             naming = False
