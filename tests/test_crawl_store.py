@@ -92,6 +92,16 @@ def test_no_symbolic_link_is_followed(out, tmp_path):
     assert target.read_bytes() == b"picture"
 
 
+def test_one_crawl_at_a_time_writes_a_folder(out):
+    with Store(out) as store:
+        store.add(picture())
+        with pytest.raises(DqlabError, match=f"another crawl writes in {out}"):
+            Store(out)
+        store.add(picture("b.png"))
+    with Store(out) as store:
+        assert store.has("http://host/a.png") and store.has("http://host/b.png")
+
+
 class TestAgain:
     """A second crawl into the same folder."""
 
@@ -201,6 +211,16 @@ class TestTrouble:
 
         assert files(out) == ["a.png", MANIFEST]
         assert len(lines(out)) == 1
+
+    def test_after_a_full_disk_the_folder_can_be_opened_again(self, out, full, monkeypatch):
+        with pytest.raises(DqlabError, match="No space left") as at_the_end, Store(out):
+            full()
+        with pytest.raises(DqlabError, match="No space left") as at_the_beginning:
+            Store(out)
+        monkeypatch.undo()
+
+        Store(out).close()  # though a notebook keeps the errors, and with them the stores that failed
+        assert at_the_end.tb and at_the_beginning.tb
 
     def test_an_interrupt_leaves_nothing_half(self, out, monkeypatch):
         def interrupt(*paths):

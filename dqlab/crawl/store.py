@@ -2,7 +2,7 @@
 
 A picture is written under a temporary name, then renamed, then gets its line, appended and flushed: whatever kills the
 crawl, a finished picture stays known, and at worst the last line is torn, which reading skips. Opening and closing
-write the manifest anew (again by renaming), one line for each address.
+write the manifest anew (again by renaming), one line for each address. One crawl at a time writes a folder.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -54,12 +55,21 @@ class Store:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError) as error:
                 raise BadInput(f"{self.folder} is not a folder", "name another --out") from error
-            self.entries = {entry.url: entry for entry in read_manifest(self.folder)}
-            self._sweep()
-            self._taken = {folded(path.name) for path in self.folder.iterdir()} | {folded(MANIFEST)}
-            self._owned = {folded(entry.path) for entry in self.entries.values() if entry.path}
-            self._rewrite()
-            self._manifest = open(self.folder / MANIFEST, "a", encoding="utf-8", newline="\n")
+            self._unlock = weakref.finalize(self, unlock, lock(self.folder))
+            try:
+                self._open()
+            except BaseException:  # whose traceback may keep this object, and so the lock, for long
+                self._unlock()
+                raise
+
+    def _open(self) -> None:
+        """Learn what is here, and begin to write."""
+        self.entries = {entry.url: entry for entry in read_manifest(self.folder)}
+        self._sweep()
+        self._taken = {folded(path.name) for path in self.folder.iterdir()} | {folded(MANIFEST)}
+        self._owned = {folded(entry.path) for entry in self.entries.values() if entry.path}
+        self._rewrite()
+        self._manifest = open(self.folder / MANIFEST, "a", encoding="utf-8", newline="\n")
 
     def has(self, url: str) -> bool:
         """Say whether the picture at `url` lies here, whole."""
@@ -87,10 +97,13 @@ class Store:
 
     def close(self) -> None:
         """Leave the folder without temporary files and with one line for each address."""
-        with writing(self.folder):
-            self._manifest.close()
-            self._sweep()
-            self._rewrite()
+        try:
+            with writing(self.folder):
+                self._manifest.close()
+                self._sweep()
+                self._rewrite()
+        finally:
+            self._unlock()
 
     def __enter__(self) -> Store:
         return self
@@ -155,6 +168,28 @@ def parsed(line: str) -> Entry | None:
     except (ValueError, TypeError):
         return None
     return entry if plain and isinstance(fields["url"], str) else None
+
+
+def lock(folder: Path) -> int | None:
+    """Keep other crawls out of `folder` until `unlock`, or until this process ends, however it does."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nobody replaces a manifest that another has open
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DqlabError(f"another crawl writes in {folder}", "wait for its end, or name another --out") from None
+    except OSError:  # a file system that knows no locks
+        pass
+    return descriptor
+
+
+def unlock(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
 
 
 @contextmanager
