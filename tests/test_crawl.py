@@ -9,7 +9,10 @@ import pytest
 
 from dqlab import sandbox
 from dqlab.crawl import crawl, read_manifest, web
+from dqlab.crawl.driver import Crawl
 from dqlab.crawl.session import session
+from dqlab.crawl.settings import Settings
+from dqlab.crawl.store import Store
 from dqlab.crawl.web import FetchFailed
 from dqlab.errors import BadInput, MasterGone, TaskFailed
 from dqlab.sandbox.pages import FALSE, FLAKY, MISSING, PRIVATE
@@ -118,6 +121,15 @@ class TestSandboxSite:
 
         assert summary.pages == 1
         assert summary.images == 8  # the covers
+        assert "pages read: 1, as max_pages says" in str(summary)
+
+    def test_a_site_that_was_read_to_its_end_has_no_more_pages(self, site, client, tmp_path):
+        pages = crawl(client, site.url, tmp_path)
+        asked = pages.pages + pages.failed_pages
+
+        assert not pages.more_pages
+        assert not crawl(client, site.url, tmp_path, max_pages=asked).more_pages
+        assert crawl(client, site.url, tmp_path, max_pages=asked - 1).more_pages
 
     def test_the_summary_reads_well(self, site, client, tmp_path):
         text = str(crawl(client, site.url, tmp_path)).splitlines()
@@ -156,6 +168,31 @@ class TestAwkwardSites:
         summary = crawl(client, f"{server.url}/0", tmp_path, max_pages=20)
 
         assert (summary.pages, server.asked.total()) == (20, 21)
+        assert summary.more_pages
+
+    def test_links_that_are_never_followed_take_no_memory(self, server, client, tmp_path):
+        for number in range(10):
+            server.routes[f"/{number}"] = html("".join(f"<a href=/{number}{n}>x</a>" for n in range(1000)))
+        server.routes["/"] = html("".join(f"<a href=/{number}>x</a>" for number in range(10)))
+
+        with Store(tmp_path) as store:
+            crawl = Crawl(client, Settings(server.url, max_pages=15), store)
+            crawl.run()
+
+        assert server.asked.total() == 15 + 1  # robots.txt
+        assert len(crawl.seen_pages) == 15
+
+    def test_many_reasons_are_told_in_few_words(self, server, client, tmp_path):
+        server.routes["/"] = html("".join(f"<img src={n}.png>" for n in range(30)))
+        for number in range(30):
+            kind = f"text/kind-{number if number < 20 else 20}"
+            server.routes[f"/{number}.png"] = lambda to, kind=kind: to.answer(200, kind, b"x")
+
+        summary = crawl(client, server.url, tmp_path)
+
+        assert len(summary.reasons) == 21
+        [line] = [line for line in str(summary).splitlines() if "failed" in line]
+        assert line.startswith("30 failed: text/kind-20 is no picture (10), ") and line.endswith("other reasons (16)")
 
     def test_broken_pages_are_counted(self, server, client, tmp_path):
         server.routes["/"] = html("<a href=a>a</a><a href=b>b</a>")
@@ -263,8 +300,6 @@ class TestTrouble:
             crawl(client, "http://host/", tmp_path)
 
     def test_an_interrupt_leaves_a_folder_that_the_next_run_goes_on_from(self, site, client, tmp_path, monkeypatch):
-        from dqlab.crawl.store import Store
-
         add, added = Store.add, []
 
         def interrupting(store, image):

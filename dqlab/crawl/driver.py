@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -75,7 +75,7 @@ class Crawl:
             fetch_image: client.options(queue="images", timeout=hang),
         }
         self.pages, self.images = deque([self.start]), deque[str]()
-        self.pages_left = settings.max_pages
+        self.pages_left, self.more_pages = settings.max_pages, False
         self.seen_pages, self.seen_images = {self.start}, set[str]()
         self.site = ""
         self.out: dict[Future, tuple[Callable, str]] = {}
@@ -153,7 +153,10 @@ class Crawl:
         self.seen_pages.add(page.url)
         if site_of(page.url) != self.site:  # redirected to somebody else
             return
-        self.pages.extend(unseen(page.links, self.seen_pages))
+        links = [link for link in page.links if link not in self.seen_pages]
+        room = self.pages_left - len(self.pages)  # for those that will be read; an endless site has endless others
+        self.more_pages |= len(links) > room
+        self.pages.extend(unseen(links[:room], self.seen_pages))
         images = unseen(page.images, self.seen_images)
         missing = [image for image in images if not self.store.has(image)]
         self.count["kept"] += len(images) - len(missing)
@@ -185,10 +188,11 @@ class Crawl:
             pages=count["pages"],
             failed_pages=self.page_reasons.total(),
             page_reasons=tuple(self.page_reasons.most_common()),
+            more_pages=self.more_pages,
         )
 
 
-def unseen(addresses: tuple[str, ...], seen: set[str]) -> list[str]:
+def unseen(addresses: Sequence[str], seen: set[str]) -> list[str]:
     """Return those not seen before, and note that they are now."""
     news = [address for address in addresses if address not in seen]
     seen.update(news)

@@ -8,6 +8,8 @@ from pathlib import Path
 __all__ = ["Summary"]
 
 
+#: how many reasons are told in words; the manifest holds them all
+SHOWN = 5
 #: reasons and how often each was given, the commonest first
 Reasons = tuple[tuple[str, int], ...]
 
@@ -17,8 +19,8 @@ class Summary:
     """
     What a crawl did: `images` new ones with `bytes` in `seconds`, `kept` from an earlier crawl, `failed` ones.
 
-    `pages` were read, `failed_pages` could not be; `reasons` and `page_reasons` say why. `folder` is where the
-    pictures lie.
+    `pages` were read, `failed_pages` could not be; `reasons` and `page_reasons` say why. `more_pages`: more were found
+    than should be read. `folder` is where the pictures lie.
     """
 
     folder: Path
@@ -31,6 +33,7 @@ class Summary:
     pages: int
     failed_pages: int
     page_reasons: Reasons
+    more_pages: bool = False
 
     @property
     def rate(self) -> float:
@@ -45,8 +48,13 @@ class Summary:
             lines.append(f"{self.failed} failed: {listed(self.reasons)}")
         if self.failed_pages:
             lines.append(f"{self.failed_pages} of {self.pages + self.failed_pages} pages: {listed(self.page_reasons)}")
+        if self.more_pages:
+            lines.append(f"pages read: {self.pages + self.failed_pages}, as max_pages says; the site has more")
         return "\n".join([*lines, f"they lie in {self.folder}"])
 
 
 def listed(reasons: Reasons) -> str:
-    return ", ".join(f"{why} ({count})" for why, count in reasons)
+    """Return the commonest reasons in words."""
+    others = sum(count for _, count in reasons[SHOWN:])
+    words = [f"{why} ({count})" for why, count in reasons[:SHOWN]]
+    return ", ".join([*words, f"other reasons ({others})"] if others else words)
