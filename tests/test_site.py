@@ -17,6 +17,7 @@ from dqlab import sandbox
 from dqlab.errors import BadInput, DqlabError, LaunchFailed
 from dqlab.sandbox import art
 from dqlab.sandbox.pages import FALSE, FLAKY, MISSING, PRIVATE
+from dqlab.sandbox.site import url_of
 from tests.helpers import eventually, free_port
 
 
@@ -122,6 +123,14 @@ def test_nonsense_is_refused():
         sandbox.site(delay=-1)
     with pytest.raises(LaunchFailed, match="192.0.2.1"):
         sandbox.site(host="192.0.2.1")
+    with pytest.raises(LaunchFailed, match="0-65535"):
+        sandbox.site(port=99999)
+
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    assert url_of("::1", 8000) == "http://[::1]:8000/"
+    assert url_of("127.0.0.1", 8000) == "http://127.0.0.1:8000/"
 
 
 def test_without_pillow_the_error_says_what_to_install(monkeypatch):
@@ -164,3 +173,9 @@ class TestProcess:
             output, errors = process.communicate(timeout=10)
         assert (process.returncode, output) == (1, "")
         assert errors.startswith("dqlab: the sandbox site can't listen at 192.0.2.1:0")
+
+    def test_wrong_use_is_said_in_a_line_and_a_hint(self):
+        with self.start("--images", "3") as process:
+            output, errors = process.communicate(timeout=10)
+        assert (process.returncode, output) == (2, "")
+        assert errors == "dqlab: images=3 is too few for the sandbox site\n  take 40 or more\n"

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 
-from dqlab.errors import DqlabError
+from dqlab.errors import BadInput, DqlabError
 from dqlab.sandbox.site import Site
 
 
@@ -35,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
             while not stop.wait(1):  # in steps: Windows delivers Ctrl-C only between them
                 pass
     except DqlabError as error:
-        print(f"dqlab: {error.message}", error.hint, sep="\n", file=sys.stderr)
-        return 1
+        print(f"dqlab: {error.message}\n  {error.hint}".rstrip(), file=sys.stderr)
+        return 2 if isinstance(error, BadInput) else 1
     return 0
 
 

@@ -78,10 +78,11 @@ class Site:
         self._asked: list[str] = []
         try:
             self._server = Server((host, port), self)
-        except OSError as error:
-            raise LaunchFailed(f"the sandbox site can't listen at {host}:{port}: {error.strerror or error}") from error
+        except (OSError, OverflowError, UnicodeError) as error:  # the port is taken, or none; a host that can't be one
+            why = getattr(error, "strerror", None) or error
+            raise LaunchFailed(f"the sandbox site can't listen at {host}:{port}: {why}") from error
         self.host, self.port = host, self._server.server_address[1]
-        self.url = f"http://{host}:{self.port}/"
+        self.url = url_of(host, self.port)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="sandbox site", daemon=True
         )
@@ -127,6 +128,10 @@ class Site:
 
 
 site = Site
+
+
+def url_of(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def image_type(body: bytes) -> str:
