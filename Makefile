@@ -1,7 +1,9 @@
 # dqlab: each target sets up all that it needs, in an environment of its own (.venv).
-# PYTHON=... names another Python than the first suitable one found, VENV=... another place for the environment.
+# PYTHON=... names another Python than the first suitable one found, VENV=... another place for the environment; both
+# count when it is made (`make clean` removes it).
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help lab demo test lint bench clean
 
 VENV ?= .venv
@@ -55,4 +57,17 @@ $(VENV)/bin/python:
 		echo "Install one, or name it: make PYTHON=/path/to/python3.12 lab"; exit 1; } >&2
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module." \
 		"On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; } >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dqlab needs Python 3.11 or newer," \
+		"and $(PYTHON) is" "$$($(PYTHON) --version). Name another: make PYTHON=/path/to/python3.12 lab"; exit 1; } >&2
 	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -c '$(ORIGIN)' > $(VENV)/.origin
+
+# An environment knows the folder that it was made for and the version of its Python. When the folder has been moved or
+# copied, or that Python has given way to another, it can't work any more and is made anew.
+ORIGIN := import os, sys; print(*sys.version_info[:2], ascii(os.getcwd()))
+
+ifneq ($(wildcard $(VENV)/.origin),)
+ifneq ($(shell cat $(VENV)/.origin),$(shell $(VENV)/bin/python -c '$(ORIGIN)' 2>/dev/null))
+.PHONY: $(VENV)/bin/python
+endif
+endif

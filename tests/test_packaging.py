@@ -142,6 +142,44 @@ def test_a_missing_venv_module_is_said_in_words(bare: Path) -> None:
     assert "apt install python3-venv" in refused.stdout
 
 
+def test_a_python_that_is_named_but_too_old_is_refused_in_words(bare: Path) -> None:
+    (bare / ".venv" / "bin" / "python").unlink()
+    old = bare / "python3.9"
+    old.write_text('#!/bin/sh\ncase "$*" in *version_info*) exit 1;; --version) echo Python 3.9.2;; esac\n')
+    old.chmod(0o755)
+    refused = make(bare, "lab", f"PYTHON={old}")
+    assert refused.returncode == 2
+    assert f"dqlab needs Python 3.11 or newer, and {old} is Python 3.9.2" in refused.stdout
+    assert not (bare / ".venv" / "bin" / "python").exists()
+
+
+def test_an_environment_that_was_left_half_made_is_no_environment(bare: Path) -> None:
+    """Not when the Python in it is there, but what comes after failed."""
+    (bare / ".venv" / "bin" / "python").unlink()
+    halfway = bare / "halfway"
+    halfway.write_text('#!/bin/sh\ncase "$*" in *"-m venv"*) touch .venv/bin/python; exit 1;; esac\n')
+    halfway.chmod(0o755)
+    assert make(bare, "lab", "PYTHON=./halfway").returncode == 2
+    assert not (bare / ".venv" / "bin" / "python").exists()
+
+
+@pytest.mark.parametrize(
+    ("origin", "anew"),
+    [
+        ("{0.major} {0.minor} '{1}'", False),
+        ("{0.major} {0.minor} '{1}/elsewhere'", True),  # moved or copied
+        ("3 10 '{1}'", True),  # upgraded beneath it
+    ],
+)
+def test_an_environment_that_cannot_work_any_more_is_made_anew(bare: Path, origin: str, anew: bool) -> None:
+    python = bare / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(sys.executable)
+    (bare / ".venv" / ".lab").touch()
+    (bare / ".venv" / ".origin").write_text(origin.format(sys.version_info, bare) + "\n")
+    assert ("-m venv --clear .venv" in make(bare, "--dry-run", "lab").stdout) == anew
+
+
 def test_the_python_found_is_new_enough(bare: Path) -> None:
     old = bare / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
