@@ -26,6 +26,7 @@ def fresh_session():
         session().close()
     session.cache_clear()
     web.robots.cache_clear()
+    web.unreachable.clear()
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 import functools
 import gzip
+import re
 import time
 
 import pytest
+from bs4.exceptions import ParserRejectedMarkup
 
 from dqlab import __version__
 from dqlab.crawl import session as connections
@@ -29,12 +31,14 @@ def server(monkeypatch):
         session().close()
         session.cache_clear()
         web.robots.cache_clear()
+        web.unreachable.clear()
 
 
 @pytest.fixture(autouse=True)
 def fresh_session():
     session.cache_clear()
     web.robots.cache_clear()
+    web.unreachable.clear()
 
 
 @pytest.fixture
@@ -310,6 +314,23 @@ class TestRobots:
         with pytest.raises(FetchFailed, match=r"not finished within 0\.2 s"):
             fetch(server, "/a", Limits(deadline=0.2))
 
+    @pytest.mark.timeout(60)
+    def test_a_site_that_does_not_answer_is_left_alone_for_as_long_as_that_took(self, server):
+        server.routes["/robots.txt"] = lambda to: server.ending.wait(60)
+        began = time.monotonic()
+        with pytest.raises(FetchFailed) as first:
+            fetch(server, "/a", Limits(timeout=0.5))
+        took = time.monotonic() - began
+        eventually(lambda: server.asked["/robots.txt"] == 1 + connections.CONNECTS)
+        with pytest.raises(FetchFailed, match=re.escape(first.value.message)):
+            fetch(server, "/b", Limits(timeout=0.5))
+        if time.monotonic() - began < 2 * took - 0.2:  # else this machine took its time over it
+            assert server.asked["/robots.txt"] == 1 + connections.CONNECTS
+
+        server.routes["/robots.txt"] = server.routes["/b"] = lambda to: to.answer(200)
+        eventually(lambda: time.monotonic() - began > 2 * took + 0.1)
+        fetch(server, "/b")
+
     def test_endless_ones_are_read_as_far_as_sense_goes(self, server):
         def endless(to):
             to.answer(200, Content_Length="", Connection="close")
@@ -386,3 +407,12 @@ class TestTasks:
         assert fetch_page(server.url + "/picture", SMALL).images == (f"{server.url}/picture",)
         assert fetch_page(server.url + "/none", SMALL).error == "404 Not Found"
         assert "larger than" in fetch_page(server.url + "/long", SMALL).error
+
+    def test_a_page_that_the_parser_rejects(self, server, monkeypatch):
+        def reject(*args):
+            raise ParserRejectedMarkup("a long explanation")
+
+        monkeypatch.setattr("dqlab.crawl.pages.parse", reject)
+        server.routes["/"] = lambda to: to.answer(200, "text/html", b"<![x")
+
+        assert fetch_page(server.url + "/", SMALL).error == "its HTML can't be read"

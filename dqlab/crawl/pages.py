@@ -41,7 +41,12 @@ def fetch_page(url: str, limits: Limits) -> Page:
         return Page(url, error=failure.message)
     if answer.kind.startswith("image/"):
         return Page(answer.url, images=(url,))
-    return parse(answer.body, answer.url, answer.charset)
+    from bs4.exceptions import ParserRejectedMarkup
+
+    try:
+        return parse(answer.body, answer.url, answer.charset)
+    except ParserRejectedMarkup:
+        return Page(url, error="its HTML can't be read")
 
 
 def parse(html: bytes, url: str, charset: str | None = None) -> Page:

@@ -198,4 +198,5 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DqlabError(f"can't write in {folder}: {error.strerror or error}") from error
+        hint = "what has arrived stays; name another --out, or mend that and go on"
+        raise DqlabError(f"can't write in {folder}: {error.strerror or error}", hint) from error

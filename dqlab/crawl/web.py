@@ -27,8 +27,8 @@ __all__ = ["Answer", "FetchFailed", "Limits", "get"]
 
 #: bytes read at a time
 CHUNK = 64 * 1024
-#: bytes of a robots.txt that are looked at; seconds for which it is remembered
-ROBOTS_BYTES, ROBOTS_AGE = 500 * 1024, 3600
+#: bytes of a robots.txt that are looked at; seconds for which it is remembered, and of how many sites
+ROBOTS_BYTES, ROBOTS_AGE, MOST_SITES = 500 * 1024, 3600, 256
 #: how many redirects are followed
 REDIRECTS = 5
 #: a content type and its charset (RFC 9110), whatever else the header says
@@ -71,8 +71,7 @@ def get(url: str, limits: Limits, wants: Callable[[str], bool]) -> Answer:
 
     def allowed(place: str) -> None:
         in_time(end, limits.deadline)
-        hour = time.monotonic() // ROBOTS_AGE
-        if not robots(site(place), limits.timeout, limits.deadline, hour).allows(place):
+        if not rules(site(place), limits).allows(place):
             raise FetchFailed("robots.txt forbids it")
 
     with failures_in_words(limits), opened(url, limits.timeout, allowed) as (response, place):
@@ -142,7 +141,31 @@ def site(url: str) -> str:
     return absolute(url, "/") or url
 
 
-@functools.lru_cache(maxsize=256)
+#: sites whose robots.txt couldn't be had: until when they are left alone (monotonic seconds), and the reason
+unreachable: dict[str, tuple[float, str]] = {}
+
+
+def rules(root: str, limits: Limits) -> Robots:
+    """
+    Return the rules of the site at `root`. FetchFailed if there are none to be had: then nothing of it is.
+
+    Such a site is left alone for as long as it took to find out, else each of its pictures would take that long.
+    """
+    began = time.monotonic()
+    until, why = unreachable.get(root, (began, ""))
+    if began < until:
+        raise FetchFailed(why)
+    try:
+        with failures_in_words(limits):
+            return robots(root, limits.timeout, limits.deadline, began // ROBOTS_AGE)
+    except FetchFailed as failure:
+        if len(unreachable) >= MOST_SITES:
+            unreachable.clear()
+        unreachable[root] = 2 * time.monotonic() - began, failure.message
+        raise
+
+
+@functools.lru_cache(maxsize=MOST_SITES)
 def robots(root: str, timeout: float, deadline: float, hour: float) -> Robots:
     """Fetch the rules of the site at `root`; `hour` only makes the memory forget."""
     end = time.monotonic() + deadline
