@@ -156,12 +156,15 @@ class LocalWorkers:
     @property
     def names(self) -> list[str]:
         """Names of the workers that have joined and live, in the order in which they were started."""
+        for worker in self._workers:
+            worker.listen()
         return [worker.name for worker in self._workers if worker.alive and worker.name]
 
     @property
     def pids(self) -> dict[str, int]:
         """Process ids by name."""
-        return {worker.name: worker.pid for worker in self._workers if worker.alive and worker.name}
+        names = self.names
+        return {worker.name: worker.pid for worker in self._workers if worker.name in names}
 
     def add(self, n: int = 1) -> None:
         """Start ``n`` more; `wait` waits until they have joined."""
@@ -199,9 +202,11 @@ class _LocalWorker(OwnedProcess):
         self.name: str = ""
 
     def listen(self) -> None:
-        """Take in what it has said."""
-        while not self.said.empty():
-            self._note(self.said.get())
+        """Take in what it has said; several threads may do so at once. Its end stays there, for `wait`."""
+        with contextlib.suppress(queue.Empty):
+            while (said := self.said.get_nowait()) is not None:
+                self._note(said)
+            self.said.put(None)
 
     def _note(self, said: dict[str, Any] | None) -> None:
         if said is not None and said.get("event") == "joined":
@@ -220,6 +225,7 @@ class _LocalWorker(OwnedProcess):
                     ) from None
                 continue
             if said is None:
+                self.said.put(None)
                 raise LaunchFailed(f"worker process {self.pid} ended: {self.words() or 'it said nothing'}")
             self._note(said)
 

@@ -79,6 +79,30 @@ def test_add_stop_and_kill_act_on_the_workers() -> None:
         dashboard.close()
 
 
+def test_a_worker_that_a_button_started_can_be_chosen_and_killed() -> None:
+    with cluster(workers=1) as (master, workers):
+        dashboard = Dashboard(master)
+        click(dashboard, "Add worker")
+        eventually(lambda: "w2" in dashboard.controls.worker.options, 30)
+        dashboard.controls.worker.value = "w2"
+        click(dashboard, "Kill worker")
+        eventually(lambda: dashboard.picture.note == "w2 was killed (SIGKILL)")
+        eventually(lambda: workers.names == ["w1"])
+        dashboard.close()
+
+
+def test_if_any_worker_will_do_one_that_is_at_work_is_killed() -> None:
+    with cluster(workers=3) as (master, workers):
+        dashboard = Dashboard(master)
+        eventually(lambda: len(dashboard.history.workers) == 3 and len(dashboard.controls.worker.options) == 4)
+        future = master.submit(nap, 1.0)
+        (victim,) = eventually(lambda: [w["name"] for w in master.stats()["workers"] if w["running"] is not None])
+        click(dashboard, "Kill worker")
+        eventually(lambda: dashboard.picture.note == f"{victim} was killed (SIGKILL)")
+        assert future.result(20) == 1.0
+        dashboard.close()
+
+
 def test_pause_resume_and_requeue_act_on_the_queues() -> None:
     with cluster(workers=1) as (master, _):
         dashboard = Dashboard(master)

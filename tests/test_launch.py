@@ -218,3 +218,21 @@ def test_a_handler_that_cannot_be_loaded_is_said_before_any_task_is_lost():
             workers.wait(30)
         assert master.tasks.qsize() == 1
         assert master.events()[-1]["kind"] == "submitted"
+
+
+def test_names_hold_a_worker_as_soon_as_it_has_joined_whether_or_not_anybody_waits():
+    with cluster(1) as (_, workers):
+        workers.add(1)
+        eventually(lambda: workers.names == ["w1", "w2"], 30)
+        assert list(workers.pids) == ["w1", "w2"]
+        assert workers.kill("w2") == "w2"
+
+
+def test_whoever_asks_for_names_does_not_make_a_wait_miss_the_end_of_a_worker():
+    with Master() as master:
+        workers = LocalWorkers(master, 1, handler="nowhere:nothing")
+        eventually(lambda: not len(workers), 30)
+        for _ in range(2):
+            assert workers.names == []
+            with pytest.raises(LaunchFailed, match="No module named 'nowhere'"):
+                workers.wait(timeout=None)

@@ -84,7 +84,7 @@ class Controls(ipywidgets.VBox):
         return f"{name} stops after the task in hand"
 
     def _kill(self) -> str:
-        name = self._chosen()
+        name = self._chosen(at_work=True)
         launcher = self._launcher_of(name)
         if launcher is None:
             return f"{name} was not started here: only its own launcher can kill it"
@@ -118,14 +118,16 @@ class Controls(ipywidgets.VBox):
 
         return lambda _: threading.Thread(target=run, name="dqlab-click", daemon=True).start()
 
-    def _chosen(self) -> str:
-        """The chosen worker; the newest of those started here if any will do."""
+    def _chosen(self, at_work: bool = False) -> str:
+        """The chosen worker; if any will do the newest of those started here, ``at_work`` if one of them is."""
         if self.worker.value != ANY:
             return self.worker.value
         alive = [name for name in self.worker.options if name != ANY]
         if not alive:
             raise LookupError("there is no worker")
-        return next((name for name in reversed(alive) if self._launcher_of(name)), alive[-1])
+        mine = [name for name in alive if self._launcher_of(name)] or alive
+        busy = [w["name"] for w in self._master.stats()["workers"] if w["running"] is not None] if at_work else []
+        return next((name for name in reversed(mine) if name in busy), mine[-1])
 
     def _launcher_of(self, name: str) -> Any:
         return next((launcher for launcher in self._master.launchers if name in launcher.names), None)
