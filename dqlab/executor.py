@@ -212,7 +212,10 @@ class Client(concurrent.futures.Executor):
         self._session.call("stop_worker", name)
 
     def record(self, path: str | Path) -> Any:
-        """Keep all events from now on in a file, until the recorder's ``stop()``; see `dqlab.record`."""
+        """Keep the event log in a file, until the recorder's ``stop()``; see `dqlab.record`.
+
+        It begins with what the master remembers of the time before.
+        """
         from dqlab.record import Recorder
 
         return Recorder(self, path)

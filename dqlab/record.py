@@ -34,22 +34,30 @@ def follow(client: Any, stop: threading.Event, period: float = PERIOD) -> Iterat
 
     While nothing happens it yields once a second. Whatever the client raises when the master is gone passes through.
     """
-    seq, failed, moving = 0, 0, True
+    seq, moving = 0, True
     while not stop.is_set():
         began = time.monotonic()
-        lines = client.events(since=seq, timeout=period if moving else IDLE, expand=False)
-        stats = client.stats()
-        if lines:
-            seq = lines[-1]["seq"]
-        sample = _sample(stats)
-        moving = bool(lines or any(worker["running"] is not None for worker in sample["workers"].values()))
-        lines = [*lines, sample]
-        now_failed = sum(queue["failed"] for queue in stats["queues"].values())
-        if now_failed > failed:
-            lines += [_failure(failure, sample["time"]) for failure in client.failures(limit=FAILURES)]
-        failed = now_failed
+        lines = _look(client, seq, period if moving else IDLE)
+        before, seq = seq, _last(lines, seq)
+        workers = next(line["workers"] for line in lines if line["kind"] == "sample")
+        moving = seq > before or any(worker["running"] is not None for worker in workers.values())
         yield lines
         stop.wait(max(0.0, period - (time.monotonic() - began)))
+
+
+def _look(client: Any, seq: int, timeout: float) -> list[dict[str, Any]]:
+    """The events after number ``seq``, a sample, and if tasks have failed why they did."""
+    events = client.events(since=seq, timeout=timeout, expand=False)
+    sample = _sample(client.stats())
+    # The stats may count a failure whose event has not come yet: only the events tell when to ask.
+    failed = any(event["kind"] == "failed" for event in events)
+    failures = client.failures(limit=FAILURES) if failed else []
+    return [*events, sample, *(_failure(failure, sample["time"]) for failure in failures)]
+
+
+def _last(lines: list[dict[str, Any]], seq: int) -> int:
+    """The highest event number in ``lines``, or ``seq``."""
+    return max([seq, *(line["seq"] for line in lines if "seq" in line)])
 
 
 def _sample(stats: dict[str, Any]) -> dict[str, Any]:
@@ -98,16 +106,18 @@ class Recorder:
         return f"<Recorder {self.path.name} {'recording' if self._thread.is_alive() else 'stopped'}>"
 
     def _run(self) -> None:
-        known: dict[Any, dict[str, Any]] = {}  # the latest sample, and each task's failure
+        known: dict[Any, dict[str, Any]] = {}  # the latest sample, and why the latest tasks failed
         with self._file:
             try:
                 for lines in self._until_stopped():
                     for line in lines:
                         about = (line["kind"], line.get("task"))
-                        if "seq" in line or known.get(about) != {**line, "time": 0}:
+                        if "seq" in line or known.pop(about, None) != {**line, "time": 0}:
                             self._write(line)
                         if "seq" not in line:
                             known[about] = {**line, "time": 0}
+                    for about in list(known)[: -2 * FAILURES]:
+                        del known[about]
                     self._file.flush()
             except Exception as error:  # the master's end is the record's end, whatever form it takes
                 self._write({"time": time.time(), "kind": "end", "reason": f"{type(error).__name__}: {error}"})
@@ -116,9 +126,9 @@ class Recorder:
         """All that `follow` yields, and one look more after the stop, so that the last events are not missing."""
         seq = 0
         for lines in follow(self._client, self._stop):
-            seq = max([seq, *(line["seq"] for line in lines if "seq" in line)])
+            seq = _last(lines, seq)
             yield lines
-        yield [*self._client.events(since=seq, timeout=0.0, expand=False), _sample(self._client.stats())]
+        yield _look(self._client, seq, 0.0)
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from dqlab.dashboard import trace
 from dqlab.dashboard.history import History
 from dqlab.errors import BadInput
-from dqlab.record import PERIOD, Recorder, _sample, follow, read
+from dqlab.record import PERIOD, Recorder, _failure, _sample, follow, read
 from tests.helpers import eventually
 from tests.simulated_master import SimulatedMaster
 
@@ -60,6 +62,40 @@ def test_following_is_no_faster_than_five_looks_a_second() -> None:
     assert time.monotonic() - began >= 5 * PERIOD * 0.95
 
 
+def test_a_task_that_fails_just_after_the_events_were_asked_for_has_its_traceback() -> None:
+    master, stop, history = SimulatedMaster(workers=1, seconds=0.01, failing=1.0), threading.Event(), History()
+    master.submit(1)
+    real = master.stats
+    master.stats = lambda: master.advance(master.now + 5) or real()  # type: ignore[func-returns-value,method-assign]
+    for looks, lines in enumerate(follow(master, stop, period=0.01)):
+        history.feed(lines)
+        if looks == 2:
+            stop.set()
+    ((*_, traceback),) = history.failures
+    assert traceback.startswith("Traceback")
+
+
+class Text(str):
+    """A text whose life can be followed."""
+
+
+def test_a_recorder_remembers_only_the_latest_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, most = [], []
+
+    def following(*_: Any) -> Iterator[list[dict[str, Any]]]:
+        for look in range(100):
+            rows = [{"time": 1.0, "kind": "failure", "task": look * 5 + i, "text": Text("no")} for i in range(5)]
+            texts.extend(weakref.ref(row["text"]) for row in rows)
+            yield rows
+            most.append(sum(text() is not None for text in texts))
+
+    monkeypatch.setattr("dqlab.record.follow", following)
+    recorder = Recorder(SimulatedMaster(workers=0), tmp_path / "run.jsonl")
+    eventually(lambda: "stopped" in repr(recorder))
+    assert len([line for line in read(recorder.path) if line["kind"] == "failure"]) == 500
+    assert max(most) < 60
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -101,6 +137,8 @@ def simulated_record(path: Path) -> SimulatedMaster:
         master.advance(master.now + 0.2)
         seq = max((line.get("seq", 0) for line in lines), default=0)
         lines += [*master.events(since=seq), _sample(master.stats())]
+        told = sum(line.get("kind") == "failure" for line in lines)
+        lines += [_failure(failure, master.now) for failure in master.failed[told:]]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return master
 
