@@ -27,6 +27,13 @@ PERIOD = 0.2
 IDLE = 1.0
 #: failed tasks whose traceback is asked for at once
 FAILURES = 20
+#: what lines of a kind say besides their time
+NEEDED = {
+    **dict.fromkeys(("worker_joined", "worker_left"), ("worker",)),
+    **dict.fromkeys(("leased", "done", "delayed", "failed", "redelivered"), ("task",)),
+    "sample": ("queues",),
+    "failure": ("task", "text"),
+}
 
 
 def follow(client: Any, stop: threading.Event, period: float = PERIOD) -> Iterator[list[dict[str, Any]]]:
@@ -144,6 +151,8 @@ def read(path: str | Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise BadInput(f"there is no file {str(path)!r}", "make one with master.record(...)") from None
+    except OSError as error:
+        raise BadInput(f"{str(path)!r} cannot be read: {error.strerror}", "make one with master.record(...)") from None
     except UnicodeDecodeError:
         raise BadInput(f"{path.name} is no record: not a text file", "make one with master.record(...)") from None
     if not lines or not lines[0].startswith('{"dqlab_record"'):
@@ -152,8 +161,10 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[1:], start=2):
         try:
             event = json.loads(line)
-            event["kind"], event["time"]
+            good = all(name in event for name in NEEDED.get(event["kind"], ())) and event["time"] >= 0
         except (ValueError, TypeError, KeyError):
+            good = False
+        if not good:
             if number == len(lines):
                 break
             raise BadInput(f"{path.name}, line {number}: no event", "record it again") from None

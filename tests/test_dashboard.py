@@ -213,6 +213,8 @@ def test_record_replay_and_trace_of_a_real_run(tmp_path: Path) -> None:
         (lambda: Dashboard(SimulatedMaster(), window=0), "seconds, from 1 to 3600"),
         (lambda: Dashboard(SimulatedMaster(), parts=["curve"]), "no 'curve'"),
         (lambda: Dashboard.replay("nothing.jsonl"), "there is no file"),
+        (lambda: Dashboard.replay("nothing.jsonl", speed=0), "above 0"),
+        (lambda: Dashboard.replay("nothing.jsonl", speed="fast"), "above 0"),
     ],
 )
 def test_bad_input_is_refused(make: Any, says: str) -> None:
@@ -248,6 +250,14 @@ def test_the_command_checks_the_connection_before_it_opens_a_page(tmp_path: Path
     done = subprocess.run(command, timeout=30, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("dqlab: ") and "nothing.json" in done.stderr
+
+
+@pytest.mark.parametrize("port", ["-1", "99999"])
+def test_the_command_refuses_a_port_that_there_is_not(port: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dqlab", "dashboard", str(tmp_path / "nothing.json"), f"--port={port}"]
+    done = subprocess.run(command, timeout=30, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"dqlab: port {port}\n")
 
 
 def test_the_page_names_files_and_holds_no_key(tmp_path: Path) -> None:

@@ -104,6 +104,9 @@ def test_a_recorder_remembers_only_the_latest_failures(tmp_path: Path, monkeypat
         ('{"dqlab_record": 1}\n', "holds no event"),
         ('{"dqlab_record": 1}\n{"kind": "done"}\n{"time": 1, "kind": "done"}\n', "line 2"),
         ('{"dqlab_record": 1}\n[]\n{"time": 1, "kind": "done"}\n', "line 2"),
+        ('{"dqlab_record": 1}\n{"time": 1, "kind": "done"}\n{"time": 1, "kind": "paused"}\n', "line 2"),
+        ('{"dqlab_record": 1}\n{"time": 1, "kind": "sample"}\n{"time": 1, "kind": "paused"}\n', "line 2"),
+        ('{"dqlab_record": 1}\n{"time": "noon", "kind": "paused"}\n{"time": 1, "kind": "paused"}\n', "line 2"),
     ],
 )
 def test_what_is_no_record_is_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -115,6 +118,8 @@ def test_what_is_no_record_is_refused(tmp_path: Path, text: str, says: str) -> N
 def test_a_missing_file_and_a_picture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no file"):
         read(tmp_path / "nothing.jsonl")
+    with pytest.raises(BadInput, match="cannot be read"):
+        read(tmp_path)
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(BadInput, match="not a text file"):
         read(tmp_path / "picture.png")

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dqlab.errors import DqlabError
+from dqlab.errors import BadInput, DqlabError
 from dqlab.files import read_key
 
 __all__ = ["add_arguments", "page", "run"]
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C. Each browser that opens it has a kernel of its own, which ends with the page."""
     from dqlab import connect
 
+    if not 0 <= args.port <= 65535:
+        raise BadInput(f"port {args.port}", "a number from 0 (any free one) to 65535")
     for package in ("voila", "ipywidgets", "anywidget"):
         if importlib.util.find_spec(package) is None:
             raise DqlabError(f"the dashboard as a page needs {package}", "pip install 'dqlab[lab]' voila")

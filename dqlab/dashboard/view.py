@@ -77,6 +77,8 @@ class Dashboard(ipywidgets.VBox):
 
         ``speed`` 2 is twice as fast as it happened. ``at`` is the instant shown, in seconds since the record's begin.
         """
+        if not (isinstance(speed, int | float) and speed > 0):
+            raise BadInput(f"speed={speed!r}", "how many times as fast as it happened, above 0")
         events = read(path)
         length = events[-1]["time"] - events[0]["time"]
         history = History(window=None, slice=max(length / REPLAY_SLICES, SHORTEST_SLICE))
