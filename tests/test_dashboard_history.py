@@ -95,6 +95,23 @@ def test_a_record_of_many_tasks_counts_as_many() -> None:
     assert (bar.count, bar.start, bar.end) == (1000, -0.5, 0.0)
 
 
+@pytest.mark.parametrize("window", [30.0, None])
+def test_outcomes_told_of_together_lie_one_before_the_other(window: float | None) -> None:
+    history = History(window=window)
+    history.feed([event(1, 0.0, "worker_joined", worker="w1", host="h")])
+    screen: dict[int, list[Any]] = {}
+    told = [(5.0, 0.5), (6.0, 0.3), (6.0, 0.2), (6.0, 0.25), (6.1, 0.3)]
+    for seq, (when, seconds) in enumerate(told, start=2):
+        before = history.version
+        history.feed([event(seq, when, "done", worker="w1", task=seq, seconds=seconds)])
+        bars = list(history.lanes["w1"].bars)
+        assert all(one.end <= next_one.start for one, next_one in zip(bars, bars[1:], strict=False))
+        screen |= {bar[0]: bar for bar in history.frame(before)["lanes"][0][-1]}
+        assert list(screen.values()) == [bar.as_list() for bar in bars], "what has moved is told, too"
+    lengths = [round(bar.end - bar.start, 3) for bar in history.lanes["w1"].bars]
+    assert lengths == [0.5, 0.3, 0.2, 0.25, 0.1]
+
+
 def test_events_that_were_told_before_are_not_folded_twice() -> None:
     master, history = SimulatedMaster(), History()
     master.submit(10)

@@ -172,3 +172,17 @@ def test_a_replayed_record_ends_where_the_run_ended(tmp_path: Path) -> None:
     history.feed(read(tmp_path / "run.jsonl"))
     assert history.levels[3:6] == [master.counts[name] for name in ("done", "failed", "redelivered")]
     assert history.state == "finished"
+
+
+def test_in_a_trace_no_task_begins_before_the_one_before_it_has_ended(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"dqlab_record": 1},
+        {"seq": 1, "time": 10.0, "kind": "worker_joined", "worker": "w1", "host": "lab1"},
+        {"seq": 2, "time": 11.0, "kind": "done", "worker": "w1", "task": 1, "seconds": 0.3},
+        {"seq": 3, "time": 11.0, "kind": "done", "worker": "w1", "task": 2, "seconds": 0.3},  # told of together
+        {"seq": 4, "time": 11.2, "kind": "done", "worker": "w1", "task": 3, "seconds": 0.25},  # the ones before late
+    ]
+    (tmp_path / "run.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    events = json.loads(trace(tmp_path / "run.jsonl", tmp_path / "run.json").read_text())["traceEvents"]
+    slices = [(event["ts"], event["ts"] + event["dur"]) for event in events if event["ph"] == "X"]
+    assert slices == [(400_000, 700_000), (700_000, 1_000_000), (1_000_000, 1_200_000)]

@@ -71,7 +71,9 @@ class Lane:
     since: float = 0.0  #: when it began that
     bars: deque[Bar] = field(default_factory=deque)
     leases: deque[tuple[int, int, float]] = field(default_factory=lambda: deque(maxlen=LEASES))
-    free_at: float = 0.0  #: the end of its latest bar
+    free_at: float = float("-inf")  #: the end of its latest bar
+    told: float = float("-inf")  #: when it told of that, and how far what it had told before reached
+    floor: float = float("-inf")
     version: int = 0
 
     def could_start(self, task: int) -> float:
@@ -279,7 +281,7 @@ class History:
     def _lane(self, name: str, when: float, host: str = "") -> Lane:
         lane = self.lanes.get(name)
         if lane is None:
-            lane = self.lanes[name] = Lane(name, host, when, free_at=when if host else 0.0)
+            lane = self.lanes[name] = Lane(name, host, when)
             lane.bars = deque(maxlen=None if self.window is None else BARS)
         elif host and lane.left is not None:  # the same worker came back
             lane.left, lane.end, lane.reason = None, "", ""
@@ -291,6 +293,7 @@ class History:
         lane.version = self.version
         if lane.task is not None and task <= lane.task < task + count:
             lane.task = None
+        start = self._place(lane, min(start, end), end)
         lane.free_at = max(lane.free_at, end)
         last = lane.bars[-1] if lane.bars else None
         length, busy = end - start, end - start
@@ -306,7 +309,24 @@ class History:
             last.version = self.version
             return
         self._bars += 1
-        lane.bars.append(Bar(self._bars, min(start, end), end, kind, task, count, busy, text, self.version))
+        lane.bars.append(Bar(self._bars, start, end, kind, task, count, busy, text, self.version))
+
+    def _place(self, lane: Lane, start: float, end: float) -> float:
+        """When the task that is said to have taken from ``start`` to ``end`` can have begun.
+
+        A worker does one task at a time, but tells of some late, or of several at once. Those lie one before the other,
+        and none in what it had told of before.
+        """
+        if end != lane.told:
+            lane.told, lane.floor = end, min(lane.free_at, end)
+        start = limit = max(start, lane.floor)
+        for bar in reversed(lane.bars):
+            if bar.end <= limit:
+                break
+            begin = max(lane.floor, limit - (bar.end - bar.start))
+            bar.start, bar.end, bar.version = min(bar.start, begin), limit, self.version
+            limit = bar.start
+        return start
 
     def _link(self, task: int, source: str, lost: float, target: str, taken: float) -> None:
         last = self.links[-1] if self.links else None

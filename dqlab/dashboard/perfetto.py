@@ -66,7 +66,7 @@ def _slice(bar: Bar) -> dict[str, Any]:
     facts: dict[str, Any] = {"outcome": bar.kind, "tasks": bar.count}
     if bar.text:
         facts["reason"] = bar.text
-    times = {"ts": _us(bar.start), "dur": _us(bar.end - bar.start)}
+    times = {"ts": _us(bar.start), "dur": _us(bar.end) - _us(bar.start)}  # so rounded, neighbours don't overlap
     return {"ph": "X", "name": name, "cat": bar.kind, **times, "args": facts}
 
 
