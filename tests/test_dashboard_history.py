@@ -112,6 +112,14 @@ def test_outcomes_told_of_together_lie_one_before_the_other(window: float | None
     assert lengths == [0.5, 0.3, 0.2, 0.25, 0.1]
 
 
+def test_a_record_keeps_failures_for_each_of_its_instants() -> None:
+    live, recorded = History(), History(window=None)
+    for history in (live, recorded):
+        history.feed(event(i, float(i), "failed", task=i, reason="no") for i in range(1, 101))
+    assert len(live.frame()["failures"]) == 20
+    assert recorded.frame()["failures"][0][0] == 1
+
+
 def test_events_that_were_told_before_are_not_folded_twice() -> None:
     master, history = SimulatedMaster(), History()
     master.submit(10)

@@ -8,6 +8,7 @@
 const BAR = { id: 0, start: 1, end: 2, kind: 3, task: 4, count: 5, busy: 6, text: 7 };
 const NOTHING = [0, 0, 0, 0, 0, 0, null, null, "empty"];
 const SMOOTH = 2;            // seconds over which the rate is averaged
+const FAILURES = 20;         // rows in the table
 const SILENCE = 15;          // seconds without a word from the kernel after which the picture says so
 const STATES = {             // the icon is a path in a 14 x 14 box: state is said by shape and word, not by colour alone
   empty: ["Empty", "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1zm0 2a4 4 0 1 1 0 8 4 4 0 0 1 0-8z"],
@@ -88,10 +89,10 @@ function scene(store, model, at) {
     .filter((lane) => lane.joined <= at && (lane.left === null || lane.left > from))
     .sort((a, b) => order(a.host, b.host) || a.joined - b.joined || order(a.name, b.name));
   const rate = rates(bins, at);
-  return { from, to: from + span, at, span, replay, bins, levels, lanes, rate, paused: store.paused,
+  return { from, to: from + span, at, span, replay, bins, levels, lanes, rate, paused: replay ? [] : store.paused,
     state: model.get("ended") ? "gone" : levels[8],
     links: [...store.links.values()].filter((link) => link[3] <= at && link[3] > from),
-    failures: store.failures.filter((failure) => failure[2] <= at) };
+    failures: store.failures.filter((failure) => failure[2] <= at).slice(-FAILURES) };
 }
 
 /** Tasks per second of each worker over the last `SMOOTH` seconds before `at`. */

@@ -28,6 +28,8 @@ BARS = 4_000
 LANES = 256
 #: links, failures and lost tasks still waiting for a new worker that are kept
 LINKS, FAILURES, LOST = 200, 20, 1_000
+#: failures of a record that are kept, so that each of its instants has some to show
+RECORDED_FAILURES = 1_000
 #: leases that a lane remembers, to know since when it could work on a task
 LEASES = 64
 #: what a slice of time knows besides the tasks done in it
@@ -123,7 +125,7 @@ class History:
         self.version = 0
         self.lanes: dict[str, Lane] = {}
         self.links: deque[Link] = deque(maxlen=None if window is None else LINKS)
-        self.failures: deque[list[Any]] = deque(maxlen=FAILURES)
+        self.failures: deque[list[Any]] = deque(maxlen=RECORDED_FAILURES if window is None else FAILURES)
         self.bins: deque[Bin] = deque(maxlen=None if window is None else BINS + 2 * MERGED_SLICES)
         self.levels: list[Any] = NOTHING  #: as last sampled
         self.queues: dict[str, dict[str, Any]] = {}
@@ -257,9 +259,9 @@ class History:
 
     def _on_failure(self, failure: dict[str, Any], when: float) -> None:
         """The traceback of a task that failed."""
-        for row in self.failures:
-            if row[0] == failure["task"] and row[4] != failure["text"]:
-                row[4], self._failures_version = failure["text"], self.version
+        row = next((row for row in reversed(self.failures) if row[0] == failure["task"]), None)
+        if row is not None and row[4] != failure["text"]:
+            row[4], self._failures_version = failure["text"], self.version
 
     # ---------------------------------------------------------------- small parts
 
