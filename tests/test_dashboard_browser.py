@@ -125,8 +125,10 @@ def run_cell(page: Page, cell: str) -> str:
     box.locator(".cm-content").click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(cell.strip())
+    before = box.locator(".jp-InputPrompt").inner_text().strip()
     page.keyboard.press("Control+Enter")
-    expect(box.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]"), timeout=60_000)
+    ended = re.compile(rf"^(?!{re.escape(before)})\[\d+\]")  # the number of an earlier run may still stand there
+    expect(box.locator(".jp-InputPrompt")).to_have_text(ended, timeout=60_000)
     return "\n".join(box.locator(".jp-OutputArea-output").all_inner_texts())
 
 
