@@ -169,6 +169,8 @@ def test_live_workers_come_and_are_killed_queues_pause_and_nothing_is_lost(lab: 
         run_cell(page, FEED)
         until(picture, "state", "busy")
         until(picture, "rate", r"[1-9]\d*\.\d")
+        for name in ("Worker", "Queue"):
+            expect(board.get_by_role("combobox", name=name, exact=True)).to_be_visible()
         board.get_by_role("button", name="Add worker").click()
         until(picture, "workers", "3")
         until(picture, "lanes", "3")
@@ -218,6 +220,17 @@ def test_a_replay_plays_and_is_scrubbed_without_a_master(lab: tuple[str, Path], 
         until(picture, "crosses", "0")
         until(picture, "done", r"\d|1\d")
         assert run_cell(page, "print(replay.at)").strip() == "2.0"
+        run_cell(page, "replay.at = 15.7")
+        picture.locator("summary").click()
+        expect(picture.locator("pre")).to_contain_text("job.py")
+        run_cell(page, "replay.at = 24")
+        expect(picture.locator("summary")).to_have_count(2)
+        expect(picture.locator("pre:visible")).to_have_count(1)  # what is being read stays open
+        for width in (1280, 860, 660):
+            page.set_viewport_size({"width": width, "height": 720})
+            cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.innerText)"
+            assert picture.locator(".tiles output").evaluate_all(cut) == []
+        page.set_viewport_size({"width": 1280, "height": 720})
         run_cell(page, "replay.at = 5")
         until(picture, "crosses", "1")
         picture.get_by_role("combobox").select_option("10")

@@ -23,8 +23,8 @@ class Controls(ipywidgets.VBox):
 
     def __init__(self, master: Any, say: Callable[[str], None], demo: bool = False) -> None:
         self._master, self._say = master, say
-        self.worker = ipywidgets.Dropdown(options=[ANY], layout={"width": "130px"}, tooltip="Which worker")
-        self.queue = ipywidgets.Dropdown(options=[ALL], layout={"width": "130px"}, tooltip="Which queue")
+        self.worker = _menu("Worker", ANY, "Which worker")
+        self.queue = _menu("Queue", ALL, "Which queue")
         gap = ipywidgets.HTML("", layout={"width": "18px"})
         actions = (
             ("Add worker", "plus", "Start one more worker", self._add),
@@ -140,7 +140,7 @@ def _sliders(feeder: Feeder) -> dict[str, Any]:
     """A slider for each thing that can be changed of a feeder, by the thing's name."""
     # Continuous sliders send back what a cell has set, late, when the kernel has moved on.
     wide: dict[str, Any] = {"continuous_update": False, "style": {"description_width": "initial"}}
-    wide["layout"] = {"width": "46%"}
+    wide["layout"] = {"width": "46%", "min_width": "360px"}
     rate = ipywidgets.FloatSlider(
         value=feeder.rate, max=60.0, step=1.0, description="Demo tasks per second", readout_format=".0f", **wide
     )
@@ -150,6 +150,11 @@ def _sliders(feeder: Feeder) -> dict[str, Any]:
     rate.observe(lambda change: setattr(feeder, "rate", change["new"]), "value")
     seconds.observe(lambda change: setattr(feeder, "seconds", change["new"]), "value")
     return {"rate": rate, "seconds": seconds}
+
+
+def _menu(name: str, choice: str, tooltip: str) -> ipywidgets.Dropdown:
+    style, layout = {"description_width": "initial"}, {"width": "175px"}
+    return ipywidgets.Dropdown(description=name, options=[choice], tooltip=tooltip, style=style, layout=layout)
 
 
 def _button(text: str, icon: str, tooltip: str, click: Callable[[Any], None]) -> ipywidgets.Button:

@@ -165,15 +165,17 @@ function sheet(canvas) {
   return [g, width, height];
 }
 
-function say(g, text, x, y, colour, align = "left", font) {
+function say(g, text, x, y, colour, align = "left", font, room = 0) {
   if (font) g.font = g.font.replace(/^.*?(\d+px)/, font);
+  if (room) text = clip(g, text, room);
   Object.assign(g, { fillStyle: colour, textAlign: align });
   g.fillText(text, x, y);
 }
 
 /** Seconds along the bottom: before now when live, since the start in a replay. */
 function timeAxis(g, s, x, left, right, top, bottom, ink) {
-  const step = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600].find((n) => s.span / n <= 7) ?? 7200;
+  const most = Math.min(7, (right - left) / 60);   // labels that fit beside each other
+  const step = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600].find((n) => s.span / n <= most) ?? 7200;
   const zero = s.replay ? 0 : s.at;
   for (let k = Math.ceil((s.from - zero) / step); zero + k * step <= s.to + 1e-6; k++) {
     const px = x(zero + k * step);
@@ -253,9 +255,10 @@ function drawBacklog(canvas, s, ink) {
   columns.push([s.at, level]);
   areas(canvas, s, ink, columns, (g, layer) => {
     g.fillStyle = [ink.running, ink.ready, hatch(g, ink.retry)][layer];
-    g.globalAlpha = 0.8;
+    g.globalAlpha = [0.25, 0.8, 0.8][layer];
     g.fill();
     g.globalAlpha = 1;
+    if (layer === 0) { Object.assign(g, { strokeStyle: ink.running, lineWidth: 1.5 }); g.stroke(); }
   }, "");
 }
 
@@ -280,17 +283,25 @@ function hatch(g, colour, upright = false) {
 function drawLanes(canvas, s, ink) {
   const [g, width, height] = sheet(canvas), boxes = [];
   const left = 136, right = width - 118, top = 2, bottom = height - 20;
-  const row = Math.min(28, (bottom - top) / Math.max(1, s.lanes.length)), thick = Math.max(3, Math.min(18, row - 4));
+  const hosts = new Set(s.lanes.map((lane) => lane.host)).size, gap = 5;
+  const row = Math.max(2, Math.min(28, (bottom - top - gap * (hosts - 1)) / Math.max(1, s.lanes.length)));
+  const thick = Math.max(2, Math.min(18, row - 4)), every = Math.ceil(10 / row);   // so many lanes share one label
   const x = (t) => left + ((t - s.from) / s.span) * (right - left);
-  const middle = new Map(s.lanes.map((lane, i) => [lane.name, top + (i + 0.5) * row]));
+  const middle = new Map();
+  s.lanes.reduce((y, lane, i) => {
+    const begin = y + (i && s.lanes[i - 1].host !== lane.host ? gap : 0);
+    middle.set(lane.name, begin + row / 2);
+    return begin + row;
+  }, top);
   const font = `${Math.max(9, Math.min(14, Math.floor(row - 1)))}px`;
   timeAxis(g, s, x, left, right, top, bottom, ink);
   s.lanes.forEach((lane, i) => {
     const y = middle.get(lane.name), gone = lane.left !== null && lane.left <= s.at;
     const host = lane.host || "plain clients", first = i === 0 || s.lanes[i - 1].host !== lane.host;
-    if (first && i > 0) { g.fillStyle = ink.soft; g.fillRect(0, Math.round(y - row / 2), width, 1); }
-    if (first) say(g, clip(g, host, 82), 2, y, ink.soft, "left", `${Math.max(10, Math.min(13, Math.floor(row)))}px`);
-    say(g, lane.name, left - 8, y, gone ? ink.soft : ink.ink, "right", font);
+    const labelled = first || i % every === 0;
+    if (first && i > 0) { g.fillStyle = ink.soft; g.fillRect(0, Math.round(y - (row + gap) / 2), width, 1); }
+    if (first) say(g, host, 2, y, ink.soft, "left", `${Math.max(10, Math.min(13, Math.floor(row)))}px`, 82);
+    if (labelled) say(g, lane.name, left - 8, y, gone ? ink.soft : ink.ink, "right", font, first ? 44 : 120);
     const life = [x(Math.max(lane.joined, s.from)), x(Math.min(lane.left ?? s.at, s.at))];
     g.fillStyle = ink.ready;
     g.fillRect(life[0], Math.round(y) - 0.5, life[1] - life[0], 1);
@@ -298,12 +309,13 @@ function drawLanes(canvas, s, ink) {
     g.beginPath(); g.rect(left, 0, right - left, height); g.clip();
     const bars = [...lane.bars.values()].filter((bar) => bar[BAR.start] <= s.at && bar[BAR.end] >= s.from);
     if (!gone && lane.task !== null && !s.replay) bars.push([0, lane.since, s.at + 1, "running", lane.task, 1, 0, ""]);
-    for (const bar of bars) boxes.push({ bar, lane, ...drawBar(g, bar, x, y, thick, s.at, ink) });
+    bars.sort((a, b) => (a[BAR.kind] !== "done") - (b[BAR.kind] !== "done"));   // what went wrong lies on top
+    boxes.unshift(...bars.map((bar) => ({ bar, lane, ...drawBar(g, bar, x, y, thick, s.at, ink) })).reverse());
     g.restore();
     if (gone) farewell(g, lane, x(lane.left), y, thick, ink);
     const doing = gone ? (lane.end === "died" ? "died" : "stopped") : `${tiny(s.rate.get(lane.name) ?? 0)}/s`;
-    say(g, doing, width - 56, y, gone ? ink.soft : ink.ink, "right", font);
-    if (!gone) say(g, percent(utilisation(lane, s.at)), width - 2, y, ink.soft, "right", font);
+    if (labelled) say(g, doing, width - 56, y, gone ? ink.soft : ink.ink, "right", font);
+    if (labelled && !gone) say(g, percent(utilisation(lane, s.at)), width - 2, y, ink.soft, "right", font);
     boxes.push({ lane, left: 0, right: width, top: y - row / 2, bottom: y + row / 2 });
   });
   for (const link of s.links) drawLink(g, link, x, middle, thick, ink);
@@ -313,7 +325,8 @@ function drawLanes(canvas, s, ink) {
 
 function drawBar(g, [, start, end, kind, task, count], x, y, thick, at, ink) {
   const running = end > at, what = running ? "running" : kind;
-  const left = x(start), right = Math.max(x(Math.min(end, at)) - (count > 1 ? 0 : 1), left + 1.5), top = y - thick / 2, colour = ink[what] ?? ink.ready;
+  const narrowest = what === "done" || running ? 1.5 : 6;      // a task that fails at once must be seen as well
+  const right = Math.max(x(Math.min(end, at)) - (count > 1 ? 0 : 1), x(start) + 1.5), left = Math.min(x(start), right - narrowest), top = y - thick / 2, colour = ink[what] ?? ink.ready;
   const hollow = what === "running" || what === "lost";
   g.beginPath();
   if (count > 1) g.rect(left, top, right - left, thick); else g.roundRect(left, top, right - left, thick, 2);
@@ -328,6 +341,10 @@ function drawBar(g, [, start, end, kind, task, count], x, y, thick, at, ink) {
     g.setLineDash([]);
   }
   const room = right - left;
+  if (what === "failed" && thick < 11) {       // too flat for a word: a frame
+    Object.assign(g, { strokeStyle: ink.ink, lineWidth: 1.5 });
+    g.stroke();
+  }
   if (thick >= 11 && count === 1) {
     const text = what === "failed" ? (room > 40 ? `${named(task)} !` : "!") : named(task);
     const fits = room > 9 * text.length + 4 || what === "failed";
@@ -378,20 +395,20 @@ function clip(g, text, room) {
 // ------------------------------------------------------------------ the page
 
 const key = (kind, text) => `<span><i class="${kind}"></i>${text}</span>`;
-const tile = (name, text, tone, extra = "") => `<div style="--tone: var(--${tone})" ${extra}><label>${text}</label><output data-number="${name}"></output></div>`;
+const tile = (name, text, tone, extra = "") => `<div style="--tone: var(--${tone})" ${extra}><label>${text}</label><output aria-live="off" data-number="${name}"></output></div>`;
 const PAGE = `
   <header data-part="numbers"><div class="state" role="status"><svg viewBox="0 0 14 14" aria-hidden="true"><path></path></svg><b></b></div><div class="note"></div></header>
   <div class="tiles" data-part="numbers">${tile("rate", "throughput", "done")}${tile("ready", "ready", "ready")}${tile("leased", "leased", "running")}
     ${tile("delayed", "delayed", "retry", 'class="hatch"')}${tile("done", "done", "done")}${tile("failed", "failed", "failed")}
     ${tile("redelivered", "redelivered", "lost", 'class="hatch"')}${tile("latency", "latency: median · 95th %", "rule")}</div>
   <div class="charts" data-part="charts">
-    <figure><figcaption>Throughput <span>tasks/s, one layer per worker</span></figcaption><canvas role="img" class="rate"></canvas></figure>
-    <figure><figcaption>Backlog <span>tasks</span>${key("running", "leased")}<span><i style="background: var(--ready)"></i>ready</span>${key("retry", "delayed")}</figcaption><canvas role="img" class="backlog"></canvas></figure>
+    <figure><figcaption>Throughput <span class="what">tasks/s, one layer per worker</span></figcaption><canvas role="img" class="rate"></canvas></figure>
+    <figure><figcaption>Backlog <span class="what">tasks</span>${key("running", "leased")}<span><i style="background: var(--ready)"></i>ready</span>${key("retry", "delayed")}</figcaption><canvas role="img" class="backlog"></canvas></figure>
   </div>
   <figure class="lanes" data-part="lanes"><figcaption>Workers ${key("running", "running")}${key("done", "done")}${key("retry", "raised, retried")}${key("failed", "failed")}${key("lost", "lost")}
-    <span><b class="cross">✕</b>worker died</span></figcaption><canvas role="img" class="lane"></canvas></figure>
+    <span><b class="cross">✕</b>worker died</span><span class="columns">tasks/s</span><span class="column">busy</span></figcaption><canvas role="img" class="lane"></canvas></figure>
   <div class="transport" data-part="replay"><button type="button">▶ Play</button><input type="range" min="0" step="0.05" aria-label="Time in the run">
-    <output></output><label>speed <select>${[0.25, 0.5, 1, 2, 5, 10].map((v) => `<option value="${v}">× ${v}</option>`).join("")}</select></label></div>
+    <output aria-live="off"></output><label>speed <select></select></label></div>
   <div class="failures" data-part="failures"></div><div class="tip" hidden></div>`;
 
 function render({ model, el }) {
@@ -400,6 +417,8 @@ function render({ model, el }) {
   root.innerHTML = PAGE;
   el.append(root);
   let boxes = [], last = null, failuresShown = null, playing = 0;
+  const speeds = [...new Set([0.25, 0.5, 1, 2, 5, 10, model.get("speed")])].sort((a, b) => a - b);
+  $("select").innerHTML = speeds.map((v) => `<option value="${v}">× ${v}</option>`).join("");
   const parts = () => [...model.get("parts"), ...(model.get("replay") ? ["replay"] : [])];
   for (const part of root.querySelectorAll("[data-part]")) part.hidden = !parts().includes(part.dataset.part);
 
@@ -443,11 +462,14 @@ function render({ model, el }) {
     const shown = JSON.stringify(s.failures);
     if (shown === failuresShown) return;
     failuresShown = shown;
+    const box = $(".failures"), open = new Set([...box.querySelectorAll("details[open]")].map((row) => row.dataset.task));
+    const focused = box.contains(document.activeElement) && document.activeElement.parentElement.dataset.task;
     const escape = (text) => String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
     const line = ([task, queue, , reason, traceback]) => `<tr><td>${named(task)}</td><td>${escape(queue)}</td><td>${traceback
-      ? `<details><summary>${escape(reason)}</summary><pre>${escape(traceback)}</pre></details>` : escape(reason)}</td></tr>`;
-    $(".failures").innerHTML = !s.failures.length ? "<p>No failed task</p>" : `<table><thead><tr><th>task</th><th>queue</th><th>failed because</th></tr></thead>
+      ? `<details data-task="${task}"${open.has(String(task)) ? " open" : ""}><summary>${escape(reason)}</summary><pre>${escape(traceback)}</pre></details>` : escape(reason)}</td></tr>`;
+    box.innerHTML = !s.failures.length ? "<p>No failed task</p>" : `<table><thead><tr><th>task</th><th>queue</th><th>failed because</th></tr></thead>
       <tbody>${[...s.failures].reverse().map(line).join("")}</tbody></table>`;
+    if (focused) box.querySelector(`details[data-task="${focused}"] summary`)?.focus({ preventScroll: true });
   }
 
   function transport(s) {
