@@ -18,7 +18,6 @@ from random import Random
 from typing import Any
 
 from dqlab.errors import Refused
-from dqlab.ledger import UNREAD_BYTES
 from dqlab.pair import PlainPair
 from dqlab.parties import Worker
 from dqlab.policy import TARGET, Pace
@@ -112,8 +111,7 @@ class Broker(PlainPair):
             return []
         grants: list[Grant] = []
         if not worker.alone:
-            blocked = {c.number for c in self.clients.values() if c.unread > UNREAD_BYTES}
-            self._lease_in_turn(worker, blocked, grants, now)
+            self._lease_in_turn(worker, grants, now)
         worker.meter.busy(bool(worker.leases), now)
         if worker.leases:
             self._idle.pop(name, None)
@@ -121,7 +119,7 @@ class Broker(PlainPair):
             self._idle[name] = worker
         return grants
 
-    def _lease_in_turn(self, worker: Worker, blocked: set[int], grants: list[Grant], now: float) -> None:
+    def _lease_in_turn(self, worker: Worker, grants: list[Grant], now: float) -> None:
         """From queue to queue, beginning each time with another one, until one has to wait: it comes first next time.
 
         Giving from the queues behind it would fill the worker again and again, and its tasks might wait for ever.
@@ -132,19 +130,19 @@ class Broker(PlainPair):
             line = self._lines.get(queue)
             if line is None or line.paused:
                 continue
-            if not self._lease_from(queue, worker, blocked, grants, now):
+            if not self._lease_from(queue, worker, grants, now):
                 worker.turn = turn if len(grants) == before else turn + 1
                 return
         worker.turn += 1
 
-    def _lease_from(self, queue: str, worker: Worker, blocked: set[int], grants: list[Grant], now: float) -> bool:
+    def _lease_from(self, queue: str, worker: Worker, grants: list[Grant], now: float) -> bool:
         """Give what the worker should have of one queue; False if nothing may follow it now."""
         if worker.leases and any(idle.serves(queue) for idle in self._idle.values() if idle is not worker):
             return True  # an idle worker comes before one that would keep it for later
         line, size = self._lines[queue], 0
         given: dict[tuple[str, str], int] = {}
         key, quota = ("", ""), 0
-        while size < GRANT_BYTES and (turn := line.front(blocked)):
+        while size < GRANT_BYTES and (turn := line.front(self._blocked)):
             client, span = turn
             # The last attempt is made alone, so that a task that kills its worker takes no neighbour with it.
             last = span.attempt + 1 >= span.run.max_attempts

@@ -44,6 +44,8 @@ COLLECT_WAIT = 5.0
 BATCH, BATCH_BYTES = 2_000, 1 << 20
 #: seconds between two attempts to submit to a full backlog, or to reach a master that is away
 RETRY = 0.02
+#: what a client that was away too long is told
+KEPT = "results are kept for an hour, the last 100,000 of them"
 
 
 class Session:
@@ -261,6 +263,9 @@ class Session:
         if len(batch) > 1:
             for submission in batch:
                 conn = self._deliver(conn, [submission])
+        elif batch[0].style.digest in self._known:
+            self._known.remove(batch[0].style.digest)  # the master may have forgotten the function: send it again
+            conn = self._deliver(conn, batch)
         else:
             self._refuse(batch[0], exc)
         return conn
@@ -310,7 +315,8 @@ class Session:
                 try:
                     if fresh:
                         # In this order: what ends after the first call comes by itself; what ended before, now.
-                        request(conn, "reopen_client", self._number, self._waiting_for())
+                        for gap in request(conn, "reopen_client", self._number, self._waiting_for()):
+                            self._forgotten(*gap)
                     batch = request(conn, "collect", self._number, ack, COLLECT_WAIT)
                 except (EOFError, OSError):
                     conn.close()
@@ -334,6 +340,13 @@ class Session:
     def _hand_over(self, first: int, lo: int, hi: int, outcome: list[Any]) -> None:
         entry = self._pending.get(first)
         if entry is not None and entry[1].deliver(lo, hi, *outcome):
+            self._pending.pop(first, None)
+
+    def _forgotten(self, first: int, lo: int, hi: int) -> None:
+        """Tasks [lo, hi) of a run have ended while we were away, and the master has forgotten how."""
+        error = Refused(f"task {first + lo} has ended while this client was away, and the master forgot how", KEPT)
+        entry = self._pending.get(first)
+        if entry is not None and entry[1].forgotten(lo, hi, error):
             self._pending.pop(first, None)
 
     # -- the end --------------------------------------------------------------------------------------------------

@@ -85,6 +85,12 @@ class FutureRun:
         for future in self.futures:
             future.gone(error)
 
+    def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
+        self._waiting.difference_update(range(lo, hi))
+        for future in self.futures[lo:hi]:
+            future.gone(error)
+        return not self._waiting
+
 
 class Future(concurrent.futures.Future[T]):
     """``task_id`` is the task's id at the master; everything else is as in `concurrent.futures`."""

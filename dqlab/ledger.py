@@ -16,18 +16,19 @@ from typing import Any
 
 from dqlab.errors import BadInput
 from dqlab.events import EventLog
+from dqlab.functions import Functions
 from dqlab.lines import Line
-from dqlab.parties import Client
+from dqlab.parties import CLIENT_IDS, Client, Clients
 from dqlab.shelf import Shelf, size_of
 from dqlab.stats import Latency, Rate
 from dqlab.tasks import FINAL, Run, Span, State, check_queue
 
-__all__ = ["CLIENT_IDS", "Ledger"]
+__all__ = ["Ledger"]
 
 #: bytes of results that wait for one client before its tasks are held back
 UNREAD_BYTES = 64 << 20
-#: task ids of one client; its number times this is its first id
-CLIENT_IDS = 10**12
+#: names of queues
+MOST_QUEUES = 10_000
 
 
 class Ledger:
@@ -37,9 +38,10 @@ class Ledger:
         self.backlog = backlog
         self.events = EventLog()
         self.signals: set[tuple[str, Any]] = set()
-        self.functions: dict[str, bytes] = {}
+        self.functions = Functions()
         self.counts: dict[str, dict[str, int]] = {}
-        self.clients: dict[int, Client] = {}
+        self.clients = Clients()
+        self._blocked: set[int] = set()  #: clients for whom too much waits
         self._started = now
         self._lines: dict[str, Line] = {}
         self._delayed: list[tuple[float, int, Span]] = []
@@ -51,14 +53,13 @@ class Ledger:
 
     def open_client(self) -> Client:
         """A new client, with ids of its own."""
-        client = Client(len(self.clients), len(self.clients) * CLIENT_IDS)
-        self.clients[client.number] = client
-        return client
+        return self.clients.open()
 
-    def reopen_client(self, number: int, pending: Iterable[tuple[int, int]]) -> None:
+    def reopen_client(self, number: int, pending: Iterable[tuple[int, int]], now: float) -> list[tuple[int, int, int]]:
         """The client is back: what has finished meanwhile of its ``pending`` (first, count) is delivered again, behind
-        what is on its way to it already."""
-        client = self.clients[number]
+        what is on its way to it already. Returns what was forgotten meanwhile, as (first, lo, hi): [lo, hi) behind
+        ``first``."""
+        client, pending = self.clients.find(number, now), list(pending)
         client.connected = True
         waiting = {id(span) for _, span in client.outbox}
         spans = {id(span): span for first, count in pending for span in client.spans_in(first, count)}
@@ -66,19 +67,22 @@ class Ledger:
         self._shelf.take_back(missed)
         for span in missed:
             self._deliver(client, span)
+        return [(first, lo, hi) for first, count in pending for lo, hi in client.gaps_in(first, count)]
 
-    def close_client(self, number: int) -> None:
-        """The client went; its tasks go on, and its results wait `KEEP_SECONDS` for whoever asks by id."""
-        client = self.clients[number]
-        client.connected = False
+    def close_client(self, number: int, now: float) -> None:
+        """The client went; its tasks go on, and its results wait `KEEP_SECONDS` for it, or whoever asks by id."""
+        client = self.clients.get(number)
+        if client is None or not client.connected:
+            return
         while client.outbox:
-            self._shelf.keep(client.outbox.popleft()[1])
+            self._shelf.keep(client.outbox.popleft()[1], now, unread=True)
         self._has_read(client, client.unread)
+        self.clients.disconnect(client, now)
 
     def submit(self, number: int, run: Run, now: float) -> bool:
         """Take a run in, or return False because its queue is full. A run sent twice is taken once."""
         run.check()
-        client = self.clients[number]
+        client = self.clients.find(number, now)
         if run.first < client.first or run.first + run.count > (number + 1) * CLIENT_IDS:
             raise BadInput(f"tasks {run.first} + {run.count} are not of client {number}")
         if run.first <= client.last:
@@ -92,7 +96,9 @@ class Ledger:
             return False
         client.last = run.first + run.count - 1
         client.remember(run)
-        run.submitted = now
+        run.submitted, run.open = now, run.count
+        if run.function:
+            self.functions.use(run.function)
         span = Span(run, 0, run.count)
         run.spans.append(span)
         counts["ready"] += run.count
@@ -118,7 +124,7 @@ class Ledger:
         while client.outbox and client.outbox[0][0] <= ack:
             span = client.outbox.popleft()[1]
             size += size_of(span.result)
-            self._shelf.keep(span)
+            self._shelf.keep(span, span.since)
         self._has_read(client, size)
         batch, size = [], 0
         for serial, span in client.outbox:
@@ -152,16 +158,15 @@ class Ledger:
 
     def _failed(self) -> list[Span]:
         waiting = (span for client in self.clients.values() for _, span in client.outbox)
-        found = {id(s): s for group in (self._shelf, waiting) for s in group if s.state is State.FAILED}
-        return list(found.values())
+        return [*self._shelf.failed(), *(span for span in waiting if span.state is State.FAILED)]
 
     # -- queues and time ---------------------------------------------------------------------------------------
 
     def pause(self, queue: str, paused: bool, now: float) -> None:
         """Stop (or go on) giving out the tasks of a queue; what is leased is finished."""
         check_queue(queue)
-        self._line(queue).paused = paused
         self._counts(queue)
+        self._line(queue).paused = paused
         self.events.add(now, "paused" if paused else "resumed", queue=queue)
         self.signals.add(("ready", queue))
 
@@ -171,19 +176,24 @@ class Ledger:
         return sum(self.counts[q][state] for q in names for state in ("ready", "delayed", "leased"))
 
     def tick(self, now: float) -> None:
-        """Do what is due: delayed tasks, results that nobody fetched."""
+        """Do what is due: delayed tasks, results that nobody fetched, clients and functions that are not needed."""
         while self._delayed and self._delayed[0][0] <= now:
             span = heapq.heappop(self._delayed)[2]
             if span.state is State.DELAYED:
                 self._ready(span, now)
         for span in self._shelf.overdue(now):
-            if span.state in FINAL:
-                self.clients[span.run.first // CLIENT_IDS].forget(span)
+            if span.state is State.FAILED:
+                self._is_through(span)
+            self.clients[span.run.first // CLIENT_IDS].forget(span)
+        self.clients.forget(now)
+        self.functions.trim()
 
     # -- changes of state --------------------------------------------------------------------------------------
 
     def _counts(self, queue: str) -> dict[str, int]:
         if queue not in self.counts:
+            if len(self.counts) >= MOST_QUEUES:
+                raise BadInput(f"queue {queue!r} is one too many", f"the master has {MOST_QUEUES}, use one of them")
             names = [state.value for state in State]
             self.counts[queue] = dict.fromkeys([*names, "redelivered"], 0)
             self.signals.add(("queues", None))
@@ -227,28 +237,41 @@ class Ledger:
         elif state is State.CANCELLED:
             self._note(span, "cancelled", now)
         self._move(span, state, now)
+        if state is not State.FAILED:
+            self._is_through(span)
         number = span.run.first // CLIENT_IDS
         client = self.clients[number]
         if client.plain and state is not State.FAILED:
             client.forget(span)
         elif client.plain or not client.connected:
-            self._shelf.keep(span)
+            self._shelf.keep(span, now, unread=not client.plain)
         else:
             self._deliver(client, span)
         if client.plain:
             self.signals.add(("plain idle", None))
 
+    def _is_through(self, span: Span) -> None:
+        """Nobody will run these tasks again: with the last of a run go its payload and its need of the function."""
+        run = span.run
+        run.open -= len(span)
+        if not run.open:
+            run.payload = None
+            if run.function:
+                self.functions.release(run.function)
+
     def _deliver(self, client: Client, span: Span) -> None:
         client.serial += 1
         client.outbox.append((client.serial, span))
         client.unread += size_of(span.result)
+        if client.unread > UNREAD_BYTES:
+            self._blocked.add(client.number)
         self.signals.add(("results", client.number))
 
     def _has_read(self, client: Client, size: int) -> None:
         """``size`` bytes less wait for the client; its tasks go on if they were held back."""
-        was_full = client.unread > UNREAD_BYTES
         client.unread -= size
-        if was_full and client.unread <= UNREAD_BYTES:
+        if client.unread <= UNREAD_BYTES and client.number in self._blocked:
+            self._blocked.remove(client.number)
             self.signals.update(("ready", queue) for queue in self._lines)
 
     def _isolate(self, span: Span, lo: int, hi: int) -> Span:

@@ -66,6 +66,13 @@ class _Run:
         self._error = error
         self._bell.put(None)
 
+    def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
+        while lo < hi and lo in self._pieces:  # what the master forgot is whole pieces
+            lo = self._pieces[lo][0]
+        if lo < hi:
+            self.gone(error)
+        return self._left <= 0 or self._error is not None
+
     def piece_at(self, at: int, seconds: float) -> tuple[int, list[Any]] | None:
         """``(end, results)`` of the piece that begins at ``at``; None if it is not there after ``seconds``."""
         if at not in self._pieces:

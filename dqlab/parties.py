@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Any
 
+from dqlab.errors import Refused
 from dqlab.stats import Utilisation
 from dqlab.tasks import PLAIN, Run, Span
 
-__all__ = ["PAYLOADS_HELD", "Client", "Worker"]
+__all__ = ["CLIENT_IDS", "PAYLOADS_HELD", "Client", "Clients", "Worker"]
+
+#: task ids of one client; its number times this is its first id
+CLIENT_IDS = 10**12
+#: seconds after which a client that went, and of whose tasks nothing is left, is forgotten
+AWAY_SECONDS = 3600.0
+#: forgotten clients of which the last task id is remembered, in case they come back
+COME_BACK = 100_000
 
 #: seconds between two requests to one worker to give back what it has not begun
 RECLAIM_PAUSE = 0.03
@@ -107,9 +115,15 @@ class Client:
         self.outbox: deque[tuple[int, Span]] = deque()  #: (serial, finished span), until the client has it
         self.serial = 0
         self.unread = 0  #: bytes in the outbox
+        self.left = 0.0  #: when it disconnected
         self.collector: object = None  #: the connection on which it fetches results
         self._runs: dict[int, Run] = {}
         self._firsts: list[int] = []
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether anything that it has submitted is remembered."""
+        return bool(self._runs)
 
     def remember(self, run: Run) -> None:
         self._runs[run.first] = run
@@ -126,6 +140,16 @@ class Client:
         runs = [self._runs[f] for f in self._firsts[max(0, start) : stop] if f in self._runs]
         return [span for run in runs for span in run.spans_in(first - run.first, first - run.first + count)]
 
+    def gaps_in(self, first: int, count: int) -> list[tuple[int, int]]:
+        """Those of the tasks that were accepted and are forgotten, as [lo, hi) behind ``first``."""
+        at, end, gaps = 0, min(count, self.last + 1 - first), []
+        for span in self.spans_in(first, count):
+            lo = span.first - first
+            if lo > at:
+                gaps.append((at, lo))
+            at = lo + len(span)
+        return [*gaps, (at, end)] if end > at else gaps
+
     def take_back(self, spans: Iterable[Span]) -> list[Span]:
         """Take those of the spans that are there out of the outbox: they are not final any more."""
         wanted = set(map(id, spans))
@@ -137,10 +161,52 @@ class Client:
     def forget(self, span: Span) -> None:
         """Drop a finished span, and its run with the last one."""
         run = span.run
-        if span not in run.spans:
-            return
-        run.spans.remove(span)
-        if not run.spans:
+        if run.drop(span) and not run.spans:
             self._runs.pop(run.first, None)
             if len(self._firsts) > 2 * len(self._runs) + 64:
                 self._firsts = list(self._runs)
+
+
+class Clients(dict[int, Client]):
+    """The clients by number. Who went for good is forgotten, except for its number and its last task id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened = 0
+        self._left: deque[tuple[float, int]] = deque()  #: who disconnected when
+        self._forgotten: OrderedDict[int, int] = OrderedDict()  #: last task id by number
+
+    def open(self) -> Client:
+        """A new client."""
+        client = self[self._opened] = Client(self._opened, self._opened * CLIENT_IDS)
+        self._opened += 1
+        return client
+
+    def find(self, number: int, now: float) -> Client:
+        """The client with this number, also one that was away for so long that it was forgotten."""
+        if number in self._forgotten:
+            client = self[number] = Client(number, number * CLIENT_IDS)
+            client.last = self._forgotten.pop(number)
+            self.disconnect(client, now)  # until it says that it is back
+        if number not in self:
+            raise Refused(f"there is no client {number!r}")
+        return self[number]
+
+    def disconnect(self, client: Client, now: float) -> None:
+        """The client is away."""
+        client.connected, client.left = False, now
+        self._left.append((now, client.number))
+
+    def forget(self, now: float) -> None:
+        """Forget those that have been away for long."""
+        while self._left and now - self._left[0][0] > AWAY_SECONDS:
+            left, number = self._left.popleft()
+            client = self.get(number)
+            if client is None or client.connected or client.left != left:
+                continue  # it has come back since, or was looked at already
+            if client.has_runs:
+                self.disconnect(client, now)  # look again later
+                continue
+            self._forgotten[number] = self.pop(number).last
+            if len(self._forgotten) > COME_BACK:
+                self._forgotten.popitem(last=False)

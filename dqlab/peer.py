@@ -78,4 +78,4 @@ class Peer:
             self.controls.drop(self.worker.name, self.conn)
             self.hub.do_now(self.broker.leave, self.worker, "its connection ended")
         if self.client is not None and self.client.collector == id(self):
-            self.hub.do(self.broker.close_client, self.client.number)
+            self.hub.do_now(self.broker.close_client, self.client.number)

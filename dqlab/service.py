@@ -10,7 +10,7 @@ from typing import Any
 
 from dqlab.errors import BadInput, Refused
 from dqlab.events import expand
-from dqlab.parties import Worker
+from dqlab.parties import Client, Worker
 from dqlab.peer import LONGEST_WAIT, Peer
 from dqlab.plaindata import check_plain
 from dqlab.tasks import FINAL, PLAIN, Outcome, Run, Span, check_queue
@@ -42,28 +42,28 @@ class BrokerService:
         client = self._hub.do(self._broker.open_client)
         return client.number, client.first
 
-    def reopen_client(self, number: int, pending: list[tuple[int, int]]) -> None:
+    def reopen_client(self, number: int, pending: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        """The client is back and waits for these (first, count) tasks; return what of them is forgotten."""
         self._collects(number)
-        self._hub.do(self._broker.reopen_client, number, pending)
+        return list(self._hub.do_now(self._broker.reopen_client, number, pending))
 
     def close_client(self, number: int) -> None:
-        self._hub.do(self._broker.close_client, self._known(number))
+        self._hub.do_now(self._broker.close_client, self._known(number).number)
 
     def _collects(self, number: int) -> None:
-        client = self._peer.client = self._broker.clients[self._known(number)]
+        client = self._peer.client = self._known(number)
         client.collector = id(self._peer)
 
-    def _known(self, number: int) -> int:
-        if number not in self._broker.clients:
-            raise Refused(f"there is no client {number!r}")
-        return number
+    def _known(self, number: int) -> Client:
+        client: Client = self._hub.do_now(self._broker.clients.find, number)
+        return client
 
     def submit(self, number: int, functions: dict[str, bytes], runs: list[tuple[Any, ...]]) -> int:
         """Take in as many of the runs as the backlog holds, in order; return how many."""
         self._known(number)
 
         def take(now: float) -> int:
-            self._broker.functions.update(functions)
+            self._broker.functions.add(functions)
             for i, fields in enumerate(runs):
                 if fields[3] == PLAIN or fields[2] == PLAIN:
                     raise BadInput("queue 'plain' holds plain tasks only", "put them with master.tasks.put")
@@ -105,7 +105,7 @@ class BrokerService:
         span = self._hub.wait([("events", None)], look, min(timeout, LONGEST_WAIT), self._peer.alive)
         span = span or self._broker.find(task)
         if span is None:
-            raise Refused(f"the master knows no task {task}", "results are kept for an hour, up to 100,000 of them")
+            raise Refused(f"the master knows no task {task}", "results are kept for an hour, the last 100,000 of them")
         index = task - span.run.first
         return (*_outcome(span), index - span.lo, len(span), span.run.kind)
 

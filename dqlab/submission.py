@@ -29,6 +29,9 @@ class Sink(Protocol):
     def gone(self, error: DqlabError) -> None:
         """There will be no outcome."""
 
+    def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
+        """There will be no outcome of those of tasks [lo, hi) that have none; return as `deliver` does."""
+
 
 @dataclass(slots=True, eq=False)
 class Submission:

@@ -46,7 +46,7 @@ class Span:
     """The tasks ``first + lo`` .. ``first + hi - 1`` of a run, all in one state."""
 
     __slots__ = (
-        "attempt", "due", "errors", "history", "hi", "kept", "lo", "result", "run", "since", "state", "token", "worker",
+        "attempt", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "token", "worker",
     )  # fmt: skip
 
     def __init__(self, run: Run, lo: int, hi: int) -> None:
@@ -59,7 +59,6 @@ class Span:
         self.token = 0  #: the lease, while leased
         self.due = 0.0  #: when a delayed task is ready again
         self.since = 0.0  #: when the state was entered
-        self.kept = False  #: whether the broker keeps it for whoever asks by task id
         self.result: Any = None  #: bytes of a result list, or the error, once final
 
     @property
@@ -113,6 +112,7 @@ class Run:
     timeout: float | None = None  #: seconds that one task may run
     max_attempts: int = 3  #: deliveries after which a task that keeps losing its worker is failed
     submitted: float = 0.0
+    open: int = 0  #: tasks that may need payload and function yet: neither done, nor cancelled, nor forgotten
     spans: list[Span] = field(default_factory=list)
 
     @property
@@ -144,6 +144,14 @@ class Run:
         """The spans that hold some of the items [lo, hi)."""
         start, stop = bisect_right(self.spans, lo, key=_low) - 1, bisect_left(self.spans, hi, key=_low)
         return [span for span in self.spans[max(0, start) : stop] if span.hi > lo]
+
+    def drop(self, span: Span) -> bool:
+        """Forget a span; False if it was forgotten before."""
+        i = bisect_left(self.spans, span.lo, key=_low)
+        if i == len(self.spans) or self.spans[i] is not span:
+            return False
+        del self.spans[i]
+        return True
 
 
 class Grant(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dqlab.errors import BadInput, Refused
-from dqlab.ledger import CLIENT_IDS
+from dqlab.parties import AWAY_SECONDS, CLIENT_IDS
 from dqlab.tasks import PLAIN, Outcome, Run
 from tests.broker_scene import LEASE, Scene, tasks
 
@@ -581,9 +581,9 @@ def test_tasks_that_were_held_back_go_on_when_the_results_were_read_or_nobody_wi
     if way == "collect":
         scene.broker.collect(0, 1)
     else:
-        scene.broker.close_client(0)
+        scene.broker.close_client(0, scene.now)
         if way == "reopen":
-            scene.broker.reopen_client(0, [])
+            scene.broker.reopen_client(0, [], scene.now)
     assert ("ready", "default") in scene.signals()
     assert scene.lease(worker)
 
@@ -604,11 +604,11 @@ def test_a_client_that_comes_back_gets_what_it_misses_once():
     worker = scene.join()
     scene.submit(2)
     scene.work(worker)
-    scene.broker.close_client(0)
+    scene.broker.close_client(0, scene.now)
     assert scene.broker.collect(0, 0) == []
     scene.work(worker)
-    scene.broker.reopen_client(0, [(1, 2)])
-    scene.broker.reopen_client(0, [(1, 1), (2, 1), (1, 2)])
+    scene.broker.reopen_client(0, [(1, 2)], scene.now)
+    scene.broker.reopen_client(0, [(1, 1), (2, 1), (1, 2)], scene.now)
     assert [span.first for _, span in scene.broker.collect(0, 0)] == [1, 2]
 
 
@@ -617,8 +617,8 @@ def test_results_delivered_again_stay_known_until_they_are_read():
     worker = scene.join()
     scene.submit(1)
     scene.work(worker)
-    scene.broker.close_client(0)
-    scene.broker.reopen_client(0, [(1, 1)])
+    scene.broker.close_client(0, scene.now)
+    scene.broker.reopen_client(0, [(1, 1)], scene.now)
     scene.pass_time(3700.0)
     assert scene.states([1]) == ["done"]
 
@@ -635,21 +635,175 @@ def test_kept_results_are_forgotten_after_an_hour():
     assert scene.states([1, 2]) == ["forgotten", "ready"]
 
 
+@pytest.mark.parametrize("read", [True, False], ids=["read", "unread"])
 @pytest.mark.parametrize(("count", "size"), [(150_000, 10), (400, 1 << 20)], ids=["number", "bytes"])
-def test_kept_results_are_bounded(count, size):
+def test_kept_results_are_bounded(count, size, read, monkeypatch):
+    monkeypatch.setattr("dqlab.shelf.KEEP_SPANS", 10 if size == 10 else 1000)
     scene = Scene()
     worker, result = scene.join(), bytes(size)
-    scene.broker.close_client(0)
+    if not read:
+        scene.broker.close_client(0, scene.now)
     numbers = scene.submit(count) if count > 1000 else [scene.submit()[0] for _ in range(count)]
     while grants := scene.lease(worker):
         for grant in grants:
             scene.say(worker, "done", grant, value=result, seconds=0.00001)
+        if read:
+            scene.broker.collect(0, scene.broker.clients[0].serial)
     scene.broker.tick(scene.now)
     states = scene.states(numbers)
     kept = states.count("done")
     assert 0 < kept < count and states == ["forgotten"] * (count - kept) + ["done"] * kept
-    assert kept <= 100_000
+    spans = {span for number in numbers if (span := scene.broker.find(number))}
+    assert kept <= 100_000 if read else len(spans) <= (10 if size == 10 else 256)
     assert scene.broker.counts["default"]["done"] == count
+
+
+def fail(scene, worker):
+    """Let one task fail, and return its id."""
+    (task,) = scene.submit(1)
+    (grant,) = scene.lease(worker)
+    scene.say(worker, "error", grant)
+    return task
+
+
+def flood(scene, worker):
+    """Another client has more done than is kept, and reads all of it."""
+    busy = scene.broker.open_client()
+    while busy.last - busy.first < 150_000:
+        scene.submit(10_000, client=busy)
+        while grants := scene.lease(worker):
+            for grant in grants:
+                scene.say(worker, "done", grant, seconds=0.00001)
+        scene.broker.collect(busy.number, busy.serial)
+    scene.broker.tick(scene.now)
+    assert scene.states([busy.first]) == ["forgotten"]
+
+
+def test_what_is_read_makes_room_before_what_somebody_will_come_back_for():
+    scene = Scene()
+    worker = scene.join()
+    failed = fail(scene, worker)
+    (unread,) = scene.submit(1)
+    scene.work(worker)
+    scene.broker.collect(0, 1)
+    scene.broker.close_client(0, scene.now)
+    flood(scene, worker)
+    assert scene.states([failed, unread]) == ["failed", "done"]
+    assert scene.broker.reopen_client(0, [(unread, 1)], scene.now) == []
+    assert [span.first for _, span in scene.broker.collect(0, 1)] == [unread]
+    assert scene.broker.requeue(None, scene.now) == 1
+
+
+def test_a_client_that_was_away_too_long_hears_what_is_forgotten_and_only_that():
+    scene = Scene()
+    worker = scene.join()
+    ids = scene.submit(3)
+    scene.work(worker)
+    scene.broker.close_client(0, scene.now)
+    scene.pass_time(4000.0)
+    scene.work(scene.join())
+    never_accepted = (ids[-1] + 1, 5)
+    assert scene.broker.reopen_client(0, [(ids[0], 3), never_accepted], scene.now) == [(ids[0], 0, 1)]
+    assert [(span.first, len(span)) for _, span in scene.broker.collect(0, 0)] == [(ids[1], 2)]
+
+
+# -- a master that serves for weeks ------------------------------------------------------------------------------------
+
+
+def test_a_runs_payload_goes_with_its_last_task_that_may_be_run_again():
+    scene = Scene()
+    worker = scene.join()
+    ids = scene.submit(3, retries=0)
+    run = scene.broker.find(ids[0]).run
+    (grant,) = scene.lease(worker)
+    scene.say(worker, "error", grant)
+    scene.work(worker)
+    scene.broker.cancel(ids[2], 1, scene.now)
+    assert run.payload is not None
+    scene.broker.requeue(None, scene.now)
+    (again,) = scene.lease(scene.join())
+    assert (again.lo, again.payload) == (0, b"items")
+    scene.say(scene.broker.find(ids[0]).worker, "done", again)
+    assert scene.states(ids) == ["done", "done", "cancelled"]
+    assert run.payload is None
+
+
+def test_functions_that_no_task_needs_are_forgotten_beyond_a_bound(monkeypatch):
+    monkeypatch.setattr("dqlab.functions.UNUSED", 5)
+    scene = Scene()
+    worker = scene.join()
+    failed = fail(scene, worker)  # it may be requeued, and then needs its function
+    for i in range(20):
+        scene.broker.functions.add({f"f{i}": b"pickled"})
+        scene.submit(1, function=f"f{i}")
+        scene.broker.tick(scene.now)
+        scene.work(worker)
+    scene.submit(1, function="f15")
+    scene.pass_time(0.0)
+    assert set(scene.broker.functions) == {"f", "g", "f14", "f15", "f16", "f17", "f18", "f19"}
+    scene.broker.requeue(None, scene.now)
+    assert failed in scene.work(worker) + scene.work(worker)
+
+
+def test_the_bytes_of_functions_that_no_task_needs_are_bounded(monkeypatch):
+    monkeypatch.setattr("dqlab.functions.UNUSED_BYTES", 1000)
+    scene = Scene()
+    for i in range(10):
+        scene.broker.functions.add({f"f{i}": bytes(400)})
+    scene.broker.functions.add({"f9": bytes(400)})
+    scene.pass_time(0.0)
+    assert {"f8", "f9"} <= set(scene.broker.functions) and "f7" not in scene.broker.functions
+
+
+@pytest.mark.parametrize("functions", [{"f1": 5}, {5: b"f"}])
+def test_a_function_is_a_digest_and_a_pickle(functions):
+    with pytest.raises(BadInput):
+        Scene().broker.functions.add(functions)
+
+
+def test_clients_that_left_for_good_are_forgotten_and_may_come_back():
+    scene = Scene()
+    worker, broker = scene.join(), scene.broker
+    busy, idle, here = (broker.open_client() for _ in range(3))
+    scene.submit(1, client=idle)
+    scene.work(worker)
+    broker.collect(idle.number, 1)
+    scene.submit(1, client=busy)
+    for client in (busy, idle):
+        broker.close_client(client.number, scene.now)
+    scene.pass_time(AWAY_SECONDS + 1)
+    scene.pass_time(AWAY_SECONDS + 1)
+    assert set(broker.clients) == {0, busy.number, here.number}
+    assert broker.open_client().number == 4
+    assert broker.reopen_client(idle.number, [(idle.first, 1)], scene.now) == [(idle.first, 0, 1)]
+    run = Run(idle.first, 1, "default", "map", "f", b"items")
+    assert broker.submit(idle.number, run, scene.now) and scene.states([idle.first]) == ["forgotten"]
+    assert list(scene.submit(1, client=broker.clients[idle.number])) == [idle.first + 1]
+
+
+def test_a_client_that_comes_and_goes_is_not_forgotten_too_early():
+    scene = Scene()
+    for _ in range(3):
+        scene.broker.close_client(0, scene.now)
+        scene.broker.reopen_client(0, [], scene.now)
+    scene.pass_time(AWAY_SECONDS + 1)
+    assert 0 in scene.broker.clients
+    scene.broker.close_client(0, scene.now)
+    scene.pass_time(AWAY_SECONDS / 2)
+    assert 0 in scene.broker.clients
+
+
+def test_there_are_only_so_many_queues(monkeypatch):
+    monkeypatch.setattr("dqlab.ledger.MOST_QUEUES", 3)
+    scene = Scene()
+    for i in range(3):
+        scene.submit(1, queue=f"q{i}")
+    with pytest.raises(BadInput, match="'q3' is one too many"):
+        scene.submit(1, queue="q3")
+    with pytest.raises(BadInput, match="'q4' is one too many"):
+        scene.broker.pause("q4", True, scene.now)
+    scene.submit(1, queue="q2")
+    assert len(tasks(scene.lease(scene.join()))) == 1
 
 
 # -- plain scripts ---------------------------------------------------------------------------------------------------

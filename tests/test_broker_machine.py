@@ -195,7 +195,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(number=clients)
     def close_client(self, number):
-        self.broker.close_client(number)
+        self.broker.close_client(number, self.now)
         self.model.close(number)
 
     @rule(number=clients)
@@ -206,7 +206,7 @@ class BrokerMachine(RuleBasedStateMachine):
             for run in self.runs[number]
             if not self.received[number].issuperset(range(run.first, run.first + run.count))
         ]
-        self.broker.reopen_client(number, missing)
+        assert self.broker.reopen_client(number, missing, self.now) == []
         self.model.reopen(number, missing)
 
     @rule(queue=st.sampled_from([None, *QUEUES, PLAIN]))

@@ -12,6 +12,9 @@ import pytest
 
 from dqlab import BacklogFull, BadInput, LocalWorkers, Master, MasterGone, TaskFailed, as_completed, connect
 from dqlab.calls import open_broker, request
+from dqlab.errors import ConnectionFailed, Refused
+from dqlab.serve import MasterSettings, RunningMaster
+from dqlab.tasks import Outcome
 from tests.cluster import cluster, run, script
 from tests.helpers import eventually
 
@@ -162,6 +165,91 @@ def test_waiting_for_a_task_by_id_ends_in_time(client):
 def test_a_task_id_that_nobody_knows(client):
     with pytest.raises(Exception, match="knows no task 987654321"):
         client.result(987654321, timeout=1)
+
+
+# -- what the master has forgotten -----------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A master in this process, whose broker a test can look into and work for."""
+    master = RunningMaster(MasterSettings(connection_file=tmp_path / "master.json"))
+    yield master
+    master.close()
+
+
+def work_by_hand(hub, value):
+    """Be a worker that returns ``value`` for each task that waits."""
+
+    def work(now):
+        worker = hub.broker.join("here", 1, None, False, now)
+        while grants := hub.broker.lease(worker.name, now):
+            for token, _, lo, hi, *_ in grants:
+                results = [pickle.dumps(value) for _ in range(lo, hi)]
+                data = results[0] if hi == lo + 1 else pickle.dumps(results)
+                hub.broker.settle(worker.name, [Outcome("done", token, lo, hi, data, 0.01)], now)
+        hub.broker.leave(worker, "done", now)
+
+    hub.do_now(work)
+
+
+class away:
+    """The client cannot reach the master until the end of the block."""
+
+    def __init__(self, client):
+        self.session = client._session
+
+    def __enter__(self):
+        def refuse():
+            raise ConnectionFailed("no way")
+
+        self.session.dial = refuse
+        hang_up(list(self.session._connections.values()))
+
+    def __exit__(self, *exc):
+        del self.session.dial
+
+
+def test_a_client_that_was_away_too_long_is_told_what_is_forgotten(here, monkeypatch):
+    monkeypatch.setattr("dqlab.shelf.KEEP_SECONDS", 0.0)
+    broker = here.hub.broker
+    with connect(here.file) as client:
+        client.pause("later")
+        early = client.submit(double, 1)
+        client.flush(10)
+        work_by_hand(here.hub, 2)
+        assert early.result(10) == 2
+        eventually(lambda: broker.find(early.task_id) is None, what="nothing kept of what was read")
+        lost, late = client.submit(double, 2), client.options(queue="later").submit(double, 3)
+        results = client.options(queue="later").map(double, [4])
+        client.flush(10)
+        with away(client):
+            eventually(lambda: not broker.clients[0].connected, what="the client to be away")
+            work_by_hand(here.hub, 4)
+            eventually(lambda: broker.find(lost.task_id) is None, what="its result to be forgotten")
+        with pytest.raises(Refused, match=f"task {lost.task_id} has ended while this client was away"):
+            lost.result(10)
+        client.resume("later")
+        with away(client):
+            eventually(lambda: not broker.clients[0].connected, what="the client to be away again")
+            work_by_hand(here.hub, 6)
+            eventually(lambda: broker.find(late.task_id + 1) is None, what="everything to be forgotten")
+        with pytest.raises(Refused, match="the master forgot how"):
+            late.result(10)
+        with pytest.raises(Refused, match="the master forgot how"):
+            next(results)
+        assert early.result() == 2
+
+
+def test_a_function_that_the_master_forgot_is_sent_again(here, monkeypatch):
+    monkeypatch.setattr("dqlab.functions.UNUSED", 0)
+    with connect(here.file) as client:
+        for x in range(3):
+            future = client.submit(double, x)
+            client.flush(10)
+            work_by_hand(here.hub, 2 * x)
+            assert future.result(10) == 2 * x
+            eventually(lambda: not here.hub.broker.functions, what="the function to be forgotten")
 
 
 # -- queues: pause, backlog, cancel ----------------------------------------------------------------

@@ -1,12 +1,15 @@
 """`map`: in order, in bounded memory, from endless sources, and safe to abandon."""
 
 import itertools
+import pickle
 import time
 import weakref
 
 import pytest
 
 from dqlab import LocalWorkers, Master, progress
+from dqlab.errors import Refused
+from dqlab.mapping import _Run
 from tests.helpers import eventually
 
 
@@ -195,3 +198,16 @@ def test_reprs_are_short(client):
     assert repr(results).startswith("<dqlab map, ")
     list(results)
     assert repr(results) == "<dqlab map, 0 tasks out>"
+
+
+def test_what_the_master_forgot_ends_a_map_only_where_it_has_not_come_yet():
+    run = _Run(6, 0)
+    run.deliver(0, 2, "done", pickle.dumps([0, 1]), 1, [])
+    run.deliver(2, 4, "done", pickle.dumps([2, 3]), 1, [])
+    assert not run.forgotten(0, 4, Refused("forgotten"))
+    assert run.piece_at(2, 0.0) == (4, [2, 3])
+    assert run.piece_at(4, 0.0) is None
+    assert run.forgotten(2, 6, Refused("forgotten"))
+    assert run.piece_at(0, 0.0) == (2, [0, 1])
+    with pytest.raises(Refused):
+        run.piece_at(4, 0.0)

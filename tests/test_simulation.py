@@ -17,7 +17,7 @@ from random import Random
 import pytest
 
 from dqlab.broker import Broker
-from dqlab.ledger import CLIENT_IDS
+from dqlab.parties import CLIENT_IDS
 from dqlab.tasks import Grant, Outcome, Run
 
 LEASE = 15.0
