@@ -113,8 +113,11 @@ class Ledger:
         for span in client.spans_in(first, count) if client else ():
             if span.state in (State.READY, State.DELAYED):
                 start = first - span.run.first
+                was_ready = span.state is State.READY
                 piece = self._isolate(span, max(span.lo, start), min(span.hi, start + count))
                 self._finish(piece, State.CANCELLED, "cancelled", now)
+                if piece is span and was_ready:
+                    self._line(span.run.queue).cancelled()
                 cancelled.append((piece.first, len(piece)))
         return cancelled
 
@@ -154,7 +157,7 @@ class Ledger:
 
     def failures(self, limit: int = 20) -> list[Span]:
         """The failed tasks that are remembered, newest first."""
-        return sorted(self._failed(), key=lambda span: -span.since)[:limit]
+        return heapq.nlargest(limit, self._failed(), key=lambda span: span.since)
 
     def _failed(self) -> list[Span]:
         waiting = (span for client in self.clients.values() for _, span in client.outbox)
@@ -279,7 +282,7 @@ class Ledger:
         if lo > span.lo and hi < span.hi:
             behind = span.cut(hi, span.hi)
             if span.state is State.READY:
-                self._line(span.run.queue).insert_after(span.run.first // CLIENT_IDS, span, behind)
+                self._line(span.run.queue).insert_after(span, behind)
             else:
                 self._wait_for(behind)
         return span.cut(lo, hi)

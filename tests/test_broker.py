@@ -522,6 +522,17 @@ def test_cancelling_keeps_the_order_of_what_stays():
     assert done == [1, 2, 3, 7, 8, 9, 10, 11, 12]
 
 
+def test_cancelling_every_other_task_of_a_long_run_one_by_one():
+    """Each cancellation looked for its place among all pieces: this took minutes."""
+    scene = Scene()
+    ids = scene.submit(60_000)
+    for task in ids[1::2]:
+        scene.broker.cancel(task, 1, scene.now)
+    worker = scene.join()
+    assert tasks(scene.lease(worker)) == [ids[0]]
+    assert scene.broker.counts["default"]["cancelled"] == 30_000
+
+
 def test_cancelling_cannot_touch_what_has_started_or_ended_and_costs_nothing_for_ids_that_never_were():
     scene = Scene()
     worker = scene.join()

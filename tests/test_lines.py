@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+import pytest
+
 from dqlab.lines import Line
 from dqlab.tasks import Run, Span, State
 
@@ -11,6 +16,10 @@ def span_of(first: int, count: int) -> Span:
     span = Span(run, 0, count)
     run.spans.append(span)
     return span
+
+
+class Payload:
+    """Something that shows when it is gone."""
 
 
 def drain(line: Line, n: int) -> list[int]:
@@ -63,6 +72,7 @@ def test_spans_that_are_no_longer_ready_are_dropped_when_their_turn_comes():
     line.append(1, gone)
     line.append(2, span_of(20, 1))
     gone.state = State.CANCELLED
+    line.cancelled()
     assert drain(line, 9) == [20]
     assert line.front() is None
 
@@ -73,5 +83,52 @@ def test_a_piece_goes_back_behind_what_it_was_cut_off():
     line.append(1, behind)
     tail = span.cut(3, 5)
     span.cut(2, 3)
-    line.insert_after(1, span, tail)
+    line.insert_after(span, tail)
     assert drain(line, 9) == [10, 11, 13, 14, 30]
+
+
+def cut_to_pieces():
+    """A line with one span that was cut into six pieces of one task each, and another span behind it."""
+    line, span = Line(), span_of(10, 6)
+    line.append(1, span)
+    line.append(1, span_of(30, 1))
+    pieces = [span]
+    for at in (5, 1, 3, 2, 4):  # in an order in which each is put before, behind or between others
+        before = max((piece for piece in pieces if piece.lo < at), key=lambda piece: piece.lo)
+        pieces.append(before.cut(at, before.hi))
+        line.insert_after(before, pieces[-1])
+    return line, pieces
+
+
+def test_pieces_keep_their_order_in_whatever_order_they_were_cut():
+    assert drain(cut_to_pieces()[0], 9) == [*range(10, 16), 30]
+
+
+@pytest.mark.parametrize("many", [0, 100])
+def test_cancelled_pieces_are_dropped_sooner_or_later(many, monkeypatch):
+    monkeypatch.setattr("dqlab.lines.CANCELLED", many)
+    line, pieces = cut_to_pieces()
+    for piece in pieces:
+        if piece.lo not in (0, 4):
+            piece.state = State.CANCELLED
+            line.cancelled()
+    assert drain(line, 9) == [10, 14, 30]
+    assert line.front() is None
+
+
+def test_cancelled_spans_do_not_pile_up_in_a_line_that_nobody_takes_from():
+    line = Line()
+    line.append(1, span_of(1, 1))
+    for i in range(5_000):
+        span = span_of(10 + i, 1)
+        line.append(i % 3, span)
+        span.run.payload = Payload()
+        alive = weakref.ref(span.run.payload)
+        span.state = State.CANCELLED
+        line.cancelled()
+        if i == 1_000:
+            early = alive
+    del span
+    gc.collect()
+    assert early() is None
+    assert drain(line, 9) == [1]
