@@ -239,7 +239,7 @@ class Broker(PlainPair):
         """The task raised, or ran too long: again after a back-off, or failed."""
         summary = outcome.value[2]
         span.errors += 1
-        span.history += ((span.worker or "", summary),)
+        span.ended_badly(span.worker or "", summary)
         # A task is delivered at least as often as its retries ask for.
         if span.errors > span.run.retries:
             span.result = (outcome.kind, *outcome.value)
@@ -253,10 +253,11 @@ class Broker(PlainPair):
         """The lease ended without an outcome: another attempt, or failed."""
         worker, span.worker = span.worker or "", None
         if counts:
-            span.history += ((worker, reason),)
+            span.deaths += 1
+            span.ended_badly(worker, reason)
         if counts and span.attempt >= span.run.max_attempts:
-            deaths = len(span.history) - span.errors
-            summary = f"worker died {deaths} times: {reason}" if deaths > 1 else f"worker died: {reason}"
+            times = f" {span.deaths} times" if span.deaths > 1 else ""
+            summary = f"worker died{times}: {reason}"
             span.result = ("lost", None, "", summary)
             self._finish(span, State.FAILED, summary, now, worker=worker)
             return

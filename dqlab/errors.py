@@ -71,7 +71,7 @@ class TaskFailed(DqlabError):
     """The task ended as failed without an exception of its own: its workers died, or its lease ran out.
 
     ``reason`` is the last cause, ``attempts`` the number of deliveries, ``history`` a list of
-    ``(worker, reason)``, one for each delivery that ended badly.
+    ``(worker, reason)``, one for each delivery that ended badly (the last hundred of them).
     """
 
     def __init__(self, message: str = "", reason: str = "", attempts: int = 0, history: tuple = ()) -> None:

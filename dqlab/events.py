@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 __all__ = ["EventLog", "Record", "expand"]
 
-#: records that the master remembers; older ones are forgotten
-REMEMBERED = 100_000
+#: records that the master remembers, and characters of what was printed and of reasons in them; older ones are forgotten
+REMEMBERED, REMEMBERED_CHARS = 100_000, 32 << 20
+#: characters of one text or reason; the rest is cut
+TEXT_CHARS = 10_000
 
 
 class Record(NamedTuple):
@@ -40,13 +42,16 @@ class Record(NamedTuple):
 
 
 _FIELDS = Record._fields
+_REASON, _TEXT = _FIELDS.index("reason"), _FIELDS.index("text")
 
 
 class EventLog:
     """The ring. ``last`` is the sequence number of the newest record, 0 before the first."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
-        self._ring: deque[tuple[Any, ...]] = deque(maxlen=size)  #: the fields of a `Record`, which is made when read
+        self._ring: deque[tuple[Any, ...]] = deque()  #: the fields of a `Record`, which is made when read
+        self._size = size
+        self._chars = 0
         self.last = 0
 
     def add(
@@ -55,9 +60,15 @@ class EventLog:
         reason: str | None = None, text: str | None = None, host: str | None = None, pid: int | None = None,
     ) -> None:  # fmt: skip
         """Remember an event; the fields are those of `Record`."""
+        if text or reason:
+            text, reason = text and text[:TEXT_CHARS], reason and reason[:TEXT_CHARS]
+            self._chars += len(text or "") + len(reason or "")
         self.last += 1
         fields = (self.last, time, kind, queue, task, count, worker, attempt, seconds, reason, text, host, pid)
         self._ring.append(fields)
+        while len(self._ring) > self._size or self._chars > REMEMBERED_CHARS:
+            oldest = self._ring.popleft()
+            self._chars -= len(oldest[_REASON] or "") + len(oldest[_TEXT] or "")
 
     def since(self, seq: int, limit: int = 10_000) -> list[Record]:
         """The records after number ``seq``, oldest first, at most ``limit``."""

@@ -150,7 +150,7 @@ class Ledger:
         for client in self.clients.values():
             self._has_read(client, sum(size_of(span.result) for span in client.take_back(spans)))
         for span in spans:
-            span.attempt, span.errors, span.history, span.result = 0, 0, (), None
+            span.begin_anew()
             self.events.add(now, "requeued", queue=span.run.queue, task=span.first, count=len(span))
             self._ready(span, now)
         return sum(map(len, spans))

@@ -28,6 +28,10 @@ PLAIN = "plain"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
+#: deliveries that ended badly, and characters of each one's reason, that are remembered of a task
+HISTORY, REASON_CHARS = 100, 1_000
+
+
 class State(Enum):
     """Where a task is."""
 
@@ -46,15 +50,15 @@ class Span:
     """The tasks ``first + lo`` .. ``first + hi - 1`` of a run, all in one state."""
 
     __slots__ = (
-        "attempt", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "token", "worker",
+        "attempt", "deaths", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "token", "worker",
     )  # fmt: skip
 
     def __init__(self, run: Run, lo: int, hi: int) -> None:
         self.run, self.lo, self.hi = run, lo, hi
         self.state = State.READY
         self.attempt = 0  #: deliveries so far
-        self.errors = 0  #: exceptions so far
-        self.history: tuple[tuple[str, str], ...] = ()  #: (worker, reason) of each delivery that ended badly
+        self.errors = self.deaths = 0  #: exceptions and lost workers so far
+        self.history: tuple[tuple[str, str], ...] = ()  #: (worker, reason) of the last deliveries that ended badly
         self.worker: str | None = None
         self.token = 0  #: the lease, while leased
         self.due = 0.0  #: when a delayed task is ready again
@@ -76,6 +80,14 @@ class Span:
         tasks = f"Task {self.first}" if len(self) == 1 else f"Tasks {self.first}..{self.first + len(self) - 1}"
         return f"<{tasks} {self.state.value} attempt {self.attempt}>"
 
+    def ended_badly(self, worker: str, reason: str) -> None:
+        """Remember that a delivery did."""
+        self.history = (*self.history[1 - HISTORY :], (worker, reason[:REASON_CHARS]))
+
+    def begin_anew(self) -> None:
+        """As if it had never been delivered."""
+        self.attempt, self.errors, self.deaths, self.history, self.result = 0, 0, 0, (), None
+
     def has_end(self, lo: int, hi: int) -> bool:
         """Whether [lo, hi) begins or ends this span, or is all of it."""
         return self.lo <= lo < hi <= self.hi and (lo == self.lo or hi == self.hi)
@@ -87,7 +99,7 @@ class Span:
         if lo == self.lo and hi == self.hi:
             return self
         piece = Span(self.run, lo, hi)
-        for name in ("state", "attempt", "errors", "history", "worker", "token", "due", "since", "result"):
+        for name in ("state", "attempt", "errors", "deaths", "history", "worker", "token", "due", "since", "result"):
             setattr(piece, name, getattr(self, name))
         if lo == self.lo:
             self.lo = hi

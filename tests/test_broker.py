@@ -414,6 +414,21 @@ def test_a_task_may_raise_as_often_as_its_retries_allow_and_die_no_more_often_th
     assert scene.broker.find(task).result[3] == "worker died: killed"
 
 
+def test_a_task_that_is_retried_for_ever_keeps_a_history_of_bounded_size():
+    scene = Scene()
+    worker = scene.join()
+    (task,) = scene.submit(1, retries=10_000, max_attempts=500)
+    for i in range(300):
+        scene.pass_time(50.0)
+        worker = scene.join()
+        (grant,) = scene.lease(worker)
+        kind = "died" if i in (3, 4) else "error"
+        scene.say(worker, kind, grant, value="killed" if kind == "died" else (None, "", f"{i} " + "x" * 5_000))
+    history = scene.broker.find(task).history
+    assert [reason.split()[0] for _, reason in history] == [f"{i}" for i in range(200, 300)]
+    assert max(len(reason) for _, reason in history) == 1_000
+
+
 def test_requeue_begins_anew_with_all_retries():
     scene = Scene()
     worker = scene.join()

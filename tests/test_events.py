@@ -37,6 +37,20 @@ def test_an_empty_log_has_nothing_to_tell():
     assert EventLog().since(0) == [] and EventLog().last == 0
 
 
+def test_long_texts_are_cut_and_many_of_them_push_out_the_oldest(monkeypatch):
+    monkeypatch.setattr("dqlab.events.REMEMBERED_CHARS", 100_000)
+    log = EventLog()
+    for number in range(1, 51):
+        log.add(float(number), "printed", task=number, text="x" * 50_000)
+        log.add(float(number), "failed", task=number, reason="y" * 50_000)
+    records = log.since(0)
+    assert [record.seq for record in records] == list(range(91, 101))
+    assert {len(record.text or "") + len(record.reason or "") for record in records} == {10_000}
+    for number in range(20):
+        log.add(60.0, "leased", task=number)
+    assert len(log.since(0)) == 30
+
+
 def test_a_record_shows_the_fields_it_has():
     log = EventLog()
     log.add(1.5, "leased", queue="default", task=7, worker="w1", attempt=1)
