@@ -160,8 +160,10 @@ class BrokerService:
         """Join as a worker, for as long as this connection lives; return its name and the lease in seconds."""
         if self._peer.worker is not None:
             self._hub.do_now(self._broker.leave, self._peer.worker, "joined again")
-        if not isinstance(host, str) or not isinstance(pid, int):
-            raise BadInput(f"host {host!r}, pid {pid!r}")
+        if not isinstance(host, str) or not isinstance(pid, int) or not isinstance(name, str | None):
+            raise BadInput(f"host {host!r}, pid {pid!r}, name {name!r}")
+        if not isinstance(queues, list | tuple | None):
+            raise BadInput(f"queues {queues!r}", "a list of names, or None for every queue")
         chosen = tuple(queues) if queues is not None else None
 
         def join(now: float) -> Worker:

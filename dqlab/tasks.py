@@ -11,6 +11,7 @@ fails, is cancelled or taken back, the span is cut, so that whatever is visible 
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
@@ -123,9 +124,9 @@ class Run:
     retries: int = 0  #: how many exceptions are retried
     timeout: float | None = None  #: seconds that one task may run
     max_attempts: int = 3  #: deliveries after which a task that keeps losing its worker is failed
-    submitted: float = 0.0
-    open: int = 0  #: tasks that may need payload and function yet: neither done, nor cancelled, nor forgotten
-    spans: list[Span] = field(default_factory=list)
+    submitted: float = field(default=0.0, init=False)
+    open: int = field(default=0, init=False)  #: tasks that may run yet or again: not done, cancelled or forgotten
+    spans: list[Span] = field(default_factory=list, init=False)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -139,6 +140,10 @@ class Run:
             raise BadInput(f"kind {self.kind!r}", f"one of {', '.join(KINDS)}")
         if not _whole(self.first, 0) or not _whole(self.count, 1):
             raise BadInput(f"tasks {self.first!r} + {self.count!r}")
+        if not isinstance(self.payload, list if self.kind == "plain" else Buffer):
+            raise BadInput(f"a payload of type {type(self.payload).__name__} for kind {self.kind!r}")
+        if not isinstance(self.function, str) or not isinstance(self.python, str):
+            raise BadInput(f"function {self.function!r}, python {self.python!r}")
         if not _whole(self.retries, 0):
             raise BadInput(f"retries={self.retries!r}", "a whole number from 0")
         if not _whole(self.max_attempts, 1):
@@ -208,7 +213,7 @@ class Outcome(NamedTuple):
                 raise BadInput(f"outcome {self.kind!r}: not a pickle, a traceback and a summary")
         if not (_whole(self.token, 0) and _whole(self.lo, 0) and _whole(self.hi, 0)):
             raise BadInput(f"lease {self.token!r}, tasks {self.lo!r} to {self.hi!r}")
-        if not isinstance(self.seconds, int | float) or not self.seconds >= 0:
+        if not isinstance(self.seconds, int | float) or not 0 <= self.seconds < math.inf:
             raise BadInput(f"seconds={self.seconds!r}")
 
 

@@ -883,6 +883,7 @@ def test_a_handlers_results_go_to_the_plain_queue_and_its_exceptions_are_retried
         ("done", 0, 1, None, 0.0),
         ("done", 0, "1", b"", 0.0),
         ("done", 0, 1, b"", float("nan")),
+        ("done", 0, 1, b"", float("inf")),
         ("done", 0, 1, b"", None),
         ("error", 0, 1, None, 0.0),
         ("error", 0, 1, (b"", "summary"), 0.0),

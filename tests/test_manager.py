@@ -228,6 +228,8 @@ def evil_pickles(folder: Path) -> dict[str, bytes]:
         "a very long name": pickle.dumps(("tasks", "x" * 1_000_000, (), {})),
         "wrong arguments": pickle.dumps(("broker", "exchange", (1, 2, 3), {})),
         "no such client": pickle.dumps(("broker", "collect", (77, 0, 0), {})),
+        "a worker with an odd name": pickle.dumps(("broker", "join", ("here", 1, None, False, 5), {})),
+        "a worker with odd queues": pickle.dumps(("broker", "join", ("here", 1, "default", False), {})),
         "runs of the wrong shape": pickle.dumps(("broker", "submit", (0, {}, [(1, 2)]), {})),
         "exchange before join": pickle.dumps(("broker", "exchange", ([], 0.0), {})),
         "control before join": pickle.dumps(("broker", "control", ("w1",), {})),
@@ -287,6 +289,32 @@ def test_a_worker_that_lies_about_its_outcomes_changes_nothing(master: Master) -
     with LocalWorkers(master, 1).wait(30):
         assert future.result(20) == 3
     assert name == "w1"
+
+
+@pytest.mark.parametrize(
+    ("functions", "payload", "more"),
+    [
+        ({"f": b"f"}, b"", ("", 0, None, 3, 0.0, [1, 2])),  # what only the broker knows of a run: its spans
+        ({"f": b"f"}, b"", ("", 0, None, 3, 0.0, 1, [1, 2])),
+        ({"f": b"f"}, (1,), ("", 0, None, 3)),
+        ({"f": b"f"}, [1], ("", 0, None, 3)),
+        ({"f": b"f"}, b"", ([], 0, None, 3)),
+        ({"f": 5}, b"", ("", 0, None, 3)),
+        ({"f": b"f", 5: b"f"}, b"", ("", 0, None, 3)),
+    ],
+)
+def test_no_run_keeps_the_master_from_giving_out_others(
+    master: Master, functions: Any, payload: Any, more: tuple[Any, ...]
+) -> None:
+    with hand(address_of(master)) as evil:
+        number, first = get(evil.ask("broker", "open_client"))
+        run = (first, 2, "default", "map", "f", payload, *more)
+        kind, _ = evil.ask("broker", "submit", number, functions, [run])
+        assert kind == "#TRACEBACK"
+        future = master.submit(len, "abc")
+        with LocalWorkers(master, 1).wait(30):
+            assert future.result(20) == 3
+        assert master.stats()["queues"]["default"]["ready"] == 0
 
 
 # -- size, and other addresses -----------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +75,8 @@ def test_a_span_that_was_forgotten_leaves_a_gap():
     [
         {"queue": "a b"}, {"kind": "apply"}, {"first": -1}, {"first": "1"}, {"count": 0}, {"count": True},
         {"retries": -1}, {"retries": 1.5}, {"max_attempts": 0}, {"timeout": 0}, {"timeout": -1.0},
-        {"timeout": "5"}, {"timeout": float("nan")},
+        {"timeout": "5"}, {"timeout": float("nan")}, {"payload": (1,)}, {"payload": [1]}, {"python": [1]},
+        {"function": None},
     ],
     ids=str,
 )  # fmt: skip
@@ -81,8 +84,14 @@ def test_a_run_that_makes_no_sense_is_refused_and_the_message_shows_why(fields):
     run = a_run()
     (name, value), *_ = fields.items()
     setattr(run, name, value)
-    with pytest.raises(BadInput, match=repr(value) if name not in ("first", "count") else "tasks"):
+    shown = {"first": "tasks", "count": "tasks", "payload": f"type {type(value).__name__}"}
+    with pytest.raises(BadInput, match=shown.get(name, re.escape(repr(value)))):
         run.check()
+
+
+def test_what_the_broker_notes_of_a_run_cannot_be_sent():
+    with pytest.raises(TypeError):
+        Run(0, 1, "default", "map", "f", b"", "", 0, None, 3, 0.0, 1, [])
 
 
 @pytest.mark.parametrize("name", ["default", "a", "7", "pages_2.new-x", "x" * 64])
