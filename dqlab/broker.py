@@ -127,8 +127,7 @@ class Broker(PlainPair):
         names = [q for q in worker.queues or self._lines if q != PLAIN or worker.handler]
         for turn in range(worker.turn, worker.turn + len(names)):
             queue, before = names[turn % len(names)], len(grants)
-            line = self._lines.get(queue)
-            if line is None or line.paused:
+            if queue not in self._lines or self._held_back(queue):
                 continue
             if not self._lease_from(queue, worker, grants, now):
                 worker.turn = turn if len(grants) == before else turn + 1
@@ -158,6 +157,8 @@ class Broker(PlainPair):
             grant = self._grant(span, worker, now)
             size += size_of(grant.payload)
             grants.append(grant)
+            if queue == PLAIN:
+                self.signals.add(("plain room", None))
             if last:
                 worker.alone = True
                 return False

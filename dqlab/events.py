@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["EventLog", "Record", "expand"]
 
-#: records that the master remembers, and characters of what was printed and of reasons in them; older ones are forgotten
+#: records that the master remembers, and characters of printed text and reasons in them; older ones are forgotten
 REMEMBERED, REMEMBERED_CHARS = 100_000, 32 << 20
 #: characters of one text or reason; the rest is cut
 TEXT_CHARS = 10_000

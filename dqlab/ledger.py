@@ -92,7 +92,7 @@ class Ledger:
         if run.count > self.backlog:
             raise BadInput(f"{run.count} tasks at once, and the backlog holds {self.backlog}", "send them in parts")
         counts = self._counts(run.queue)
-        if counts["ready"] + counts["delayed"] + run.count > self.backlog:
+        if self.waiting(run.queue) + run.count > self.backlog:
             return False
         client.last = run.first + run.count - 1
         client.remember(run)
@@ -172,6 +172,11 @@ class Ledger:
         self._line(queue).paused = paused
         self.events.add(now, "paused" if paused else "resumed", queue=queue)
         self.signals.add(("ready", queue))
+
+    def waiting(self, queue: str) -> int:
+        """Tasks of a queue that count for its backlog."""
+        counts = self.counts.get(queue)
+        return counts["ready"] + counts["delayed"] if counts else 0
 
     def unfinished(self, queues: Iterable[str] | None = None) -> int:
         """Tasks that are ready, delayed or leased in some queues (None: in all)."""

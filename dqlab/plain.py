@@ -13,8 +13,8 @@ from dqlab.plaindata import dump_plain
 
 __all__ = ["PlainQueue"]
 
-#: seconds that one `get` waits in the master before it asks again
-GET_WAIT = 5.0
+#: seconds that one `get` or `put` waits in the master before it asks again
+WAIT = 5.0
 
 
 class PlainQueue:
@@ -34,27 +34,31 @@ class PlainQueue:
         return self._session.channel().start(self._name, method, *args).result()
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Put one value; `BadInput` names the type that is not plain data."""
-        self.put_many([item])
+        """Put one value; `BadInput` names the type that is not plain data.
+
+        `queue.Full` if the master has no room for it within ``timeout`` seconds (None: wait for ever).
+        """
+        self._put([item], 0.0 if not block else timeout)
 
     def put_nowait(self, item: Any) -> None:
-        self.put(item)
+        self.put(item, block=False)
 
     def put_many(self, items: Any) -> None:
-        """Put many values with one message."""
-        values = list(items)
+        """Put many values with one message; wait until there is room for them."""
+        self._put(list(items), None)
+
+    def _put(self, values: list[Any], timeout: float | None) -> None:
         dump_plain(values)
-        self._call("put_many", values)
+        deadline = _deadline(timeout)
+        while not self._call("put_some", values, _left(deadline)):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise queue.Full
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next value; `queue.Empty` if there is none within ``timeout`` seconds (None: wait for ever)."""
-        if not block:
-            timeout = 0.0
-        elif timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(0.0 if not block else timeout)
         while True:
-            left = GET_WAIT if deadline is None else max(0.0, min(GET_WAIT, deadline - time.monotonic()))
+            left = _left(deadline)
             call: Call | None = getattr(self._interrupted, "call", None)
             if call is None or call.taken:
                 call = self._session.channel().start(self._name, "get_some", left)
@@ -86,5 +90,15 @@ class PlainQueue:
 
     def join(self) -> None:
         """Wait until every plain task has ended."""
-        while not self._call("idle", GET_WAIT):
+        while not self._call("idle", WAIT):
             pass
+
+
+def _deadline(timeout: float | None) -> float | None:
+    if timeout is not None and timeout < 0:
+        raise ValueError("'timeout' must be a non-negative number")
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _left(deadline: float | None) -> float:
+    return WAIT if deadline is None else max(0.0, min(WAIT, deadline - time.monotonic()))

@@ -22,7 +22,7 @@ class _PlainQueue(ABC):
 
     exposed: tuple[str, ...] = (
         "put", "get", "put_nowait", "get_nowait", "qsize", "empty", "full", "join", "task_done", "__str__", "__repr__",
-        "put_many", "get_some", "idle",
+        "put_some", "get_some", "idle",
     )  # fmt: skip
 
     def __init__(self, peer: Peer) -> None:
@@ -35,10 +35,12 @@ class _PlainQueue(ABC):
         return self.get(False)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        self.put_many([item])
+        """Wait for room as `get` waits for a value; `queue.Full` if there is none within ``timeout`` seconds."""
+        if not self._put_within([item], _seconds(block, timeout)):
+            raise queue.Full
 
-    def full(self) -> bool:
-        return False
+    @abstractmethod
+    def full(self) -> bool: ...
 
     def empty(self) -> bool:
         return self.qsize() == 0
@@ -50,11 +52,7 @@ class _PlainQueue(ABC):
         return f"<dqlab {type(self).__name__}, {self.qsize()} ready>"
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        if not block:
-            timeout = 0.0
-        elif timeout is not None and not timeout >= 0:
-            raise ValueError("'timeout' must be a non-negative number")
-        found = self._hub.wait([self._topic], self._take, timeout, self._peer.alive)
+        found = self._hub.wait([self._topic], self._take, _seconds(block, timeout), self._peer.alive)
         if not found:
             raise queue.Empty
         return found[0]
@@ -62,6 +60,18 @@ class _PlainQueue(ABC):
     def get_some(self, timeout: float) -> list[Any]:
         """``[value]``, or ``[]`` if there is none within ``timeout`` seconds: for dqlab's own client."""
         return list(self._hub.wait([self._topic], self._take, min(timeout, LONGEST_WAIT), self._peer.alive))
+
+    def put_some(self, items: list[Any], timeout: float) -> bool:
+        """Put all of them; False if there is no room for them within ``timeout`` seconds: for dqlab's own client."""
+        return self._put_within(list(items), min(timeout, LONGEST_WAIT))
+
+    def _put_within(self, items: list[Any], timeout: float | None) -> bool:
+        check_plain(items)
+
+        def put(now: float) -> bool:
+            return not items or self._put(items, now)
+
+        return bool(self._hub.wait([("plain room", None)], put, timeout, self._peer.alive))
 
     _topic: tuple[str, Any]
 
@@ -72,7 +82,7 @@ class _PlainQueue(ABC):
     def qsize(self) -> int: ...
 
     @abstractmethod
-    def put_many(self, items: list[Any]) -> None: ...
+    def _put(self, items: list[Any], now: float) -> bool: ...
 
 
 class TaskQueue(_PlainQueue):
@@ -80,10 +90,8 @@ class TaskQueue(_PlainQueue):
 
     _topic = ("ready", PLAIN)
 
-    def put_many(self, items: list[Any]) -> None:
-        check_plain(items)
-        if items:
-            self._hub.do_now(self._broker.plain_put, list(items))
+    def _put(self, items: list[Any], now: float) -> bool:
+        return self._broker.plain_put(items, now)
 
     def _take(self, now: float) -> list[Any]:
         return self._broker.plain_get(id(self._peer), now)
@@ -91,6 +99,9 @@ class TaskQueue(_PlainQueue):
     def qsize(self) -> int:
         """What is ready, as the standard queue counts: leased tasks must not fool a loop that then blocks in `get`."""
         return int(self._broker.counts.get(PLAIN, {}).get("ready", 0))
+
+    def full(self) -> bool:
+        return self._broker.waiting(PLAIN) >= self._broker.backlog
 
     def empty(self) -> bool:
         self.task_done()
@@ -117,19 +128,20 @@ class ResultQueue(_PlainQueue):
 
     _topic = ("plain results", None)
 
-    def put_many(self, items: list[Any]) -> None:
-        check_plain(items)
-
-        def put(now: float) -> None:
-            if not self._broker.plain_settle(id(self._peer), now):
-                self._broker.unmatched += len(items)
-            for item in items:
-                self._broker.plain_result(item)
-
-        self._hub.do_now(put)
+    def _put(self, items: list[Any], now: float) -> bool:
+        if not self._broker.plain_room(id(self._peer), len(items)):
+            return False
+        if not self._broker.plain_settle(id(self._peer), now):
+            self._broker.unmatched += len(items)
+        for item in items:
+            self._broker.plain_result(item)
+        return True
 
     def _take(self, now: float) -> list[Any]:
-        return [self._broker.results.popleft()] if self._broker.results else []
+        return self._broker.plain_take()
+
+    def full(self) -> bool:
+        return len(self._broker.results) >= self._broker.backlog
 
     def qsize(self) -> int:
         return len(self._broker.results)
@@ -142,3 +154,10 @@ class ResultQueue(_PlainQueue):
 
     def idle(self, timeout: float | None) -> bool:
         return True
+
+
+def _seconds(block: bool, timeout: float | None) -> float | None:
+    """How long a call of the standard queue waits; None: without limit."""
+    if block and timeout is not None and not timeout >= 0:
+        raise ValueError("'timeout' must be a non-negative number")
+    return timeout if block else 0.0

@@ -51,7 +51,8 @@ class Span:
     """The tasks ``first + lo`` .. ``first + hi - 1`` of a run, all in one state."""
 
     __slots__ = (
-        "attempt", "deaths", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "token", "worker",
+        "attempt", "deaths", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "token",
+        "worker",
     )  # fmt: skip
 
     def __init__(self, run: Run, lo: int, hi: int) -> None:

@@ -37,6 +37,8 @@ class Task:
     state: str = "ready"
     attempt: int = 0
     errors: int = 0
+    deaths: int = 0
+    reason: str = ""  #: why it failed
     history: list[tuple[str, str]] = field(default_factory=list)
     holder: str = ""
     place: str = ""  #: once final: "outbox", "shelf" or "forgotten"
@@ -85,14 +87,17 @@ class Model:
         task.errors += 1
         task.history.append((task.holder, summary))
         if task.errors > task.retries:
+            task.reason = summary
             self._end(task, "failed")
         else:
             task.state = "delayed"
 
     def died(self, task: Task, reason: str) -> None:
         """Its process or its worker did."""
+        task.deaths += 1
         task.history.append((task.holder, reason))
         if task.attempt >= task.max_attempts:
+            task.reason = f"worker died {task.deaths} times: {reason}".replace(" 1 times", "")
             self._end(task, "failed")
         else:
             self.lost(task)
@@ -130,7 +135,7 @@ class Model:
         failed = [task for task in self.among("failed") if queue in (None, task.queue)]
         for task in failed:
             task.state, task.place, task.size = "ready", "", 0
-            task.attempt = task.errors = 0
+            task.attempt = task.errors = task.deaths = 0
             task.history = []
         return len(failed)
 

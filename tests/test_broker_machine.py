@@ -224,10 +224,9 @@ class BrokerMachine(RuleBasedStateMachine):
         self.next_value += count
         counts = self.model.counts(PLAIN)
         if counts["ready"] + counts["delayed"] + count > BACKLOG:
-            with pytest.raises(BadInput):
-                self.broker.plain_put(values, self.now)
+            assert self.broker.plain_put(values, self.now) is False
             return
-        self.broker.plain_put(values, self.now)
+        assert self.broker.plain_put(values, self.now) is True
         (client,) = (c for c in self.broker.clients.values() if c.plain)
         self.model.connected[client.number] = True
         for number, value in zip(range(client.last + 1 - count, client.last + 1), values, strict=True):
@@ -239,7 +238,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.settled_by(holder)
         ready = {task.payload: task for task in self.model.among("ready") if task.queue == PLAIN}
         found = self.broker.plain_get(holder, self.now)
-        if PLAIN in self.paused or not ready:
+        if PLAIN in self.paused or not ready or len(self.plain_results) >= BACKLOG:
             assert found == []
             return
         (value,) = found
@@ -255,6 +254,23 @@ class BrokerMachine(RuleBasedStateMachine):
         self.broker.plain_hang_up(holder, self.now)
         if holder in self.holders:
             self.model.hung_up(self.holders.pop(holder))
+
+    @rule(holder=st.sampled_from(["a", "b"]), count=st.integers(1, 25))
+    def plain_result_put(self, holder, count):
+        """What `result.put` does: it settles the lease, or it belongs to none and needs room."""
+        room = holder in self.holders or not self.plain_results or len(self.plain_results) + count <= BACKLOG
+        assert self.broker.plain_room(holder, count) is room
+        if room:
+            assert self.broker.plain_settle(holder, self.now) is self.settled_by(holder)
+            for i in range(count):
+                self.broker.plain_result(i)
+                self.plain_results.append(i)
+
+    @rule(count=st.integers(1, 60))
+    def plain_take(self, count):
+        for _ in range(count):
+            expected, self.plain_results = self.plain_results[:1], self.plain_results[1:]
+            assert self.broker.plain_take() == expected
 
     def settled_by(self, holder: str) -> bool:
         task = self.holders.pop(holder, None)
@@ -324,6 +340,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(name=workers)
     def lease(self, name):
         self.take_leases(name)
+        self.take_leases(name)  # it may ask before it has done anything
 
     def take_leases(self, name: str) -> int:
         """Take what the broker gives; return how many tasks that was."""
@@ -361,6 +378,7 @@ class BrokerMachine(RuleBasedStateMachine):
         tasks = [self.model.tasks[n] for n in range(grant.first + grant.lo, grant.first + grant.hi)]
         assert {task.queue for task in tasks} == {grant.queue}
         if grant.kind == "plain":
+            assert len(self.plain_results) < BACKLOG, "nobody reads the results"
             assert worker.handler and grant.payload == [task.payload for task in tasks]
             return
         assert grant.function in worker.functions
@@ -379,6 +397,19 @@ class BrokerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.fleet)
     def goes_wrong(self, data, kind):
         return self.settle(data, kind)
+
+    @rule(times=st.integers(1, 3))
+    def handler_fails(self, times):
+        """A worker whose handler raises at every plain task that it is given."""
+        name = self.join((PLAIN,), True, None)
+        for _ in range(times):
+            self.take_leases(name)
+            for held in list(self.fleet[name].held.values()):
+                self.say(held, "error", held.lo, held.lo + 1, (None, "", "ValueError: no"))
+            self.the_events_tell_the_story()
+            self.time_passes(0.2)
+        self.broker.leave(self.fleet[name].entry, "it went", self.now)
+        self.gone(name, "it went")
 
     @rule(target=late, data=st.data())
     @precondition(lambda self: self.fleet)
@@ -523,7 +554,8 @@ class BrokerMachine(RuleBasedStateMachine):
     @invariant()
     def failures_are_remembered(self):
         failures = {span.first + i: span for span in self.broker.failures(1000) for i in range(len(span))}
-        assert set(failures) == {task.number for task in self.model.among("failed")}
+        failed = {task.number: task.reason for task in self.model.among("failed")}
+        assert {number: span.result[3] for number, span in failures.items()} == failed
         assert [self.broker.results[i] for i in range(len(self.broker.results))] == self.plain_results
 
     # -- the end -------------------------------------------------------------------------------------------------
@@ -544,6 +576,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 break
             for number in self.runs:
                 self.collect(number, False)
+            self.plain_take(len(self.plain_results))
             self.now += 0.2
             self.heartbeat(worker)
             self.time_passes(0.0)

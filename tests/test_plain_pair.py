@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dqlab import LocalWorkers, Master
+from dqlab import BadInput, LocalWorkers, Master
 from tests.helpers import eventually
 from tests.plain import KEY, Hand, Lab, get, hand
 
@@ -22,8 +22,7 @@ def master() -> Iterator[Master]:
 
 @pytest.fixture
 def address(master: Master) -> tuple[str, int]:
-    host, port = master.address.split(":")
-    return host, int(port)
+    return address_of(master)
 
 
 @pytest.fixture
@@ -103,6 +102,69 @@ def test_the_standard_queues_methods(peer: Hand) -> None:
             kind, error = peer.ask(ident, *call)
             assert kind == "#ERROR" and isinstance(error, queue.Empty)
         assert peer.ask(ident, "get", True, -1)[0] == "#TRACEBACK"
+
+
+# -- room --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small() -> Iterator[Master]:
+    with Master(authkey=KEY, backlog=3) as master:
+        yield master
+
+
+def address_of(master: Master) -> tuple[str, int]:
+    host, port = master.address.split(":")
+    return host, int(port)
+
+
+def test_a_full_task_queue_makes_put_wait_or_raise(small: Master) -> None:
+    with hand(address_of(small)) as peer, hand(address_of(small)) as other:
+        for url in range(3):
+            assert get(peer.ask("tasks", "full")) is False
+            get(peer.ask("tasks", "put", url))
+        assert get(peer.ask("tasks", "full")) is True
+        for call in (("put", 3, False), ("put", 3, True, 0.01), ("put_nowait", 3)):
+            kind, error = peer.ask("tasks", *call)
+            assert kind == "#ERROR" and isinstance(error, queue.Full)
+        assert peer.ask("tasks", "put", 3, True, -1)[0] == "#TRACEBACK"
+        for put in (small.tasks.put_nowait, lambda url: small.tasks.put(url, timeout=0.01)):
+            with pytest.raises(queue.Full):
+                put(3)
+        waiting = [threading.Thread(target=small.tasks.put, args=(3,)), threading.Thread(target=ask, args=(other, 4))]
+        for thread in waiting:
+            thread.start()
+        found = {get(peer.ask("tasks", "get", True, 20)) for _ in range(5)}
+        for thread in waiting:
+            thread.join(20)
+        assert found == {0, 1, 2, 3, 4}
+
+
+def ask(peer: Hand, url: int) -> None:
+    get(peer.ask("tasks", "put", url))
+
+
+def test_more_values_than_the_backlog_holds_are_refused(small: Master) -> None:
+    with pytest.raises(BadInput, match="4 tasks at once"):
+        small.tasks.put_many(range(4))
+
+
+def test_results_that_nobody_reads_hold_the_tasks_back(small: Master) -> None:
+    with hand(address_of(small)) as peer, hand(address_of(small)) as other:
+        small.tasks.put_many(["a", "b", "c"])
+        for url in ("a", "b"):
+            assert get(peer.ask("tasks", "get")) == url
+            get(peer.ask("results", "put", url))
+        assert get(other.ask("tasks", "get")) == "c"
+        get(peer.ask("results", "put", "of no task"))
+        kind, error = peer.ask("results", "put", "of no task", False)
+        assert kind == "#ERROR" and isinstance(error, queue.Full)
+        get(other.ask("results", "put", "c"))  # what settles a lease is always taken
+        assert get(peer.ask("results", "full")) is True
+        small.tasks.put("d")
+        assert peer.ask("tasks", "get", False)[0] == "#ERROR"
+        assert [small.results.get(timeout=5) for _ in range(2)] == ["a", "b"]
+        assert get(peer.ask("tasks", "get", True, 20)) == "d"
 
 
 # -- leases ------------------------------------------------------------------------------------------------------------
