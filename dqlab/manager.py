@@ -30,6 +30,8 @@ __all__ = ["OBJECTS", "MasterServer"]
 HANDSHAKE_SECONDS = 5.0
 #: strangers at one time; the one that waits longest makes room
 MAX_STRANGERS = 64
+#: seconds until the next attempt when no connection could be accepted
+ACCEPT_PAUSE = 0.05
 
 #: characters of what was wrong with a request, as its sender and the events are told
 REASON_CHARS = 300
@@ -73,10 +75,15 @@ class MasterServer(managers.Server):
         while not self.stop_event.is_set():
             try:
                 conn = self.listener.accept()  # type: ignore[attr-defined]
-            except OSError:
+            except OSError:  # closed, or out of file descriptors until somebody hangs up
+                self.stop_event.wait(ACCEPT_PAUSE)
                 continue
             self._admit(conn)
-            threading.Thread(target=self.handle_request, args=(conn,), name="dqlab-peer", daemon=True).start()
+            try:
+                threading.Thread(target=self.handle_request, args=(conn,), name="dqlab-peer", daemon=True).start()
+            except RuntimeError:  # out of threads: those who are here are served on
+                self._dismiss(conn)
+                conn.close()
 
     # -- strangers ------------------------------------------------------------------------------------------------
 
@@ -86,6 +93,10 @@ class MasterServer(managers.Server):
                 self._strangers.pop(oldest := next(iter(self._strangers)))
                 oldest.hang_up()
             self._strangers[conn] = self.hub.now() + HANDSHAKE_SECONDS
+
+    def _dismiss(self, conn: PlainConnection) -> None:
+        with self.mutex:  # type: ignore[attr-defined]
+            self._strangers.pop(conn, None)
 
     def _hurry_strangers(self) -> None:
         while not self.stop_event.wait(0.5):
@@ -102,8 +113,7 @@ class MasterServer(managers.Server):
         except (AuthenticationError, EOFError, OSError, ValueError, AssertionError):
             return False
         finally:
-            with self.mutex:  # type: ignore[attr-defined]
-                self._strangers.pop(conn, None)
+            self._dismiss(conn)
         return True
 
     # -- peers ----------------------------------------------------------------------------------------------------

@@ -429,6 +429,18 @@ def test_a_task_that_is_retried_for_ever_keeps_a_history_of_bounded_size():
     assert max(len(reason) for _, reason in history) == 1_000
 
 
+def test_requeue_forgets_the_workers_that_died_before():
+    scene = Scene()
+    (task,) = scene.submit(1, max_attempts=2)
+    for _ in range(2):
+        for _ in range(2):
+            worker = scene.join()
+            (grant,) = scene.lease(worker)
+            scene.say(worker, "died", grant)
+        assert scene.broker.find(task).result[3] == "worker died 2 times: killed"
+        scene.broker.requeue(None, scene.now)
+
+
 def test_requeue_begins_anew_with_all_retries():
     scene = Scene()
     worker = scene.join()

@@ -1,6 +1,7 @@
 """The master's front door: strangers without the key, and peers with the key who mean harm."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import pickle
@@ -19,6 +20,7 @@ import psutil
 import pytest
 
 from dqlab import AuthenticationFailed, LocalWorkers, Master, connect
+from dqlab.serve import MasterSettings, RunningMaster
 from tests.helpers import eventually, free_port
 from tests.plain import KEY, Hand, Lab, get, hand
 
@@ -160,6 +162,61 @@ def test_the_wrong_key_is_told_so(master: Master) -> None:
         Hand(address_of(master), authkey=b"wrong")
     with pytest.raises(AuthenticationFailed):
         connect(master.address, authkey=b"wrong")
+
+
+# -- when the system has no more to give -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[RunningMaster]:
+    """A master in this process."""
+    master = RunningMaster(MasterSettings(authkey=KEY, connection_file=tmp_path / "master.json"))
+    yield master
+    master.close()
+
+
+def test_no_file_descriptors_left(here: RunningMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master waits a moment instead of asking again and again, and then goes on."""
+    waits: list[float] = []
+    refused = threading.Event()
+    accept, wait = here.server.listener.accept, here.server.stop_event.wait
+
+    def refuse() -> Any:
+        if len(waits) < 3:
+            raise OSError(errno.EMFILE, "too many open files")
+        refused.set()
+        return accept()
+
+    def count(seconds: float) -> bool:
+        if threading.current_thread().name == "dqlab-accepter":
+            waits.append(seconds)
+        return wait(seconds)
+
+    monkeypatch.setattr(here.server.stop_event, "wait", count)
+    monkeypatch.setattr(here.server.listener, "accept", refuse)
+    with hand(here.connection.address) as peer:  # the one that the blocked accept was waiting for
+        assert get(peer.ask("tasks", "qsize")) == 0
+    assert refused.wait(20) and len(waits) == 3
+    with hand(here.connection.address) as peer:
+        assert get(peer.ask("tasks", "qsize")) == 0
+
+
+def test_no_threads_left(here: RunningMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    failed = threading.Event()
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "dqlab-peer" and not failed.is_set():
+            failed.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises((EOFError, OSError)), hand(here.connection.address) as peer:
+        peer.ask("tasks", "qsize")
+    assert failed.is_set()
+    with hand(here.connection.address) as peer:
+        assert get(peer.ask("tasks", "qsize")) == 0
 
 
 # -- peers with the key who mean harm ----------------------------------------------------------------------------------
