@@ -151,7 +151,8 @@ class BrokerMachine(RuleBasedStateMachine):
         """The answer was lost, so the client repeats itself."""
         if self.runs[number]:
             run = data.draw(st.sampled_from(self.runs[number]))
-            fields = (run.first, run.count, run.queue, run.kind, run.function, run.payload)
+            payload = self.model.tasks[run.first].payload  # the broker's own may be gone with the last of the tasks
+            fields = (run.first, run.count, run.queue, run.kind, run.function, payload)
             assert self.broker.submit(number, Run(*fields), self.now) is True
 
     @rule(number=clients, queue=st.sampled_from(["", "a b", "x" * 65]))
