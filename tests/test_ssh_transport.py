@@ -60,8 +60,8 @@ Host *
 class Target:
     """As much of a master as the transport needs: an address and a key."""
 
-    def __init__(self, port: int = 9) -> None:
-        self.connection = Connection("127.0.0.1", port, KEY)
+    def __init__(self, port: int = 9, host: str = "127.0.0.1") -> None:
+        self.connection = Connection(host, port, KEY)
         self.launchers: list[object] = []
 
 
@@ -151,6 +151,10 @@ def test_the_tunnel_leads_back_to_the_master(start: Callable[..., SSHWorkers], h
             near, _ = master.accept()
             with near:
                 assert near.recv(5) == b"hello"
+
+
+def test_a_master_may_have_an_ipv6_address(start: Callable[..., SSHWorkers]) -> None:
+    assert start(["lab1"], master=Target(host="::1")).wait(20).names == ["lab1-0"]
 
 
 def test_hosts_may_differ(start: Callable[..., SSHWorkers], hosts: ThrowawayHosts) -> None:

@@ -98,13 +98,14 @@ class Tunnel:
     def __init__(self, host: Host, target: tuple[str, int], command: str, ssh_config: Path | None, exact: bool) -> None:
         self.host, self.ssh_config = host, ssh_config
         self.words: deque[str] = deque(maxlen=50)
-        self._target = f"{target[0]}:{target[1]}" if ":" not in target[0] else f"[{target[0]}]:{target[1]}"
+        self._target = target
         self._port: int | None = None
         self._told = threading.Event()
         self._lock = threading.Lock()
         options = dict(FORCED, ExitOnForwardFailure="yes" if exact else "no")
         forced = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        line = [*self._ssh(), "-T", *forced, "-R", f"127.0.0.1:0:{self._target}", *host.where, command]
+        to = f"[{target[0]}]:{target[1]}" if ":" in target[0] else f"{target[0]}:{target[1]}"
+        line = [*self._ssh(), "-T", *forced, "-R", f"127.0.0.1:0:{to}", *host.where, command]
         try:
             self.process = subprocess.Popen(
                 line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -196,7 +197,8 @@ class Tunnel:
     def _listen(self) -> None:
         """Read what ssh says: the tunnel's port, and whatever goes wrong."""
         assert self.process.stderr
-        allocated = re.compile(rf"Allocated port (\d+) for remote forward to {re.escape(self._target)}\b")
+        target = re.escape(":".join(map(str, self._target)))  # an IPv6 address stands there without its brackets
+        allocated = re.compile(rf"Allocated port (\d+) for remote forward to {target}\b")
         for line in self.process.stderr:
             text = line.decode(errors="replace").rstrip()
             self.words.append(text)
