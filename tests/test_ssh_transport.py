@@ -50,6 +50,9 @@ Host *
     ForkAfterAuthentication yes
     ForwardAgent yes
     VisualHostKey yes
+    ClearAllForwardings yes
+    IgnoreUnknown UseKeychain
+    UseKeychain yes
     RemoteForward 127.0.0.1:0 127.0.0.1:9
     RemoteForward {taken} 127.0.0.1:9
     LocalForward {taken} 127.0.0.1:9

@@ -34,7 +34,7 @@ TELL_S = 5.0
 
 #: What must be so, whatever the user's configuration says (of several values ssh takes the first that it meets).
 FORCED = {
-    "IgnoreUnknown": "StdinNull,ForkAfterAuthentication,SessionType",  # younger than some ssh in use
+    "IgnoreUnknown": "*",  # some of these are younger than some ssh in use; the user's own IgnoreUnknown is overruled
     "LogLevel": "INFO",  # else the tunnel's port is not told
     "ControlMaster": "no",  # a shared connection would outlive us, and the tunnel with it
     "ControlPath": "none",
@@ -52,6 +52,7 @@ FORCED = {
     "ForwardAgent": "no",
     "ForwardX11": "no",
     "Tunnel": "no",
+    "ClearAllForwardings": "no",  # it would clear ours as well
     "ConnectTimeout": str(CONNECT_S),
     "ConnectionAttempts": "1",
     "TCPKeepAlive": "yes",
