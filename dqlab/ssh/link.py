@@ -119,7 +119,10 @@ class Link:
         self._stopping.set()
         self._wake.set()
         if tunnel := self._tunnel:
-            tunnel.end_input()
+            if self.state == "up":
+                tunnel.end_input()
+            else:  # no worker is there to be told; a host that doesn't answer would keep ssh waiting
+                tunnel.kill()
 
     def join(self, timeout: float) -> bool:
         """Wait until it has ended; whether it has."""

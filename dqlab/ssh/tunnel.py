@@ -148,7 +148,7 @@ class Tunnel:
         """Tell the far side that this was all: its workers end. Never waits for a line that is dead."""
         assert self.process.stdin
         if not self._lock.acquire(timeout=1.0):  # somebody is stuck in `send`
-            return self._kill()
+            return self.kill()
         with contextlib.suppress(OSError, ValueError):
             self.process.stdin.close()
         self._lock.release()
@@ -159,15 +159,17 @@ class Tunnel:
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._kill()
+            self.kill()
             self.process.wait(TELL_S)
         self._reader.join(TELL_S)
         for stream in (self.process.stdout, self.process.stderr):
             if stream and not self._reader.is_alive():
                 stream.close()
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
         """End ssh at once, and the processes that it reaches through (ProxyJump, ProxyCommand)."""
+        if self.process.poll() is not None:
+            return  # its number may be another's by now
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
