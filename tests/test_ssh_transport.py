@@ -181,6 +181,14 @@ def test_add_and_kill(start: Callable[..., SSHWorkers], hosts: ThrowawayHosts) -
     eventually(lambda: not remote.names)
 
 
+def test_a_host_that_was_killed_can_be_added_to_at_once(start: Callable[..., SSHWorkers]) -> None:
+    remote = start(["lab1"])
+    remote.wait(20)
+    assert remote.kill("lab1") == "lab1"
+    remote.add()
+    assert remote.wait(20).names == ["lab1-0"]
+
+
 def test_a_hostile_configuration_changes_nothing(
     start: Callable[..., SSHWorkers], hosts: ThrowawayHosts, tmp_path: Path
 ) -> None:

@@ -90,6 +90,8 @@ class Link:
 
     def add(self) -> None:
         """Start one more worker, now or when there is a connection again."""
+        if self._stopping.is_set():
+            self.join(END_S + 10)  # it was told to end, and begins anew after that
         self.wanted += 1
         if self.state in ("failed", "ended"):
             self._begin()
