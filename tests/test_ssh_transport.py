@@ -285,6 +285,30 @@ def test_a_refused_connection_is_told_and_tried_again(start: Callable[..., SSHWo
     assert not remote.errors
 
 
+#: The way to a host that fails when it is first tried, fails slowly the second time, and then leads there.
+GATE = """
+echo another >> tries
+[ $(wc -l < tries) -eq 1 ] && exit 1
+[ $(wc -l < tries) -eq 2 ] && while [ ! -e enough ]; do sleep 0.05; done && exit 1
+exec ssh -F {config} -W $1:$2 lab2
+"""
+
+
+def test_a_wait_doesnt_end_with_the_error_of_an_earlier_attempt(
+    start: Callable[..., SSHWorkers], hosts: ThrowawayHosts, tmp_path: Path
+) -> None:
+    (tmp_path / "gate").write_text(f"cd {tmp_path}" + GATE.format(config=hosts.config))
+    text = hosts.config.read_text().replace("Host lab1\n", f"Host lab1\n    ProxyCommand sh {tmp_path}/gate %h %p\n")
+    (config := tmp_path / "config").write_text(text)
+    remote = start(["lab1"], ssh_config=config)
+    assert "closed by" in refused(remote)
+    eventually(lambda: len((tmp_path / "tries").read_text().split()) == 2, what="it is tried again by itself")
+    opened = threading.Timer(0.3, (tmp_path / "enough").touch)
+    opened.start()
+    assert remote.wait(20).names == ["lab1-0"]
+    opened.join()
+
+
 def test_a_name_that_nobody_knows(start: Callable[..., SSHWorkers]) -> None:
     message = refused(start(["nowhere.invalid"]))
     assert message.startswith("nowhere.invalid: ssh: Could not resolve hostname")

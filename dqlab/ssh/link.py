@@ -75,7 +75,7 @@ class Link:
 
     def hopeful(self, patient: bool) -> bool:
         """Whether waiting makes sense; `patient`: also for a host that was there and can't be reached now."""
-        lost = self.error is not None and not (patient and self.been_up)
+        lost = self.error is not None and not self._wake.is_set() and not (patient and self.been_up)
         return not self.complete() and self.state not in ("failed", "ended") and not lost
 
     def trouble(self) -> str:
@@ -83,9 +83,9 @@ class Link:
         return str(self.error) if self.error else str(self)
 
     def hurry(self) -> None:
-        """Try again now, if it waits to."""
-        if self.state == "waiting":
-            self.state, self.error = "connecting", None
+        """Try again now, if it waits to; if it is just trying again, once more should that fail."""
+        if self.error is not None and self.state in ("waiting", "connecting"):
+            self.error = None
             self._wake.set()
 
     def add(self) -> None:
@@ -174,7 +174,8 @@ class Link:
                 soon = self.state == "up" and error.passing
                 pause = FIRST_PAUSE_S if soon else min(2 * pause, LONGEST_PAUSE_S)
                 self.state = "waiting"
-                self._wake.wait(pause)
+                if self._wake.wait(pause):
+                    self.error = None  # somebody waits to see how this attempt ends
                 self._wake.clear()
         self._tunnel = None
         self.state = "failed" if self.error and not self._stopping.is_set() else "ended"
@@ -253,6 +254,7 @@ class Link:
         if message["event"] == "joined":
             self.workers[message["name"]] = message["pid"]
             self.state, self.been_up, self.error = "up", True, None
+            self._wake.clear()
             self._catch_up()
         elif message["event"] == "left":
             self.workers.pop(message["name"], None)
