@@ -43,6 +43,7 @@ def test_a_python_for_all_hosts_is_that_of_hosts_that_name_none() -> None:
 def test_what_ssh_is_told() -> None:
     (host,) = read_hosts(["pi@[::1]:2222"])
     assert host.where == ["-l", "pi", "-p", "2222", "--", "::1"]
+    assert host.typed == ["-p", "2222", "pi@::1"] and read_hosts(["lab1"])[0].typed == ["lab1"]
 
 
 @pytest.mark.parametrize(

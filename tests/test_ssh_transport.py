@@ -224,6 +224,22 @@ def test_a_jump_host_of_the_users_configuration_is_used(
     remote.wait(20)
 
 
+def test_a_key_that_the_jump_host_refuses_is_not_tried_again(
+    start: Callable[..., SSHWorkers], hosts: ThrowawayHosts, tmp_path: Path
+) -> None:
+    config = hosts["lab1"].etc / "sshd_config"
+    config.write_text(config.read_text().replace("key.pub", "nobody.pub"))
+    hosts["lab1"].cut()
+    hosts["lab1"].mend()
+    (config := tmp_path / "config").write_text(
+        hosts.config.read_text().replace("Host lab2\n", "Host lab2\n    ProxyJump lab1\n")
+    )
+    remote = start(["lab2"], ssh_config=config)
+    message = refused(remote)
+    assert "Permission denied" in message and "Connection closed by" in message
+    eventually(lambda: str(remote) == "<SSHWorkers, lab2: failed>")
+
+
 def test_what_is_forced_is_an_option_of_every_connection(start: Callable[..., SSHWorkers]) -> None:
     start(["lab1"]).wait(20)
     (ssh,) = [p.cmdline() for p in psutil.Process().children() if p.name() == "ssh"]
@@ -244,12 +260,23 @@ def test_chatty_login_scripts_do_no_harm(start: Callable[..., SSHWorkers], hosts
 def test_an_unknown_host_key_is_refused_with_the_line_that_accepts_it(
     start: Callable[..., SSHWorkers], hosts: ThrowawayHosts
 ) -> None:
+    hosts.config.write_text(hosts.config.read_text() + "Host *\n    RemoteCommand echo instead\n")
     (hosts.root / "known_hosts").write_text("")
     message = refused(start(["lab1"]))
     assert "No ED25519 host key is known for [127.0.0.1]" in message
-    line = message.partition("to accept its key, type: ")[2].rstrip(")")
+    line = message.partition("(to accept its key, type: ")[2].rstrip(")")
     subprocess.run(line, shell=True, check=True, timeout=20, stdin=subprocess.DEVNULL, capture_output=True)
     start(["lab1"]).wait(20)
+
+
+def test_a_configuration_that_throws_host_keys_away_is_named(
+    start: Callable[..., SSHWorkers], hosts: ThrowawayHosts, tmp_path: Path
+) -> None:
+    (config := tmp_path / "config").write_text(
+        "Host *\n    StrictHostKeyChecking no\n    UserKnownHostsFile /dev/null\n" + hosts.config.read_text()
+    )
+    message = refused(start(["lab1"], ssh_config=config))
+    assert "throws host keys away: name a UserKnownHostsFile in it; then, to accept its key, type: " in message
 
 
 def test_a_changed_host_key_is_refused(start: Callable[..., SSHWorkers], hosts: ThrowawayHosts) -> None:
@@ -270,7 +297,7 @@ def test_a_wrong_key_is_that_hosts_error_and_the_others_go_on(
     remote = start()
     message = refused(remote)
     assert message.startswith("lab2: ") and "Permission denied (publickey)" in message
-    assert "ssh-copy-id lab2" in message
+    assert f"ssh-copy-id -F {hosts.config} lab2)" in message
     assert list(remote.errors) == ["lab2"] and remote.names == ["lab1-0"]
 
 

@@ -47,6 +47,12 @@ class Host:
         return [*user, *port, "--", self.host.strip("[]")]
 
     @property
+    def typed(self) -> list[str]:
+        """The same for a person to type, to ssh and to ssh-copy-id (which has no -l)."""
+        name = self.host.strip("[]")
+        return [*(["-p", str(self.port)] if self.port else []), f"{self.user}@{name}" if self.user else name]
+
+    @property
     def interpreter(self) -> str:
         """The interpreter as the far side's shell is to read it: a leading ~/ is still the home directory."""
         python = self.python or "python3"

@@ -71,14 +71,21 @@ PASSING = re.compile(
 FOREIGN_FORWARD = re.compile(r"Could not request local|failed for listen (port [1-9]|path)|cannot listen to")
 #: The error of our own forward.
 NO_TUNNEL = "remote port forwarding failed for listen port 0"
+#: The error of a host whose key is not known, or known to be another.
+UNKNOWN_KEY = "Host key verification failed"
+#: The error of a user whom a host doesn't know; in brackets follows what it would have accepted.
+REFUSED_KEY = "Permission denied ("
+#: Failures that stay until somebody does something, though what follows from them reads as one of the network.
+STAYING = (UNKNOWN_KEY, REFUSED_KEY, NO_TUNNEL)
 #: What a shell answers with when it can't run a program.
 NOT_RUNNABLE = (126, 127, 9009)
 
 #: What is said -> what to do about it; the first that fits.
 HINTS = {
     "IDENTIFICATION HAS CHANGED": "another machine answers there, or it was set up anew: ask who runs it",
-    "Host key verification failed": "to accept its key, type: {ssh} -o StrictHostKeyChecking=accept-new {where} exit",
-    "Permission denied": "your public key must be in ~/.ssh/authorized_keys there: ssh-copy-id {where}",
+    UNKNOWN_KEY: "to accept its key, type: ssh {config}-o StrictHostKeyChecking=accept-new -o RemoteCommand=none "
+    "{where} exit",
+    REFUSED_KEY: "your public key must be in ~/.ssh/authorized_keys there: ssh-copy-id {config}{where}",
     NO_TUNNEL: "its ssh server doesn't allow the tunnel: AllowTcpForwarding yes, in sshd_config there",
     "resolve hostname": "the name is neither in your ssh configuration nor known to the network",
     "Connection refused": "no ssh server listens there: does it run, and is the port right?",
@@ -181,18 +188,29 @@ class Tunnel:
         self.close(timeout=1.0)
         everything, code = "\n".join(self.words), self.process.returncode
         said = essence(self.words)
-        where = shlex.join(word for word in self.host.where if word != "--")
+        config = f"{shlex.join(self._ssh()[1:])} " if self.ssh_config else ""
         hint = next((hint for words, hint in HINTS.items() if words in everything), "")
-        hint = hint.format(ssh=shlex.join(self._ssh()), where=where)
+        if hint == HINTS[UNKNOWN_KEY] and self._keeps_no_keys():
+            hint = f"your ssh configuration throws host keys away: name a UserKnownHostsFile in it; then, {hint}"
+        hint = hint.format(config=config, where=shlex.join(self.host.typed))
         if code in NOT_RUNNABLE:
             said = f"can't run {self.host.python or 'python3'} there: {said}"
             hint = f"name an interpreter: {{'host': {self.host.host!r}, 'python': '/usr/bin/python3'}}"
-        passing = code < 0 or (code == 255 and bool(PASSING.search(everything)) and NO_TUNNEL not in everything)
+        stays = any(words in everything for words in STAYING)
+        passing = code < 0 or (code == 255 and bool(PASSING.search(everything)) and not stays)
         return HostFailed(self.host, said or otherwise, hint, passing=passing)
 
     def foreign_forward_failed(self) -> bool:
         """Whether ssh gave up for a forward that the user's configuration asks for."""
         return any(FOREIGN_FORWARD.search(line) for line in self.words)
+
+    def _keeps_no_keys(self) -> bool:
+        """Whether the user's configuration has no file for the keys of hosts, so that accepting one is in vain."""
+        command = [*self._ssh(), "-G", *self.host.where]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TELL_S).stdout
+            return re.search(rb"^userknownhostsfile (/dev/null|none)\s*$", said, re.MULTILINE) is not None
+        return False
 
     def _ssh(self) -> list[str]:
         return ["ssh", "-F", str(self.ssh_config)] if self.ssh_config else ["ssh"]
