@@ -120,7 +120,7 @@ class Supervisor:
         process.end()
         code = process.process.returncode
         self._failed = self._failed or code > 0
-        self._tell("left", name=name, reason=process.words() or f"exit code {code}")
+        self._tell("left", name=name, code=code, reason=process.words() or f"exit code {code}")
 
     def _tell(self, event: str, **fields: Any) -> None:
         if self._owned:

@@ -23,4 +23,4 @@ for line in sys.stdin:
         sys.exit("out of memory")
     for word in ("kill", "stop"):
         if name := order.get(word):
-            say(event="left", name=name, reason="exit code 0" if word == "stop" else "SIGKILL")
+            say(event="left", name=name, code=0 if word == "stop" else -9, reason="what it printed")

@@ -251,6 +251,39 @@ def test_why_workers_end_is_told_in_their_words(master: Master, hosts: Throwaway
     remote = SSHWorkers(master, ["lab1"], queues=["plain"], handler="nowhere:f", ssh_config=hosts.config)
     with pytest.raises(LaunchFailed, match="lab1: .*No module named 'nowhere'"):
         remote.wait(20)
+    (banner := hosts["lab2"].etc / "banner").write_text("for members only\n" * 9)
+    config = hosts["lab2"].etc / "sshd_config"
+    config.write_text(f'{config.read_text()}Banner "{banner}"\n')
+    hosts["lab2"].cut()
+    hosts["lab2"].mend()
+    remote = SSHWorkers(master, ["lab2"], queues=["plain"], handler="nowhere:f", ssh_config=hosts.config)
+    with pytest.raises(LaunchFailed, match="lab2: .*No module named 'nowhere'") as error:
+        remote.wait(20)
+    assert "members" not in str(error.value)
+
+
+def test_a_worker_that_nobody_asked_to_end_is_missed_and_replaced(master: Master, hosts: ThrowawayHosts) -> None:
+    remote = SSHWorkers(master, ["lab1"], ssh_config=hosts.config).wait()
+    (worker,) = master.stats()["workers"]
+    os.kill(worker["pid"], signal.SIGKILL)  # as the kernel does when memory runs out
+    eventually(lambda: "its workers ended: exit code -9" in str(remote.errors.get("lab1")))
+    remote.wait(20)
+    assert len(remote) == 1 and worker["name"] not in remote.names
+
+
+def complain() -> None:
+    os.write(2, b"a library has something to say\n")
+
+
+def test_a_worker_that_was_asked_to_stop_is_not_missed_whatever_it_printed(
+    master: Master, hosts: ThrowawayHosts
+) -> None:
+    remote = SSHWorkers(master, ["lab1"], 2, ssh_config=hosts.config).wait()
+    master.submit(complain).result(20)
+    (printed,) = [event["worker"] for event in master.events() if event["kind"] == "done"]
+    master.stop_worker(printed)
+    eventually(lambda: printed not in remote.names)
+    assert len(remote.wait(20)) == 1
 
 
 def test_it_speaks_the_launchers_protocol(master: Master, hosts: ThrowawayHosts) -> None:

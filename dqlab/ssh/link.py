@@ -54,7 +54,7 @@ class Link:
         self.workers: dict[str, int] = {}
         self.been_up = False
         self._tunnel: Tunnel | None = None
-        self._last_words = ""  # of the worker that left last
+        self._last_words = ""  # of the worker that last left without being asked to, on this connection
         self._exact = True  # every forward must work, those of the user's configuration too
         self._asked = 0  # workers asked for on this connection
         self._asking = threading.Lock()
@@ -185,7 +185,7 @@ class Link:
         name = self._plan.archive[0] if self._plan.archive else None
         command = f'{self.host.interpreter} -c "import sys; exec(sys.stdin.readline())"'
         tunnel = Tunnel(self.host, self._plan.master, command, self._plan.ssh_config, self._exact)
-        self._tunnel = tunnel
+        self._tunnel, self._last_words = tunnel, ""
         patience = threading.Timer(READY_S, tunnel.close)
         patience.daemon = True
         patience.start()
@@ -203,8 +203,9 @@ class Link:
             for message in messages:
                 self._hear(message)
             tunnel.close(END_S)
-            if not self._stopping.is_set() and (tunnel.process.returncode or self.state != "up"):
-                raise tunnel.failure(self._last_words or "its workers ended")
+            ended_well = tunnel.process.returncode == 0 and self.state == "up" and self.wanted <= 0
+            if not self._stopping.is_set() and not ended_well:
+                raise tunnel.failure(because=f"its workers ended: {self._last_words}" if self._last_words else "")
         finally:
             patience.cancel()
             self.workers.clear()
@@ -227,7 +228,7 @@ class Link:
                 return message
             if message["event"] == "failed":
                 raise HostFailed(self.host, f"dqlab could not be put there: {message['text']}")
-        raise tunnel.failure(f"{self.host.python or 'python3'} there did not answer as Python does")
+        raise tunnel.failure(otherwise=f"{self.host.python or 'python3'} there did not answer as Python does")
 
     def _check(self, hello: dict[str, Any]) -> None:
         """Refuse a far side that has another Python or another dqlab, or none."""
@@ -258,9 +259,10 @@ class Link:
             self._catch_up()
         elif message["event"] == "left":
             self.workers.pop(message["name"], None)
-            self._last_words = essence(str(message.get("reason") or "").splitlines())
-            if self._last_words == "exit code 0":
+            if message.get("code") == 0:
                 self._fewer()  # somebody asked it to stop
+            else:
+                self._last_words = essence(str(message.get("reason") or "").splitlines())
 
 
 def bootstrap(archive: str | None) -> bytes:

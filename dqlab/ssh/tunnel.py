@@ -79,6 +79,8 @@ REFUSED_KEY = "Permission denied ("
 STAYING = (UNKNOWN_KEY, REFUSED_KEY, NO_TUNNEL)
 #: What a shell answers with when it can't run a program.
 NOT_RUNNABLE = (126, 127, 9009)
+#: What ssh ends with when it has failed itself; else it is what the far side has ended with.
+SSH_FAILED = 255
 
 #: What is said -> what to do about it; the first that fits.
 HINTS = {
@@ -183,11 +185,11 @@ class Tunnel:
         else:
             self.process.kill()
 
-    def failure(self, otherwise: str = "the connection ended") -> HostFailed:
-        """Why there is no connection (any more), in ssh's words."""
+    def failure(self, *, because: str = "", otherwise: str = "the connection ended") -> HostFailed:
+        """Why there is no connection (any more), in ssh's words; `because` is why if ssh itself has not failed."""
         self.close(timeout=1.0)
         everything, code = "\n".join(self.words), self.process.returncode
-        said = essence(self.words)
+        said = because if because and 0 <= code < SSH_FAILED else essence(self.words)
         config = f"{shlex.join(self._ssh()[1:])} " if self.ssh_config else ""
         hint = next((hint for words, hint in HINTS.items() if words in everything), "")
         if hint == HINTS[UNKNOWN_KEY] and self._keeps_no_keys():
@@ -197,7 +199,7 @@ class Tunnel:
             said = f"can't run {self.host.python or 'python3'} there: {said}"
             hint = f"name an interpreter: {{'host': {self.host.host!r}, 'python': '/usr/bin/python3'}}"
         stays = any(words in everything for words in STAYING)
-        passing = code < 0 or (code == 255 and bool(PASSING.search(everything)) and not stays)
+        passing = code < 0 or (code == SSH_FAILED and bool(PASSING.search(everything)) and not stays)
         return HostFailed(self.host, said or otherwise, hint, passing=passing)
 
     def foreign_forward_failed(self) -> bool:
