@@ -240,6 +240,16 @@ def test_what_is_there_is_not_sent_again(master: Master, monkeypatch: pytest.Mon
     assert [size > 100_000 for size in sent].count(True) == 1
 
 
+def test_what_is_no_longer_complete_is_sent_again(master: Master) -> None:
+    from dqlab.ssh.archive import archive
+
+    with ssh_hosts(1, packages=False) as hosts:
+        (hosts["lab1"].home / ".cache" / "dqlab" / archive("0.1.0")[0]).mkdir(parents=True)
+        with SSHWorkers(master, ["lab1"], ssh_config=hosts.config, install=True) as remote:
+            remote.wait()
+        nothing_runs(hosts)
+
+
 def test_a_cache_that_cannot_be_written_is_told(master: Master) -> None:
     with ssh_hosts(1, packages=False) as hosts:
         (hosts["lab1"].home / ".cache").write_text("in the way")

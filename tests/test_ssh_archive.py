@@ -60,6 +60,20 @@ def test_unpacking_it_twice_does_no_harm(tmp_path: Path, monkeypatch: pytest.Mon
     assert [path.name for path in (tmp_path / "dqlab").iterdir()] == [name]
 
 
+def test_a_cache_that_was_partly_cleared_is_filled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    name, data = archive("1.2")
+    folder = Path(bootstrap.cache_folder(name))
+    assert not bootstrap.is_whole(folder)
+    bootstrap.unpack(data, name)
+    for part in ("dqlab/worker.py", bootstrap.CONTENT):
+        assert bootstrap.is_whole(folder)
+        (folder / part).unlink()
+        assert not bootstrap.is_whole(folder)
+        bootstrap.unpack(data, name)
+    assert bootstrap.is_whole(folder) and [path.name for path in (tmp_path / "dqlab").iterdir()] == [name]
+
+
 def test_a_damaged_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     name, data = archive("1.2")

@@ -21,6 +21,9 @@ import sys
 import tempfile
 import zipfile
 
+#: The file in an unpacked archive that lists what else must be there.
+CONTENT = "CONTENT"
+
 
 def say(**message):
     """Send one message. It begins a line, whatever a login script has printed before."""
@@ -46,6 +49,15 @@ def installed():
         return None, ": ".join([type(error).__name__, str(error)])
 
 
+def is_whole(folder):
+    """Whether an archive is unpacked there and complete: some machines clear away old files of a cache one by one."""
+    content = os.path.join(folder, CONTENT)
+    if not os.path.isfile(content):
+        return False
+    with open(content) as file:
+        return all(os.path.isfile(os.path.join(folder, line.rstrip("\n"))) for line in file)
+
+
 def unpack(data, name):
     """Unpack an archive beside its final place and move it there: nobody ever sees half of it."""
     if hashlib.sha256(data).hexdigest()[:16] != name.rpartition("-")[2]:
@@ -55,11 +67,17 @@ def unpack(data, name):
     if not os.path.isdir(parent):
         os.makedirs(parent, 0o700)
     temporary = tempfile.mkdtemp(prefix="new-", dir=parent)
+    new, old = os.path.join(temporary, "new"), os.path.join(temporary, "old")
     try:
-        zipfile.ZipFile(io.BytesIO(data)).extractall(temporary)
-        os.rename(temporary, final)
+        content = zipfile.ZipFile(io.BytesIO(data))
+        content.extractall(new)
+        with open(os.path.join(new, CONTENT), "w") as file:
+            file.write("\n".join(content.namelist()))
+        if os.path.isdir(final) and not is_whole(final):
+            os.rename(final, old)
+        os.rename(new, final)
     except OSError:
-        if not os.path.isdir(final):  # else another host with this same home was faster
+        if not is_whole(final):  # else another host with this same home was faster
             raise
     finally:
         shutil.rmtree(temporary, True)
@@ -68,7 +86,7 @@ def unpack(data, name):
 def main(name):
     """Do as the module says; `name` is the archive's, or None to use what is installed."""
     version, missing = (None, None) if name else installed()
-    have = name is not None and os.path.isdir(cache_folder(name))
+    have = name is not None and is_whole(cache_folder(name))
     python = "{}.{}".format(*sys.version_info)
     say(event="hello", python=python, path=sys.executable, dqlab=version, missing=missing, have=have)
     stdin = getattr(sys.stdin, "buffer", sys.stdin)  # bytes, so that nothing is read ahead
