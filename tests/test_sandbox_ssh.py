@@ -1,11 +1,13 @@
 """Throwaway ssh hosts: each is a machine of its own, its cable can be pulled, and nothing of it stays."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import psutil
 import pytest
 
 from dqlab.errors import BadInput, DqlabError, LaunchFailed
-from dqlab.sandbox.ssh import ThrowawayHost, ThrowawayHosts, ssh_hosts
+from dqlab.sandbox.ssh import PORTS, ThrowawayHost, ThrowawayHosts, ssh_hosts
 from tests.helpers import eventually
 
 
@@ -97,6 +99,25 @@ def test_a_mended_host_is_reached_at_the_same_place(hosts: ThrowawayHosts, silen
 def test_mending_a_whole_host_does_nothing(hosts: ThrowawayHosts) -> None:
     hosts["lab1"].mend()
     assert ssh(hosts, "lab1", "true").returncode == 0
+
+
+def test_an_interrupt_doesnt_mix_up_answers(hosts: ThrowawayHosts) -> None:
+    os.kill(keeper := hosts["lab1"]._keeper.pid, signal.SIGSTOP)
+    interrupt = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt):
+        interrupt.start()
+        hosts["lab1"].mend()
+    interrupt.join()
+    os.kill(keeper, signal.SIGCONT)
+    assert hosts["lab1"].processes() == []
+
+
+def test_no_two_hosts_have_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = random.sample(PORTS, 100)
+    monkeypatch.setattr(random, "sample", lambda *_: drawn)
+    with ssh_hosts(2) as hosts:
+        assert hosts["lab1"].port != hosts["lab2"].port
+        assert ssh(hosts, "lab2", "basename $HOME").stdout == "lab2\n"
 
 
 def test_the_end_takes_everything_with_it() -> None:

@@ -3,9 +3,9 @@
     notebook ──stdin──> keeper ──child──> sshd ──child──> sshd session ──child──> what ssh was asked to run
              <─stdout──
 
-Each line on standard input is one command, each line on standard output its answer (JSON). When the notebook's process
-is gone, even by SIGKILL, standard input ends: the keeper then kills everything on its host, deletes the host's
-directory and ends. On Linux orphans become the keeper's children (it is a subreaper), so nothing can escape it.
+Each line on standard input is a number and a command, each line on standard output [number, answer] (JSON). When the
+notebook's process is gone, even by SIGKILL, standard input ends: the keeper then kills everything on its host, deletes
+the host's directory and ends. On Linux orphans become the keeper's children (it is a subreaper), so nothing can escape.
 
 Standard library only, POSIX only; run as a program: `python keeper.py ROOT NAME SSHD [ARGUMENT ...]`.
 """
@@ -139,8 +139,9 @@ def main(root: Path, name: str, sshd: list[str]) -> None:
     keeper = Keeper(sshd)
     try:
         for line in lines_from_owner(keeper):
-            answer = getattr(keeper, f"do_{line.decode()}")()
-            os.write(1, json.dumps(answer).encode() + b"\n")
+            number, command = line.decode().split()
+            answer = getattr(keeper, f"do_{command}")()
+            os.write(1, json.dumps([int(number), answer]).encode() + b"\n")
     except BrokenPipeError:
         pass  # the owner went while we answered
     finally:

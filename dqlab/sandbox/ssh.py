@@ -131,8 +131,7 @@ class ThrowawayHosts(Sequence["ThrowawayHost"]):
             for name, (namespace, address) in places.items():
                 prefix = ["ip", "netns", "exec", namespace] if namespace else []
                 self._hosts.append(ThrowawayHost(self.root, name, address, [*prefix, sshd], packages=packages))
-            for host in self._hosts:
-                host.mend()
+                self._hosts[-1].mend()  # before the next one looks for a free port
         except BaseException:
             self.close()
             raise
@@ -170,7 +169,7 @@ class ThrowawayHost:
         self.name, self.address, self.port = name, address, free_port(address if len(sshd) == 1 else "")
         self.home, self.etc, self._root = root / "homes" / name, root / "etc" / name, root
         self.sshd = sshd
-        self._lock = threading.Lock()
+        self._lock, self._asked = threading.Lock(), 0
         _furnish(self, packages=packages)
         keeper = [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(root), name]
         server = [*sshd, "-D", "-f", str(self.etc / "sshd_config"), "-E", str(self.etc / "log")]
@@ -224,14 +223,20 @@ class ThrowawayHost:
                 self._keeper.wait()
 
     def _ask(self, command: str) -> Any:
-        """Give the keeper a command and return its answer."""
+        """Give the keeper a command and return its answer. Those to commands that were interrupted are passed over."""
         with self._lock:
             if self._keeper.poll() is not None:
                 raise DqlabError(f"{self.name} was closed")
             assert self._keeper.stdin and self._keeper.stdout
-            self._keeper.stdin.write(command.encode() + b"\n")
+            self._asked = number = self._asked + 1
+            self._keeper.stdin.write(f"{number} {command}\n".encode())
             self._keeper.stdin.flush()
-            return json.loads(self._keeper.stdout.readline())
+            for line in self._keeper.stdout:
+                with contextlib.suppress(ValueError):  # the rest of a line whose beginning an interrupt has taken
+                    answered, answer = json.loads(line)
+                    if answered == number:
+                        return answer
+            raise DqlabError(f"{self.name}: its keeper has ended")
 
     def _answers(self) -> bool:
         """Whether an sshd greets at its port."""
