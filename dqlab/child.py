@@ -12,12 +12,13 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import cloudpickle
 
@@ -61,7 +62,7 @@ class _Printer(io.TextIOBase):
     """Standard output of tasks: each whole line becomes a message with the task's id."""
 
     def __init__(self, send: Callable[[Any], None]) -> None:
-        self._send, self._rest = send, ""
+        self._send, self._rest = send, ""  # threads of a task may mix their lines, as on any standard output
 
     def writable(self) -> bool:
         return True
@@ -73,9 +74,9 @@ class _Printer(io.TextIOBase):
         return len(text)
 
     def flush_task(self) -> None:
-        if self._rest:
-            self._send(("printed", _current.task, self._rest[:PRINT_CHARS]))
-            self._rest = ""
+        text, self._rest = self._rest, ""
+        if text:
+            self._send(("printed", _current.task, text[:PRINT_CHARS]))
 
 
 class _Child:
@@ -87,7 +88,10 @@ class _Child:
         self._handler: Any = None
         self._words: list[Any] = []  #: what goes out with the next frame
         self._said = 0.0  #: when the last one went out
-        self._printer = _Printer(lambda message: self._say(message, now=True))
+        self._delivering = False
+        self._speaking = threading.RLock()  #: threads of a task print too, and a frame must not get between another's
+        self._forked = False  #: whether this is a copy of the child that a task has forked
+        self._printer = _Printer(self._say_printed)
 
     def _say(self, message: Any, now: bool = False) -> None:
         """Add a message to those that go out together: soon, or ``now``."""
@@ -95,10 +99,41 @@ class _Child:
         if now or time.perf_counter() - self._said > FLUSH:
             self._deliver()
 
+    def _say_printed(self, message: Any) -> None:
+        """Send what was printed at once, or, while a frame goes out, with the next."""
+        self._words.append(message)
+        # Who prints may be another thread, or a finalizer in the middle of `_deliver`: neither may wait, nor cut in.
+        if not self._delivering and self._speaking.acquire(blocking=False):
+            try:
+                self._deliver()
+            finally:
+                self._speaking.release()
+
     def _deliver(self) -> None:
-        words, self._words = self._words, []
-        write_frame(self._out, words)
-        self._said = time.perf_counter()
+        with self._speaking:
+            self._delivering = True
+            words, self._words = self._words, []
+            write_frame(self._out, words)
+            self._said = time.perf_counter()
+            self._delivering = False
+
+    def forked(self) -> None:
+        """This is a copy of the child now: what it says or hears must not be taken for the child's."""
+        self._forked = True
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (self._in, self._out):
+            os.dup2(nowhere, stream.fileno(), inheritable=False)  # held open, they would hide the child's death
+        os.close(nowhere)
+        if sys.stdout is self._printer:
+            sys.stdout = sys.__stdout__
+
+    def _end_copy(self, exc: BaseException | None) -> NoReturn:
+        """The copy has come out of the task, which is the child's to go on with."""
+        if exc is not None and not isinstance(exc, SystemExit):
+            traceback.print_exception(exc)
+        code = exc.code if isinstance(exc, SystemExit) else exc and 1
+        sys.stdout.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
 
     def run(self) -> None:
         """Do what is fed until standard input ends."""
@@ -167,13 +202,13 @@ class _Child:
         began = since = clock()
         flush_at = lo
         for i in range(lo, hi):
+            if timeout is not None:  # before `BEGUN`: the worker would take the last task's start for this one's
+                cursor[STARTED] = time.monotonic_ns()
             cursor[BEGUN] = base + i
             if base + i >= cursor[LIMIT]:
                 hi = i
                 break
             current_task.task = first + i
-            if timeout is not None:
-                cursor[STARTED] = time.monotonic_ns()
             item = items[i - offset]
             try:
                 if kind == "map" or kind == "plain":
@@ -183,8 +218,12 @@ class _Child:
                 else:
                     args, kwargs = pickle.loads(item)
                     value = _dump(call(*args, **kwargs))
+                if self._forked:
+                    self._end_copy(None)
                 results.append(value)
             except BaseException as exc:
+                if self._forked:
+                    self._end_copy(exc)
                 self._flush(number, flush_at, i, results, kind, since)
                 self._printer.flush_task()
                 self._say(("failed", number, i, i + 1, _describe(exc), clock() - began))
@@ -261,7 +300,10 @@ def main() -> None:
     # What C code or a subprocess of a task prints must not get between the frames.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    child = _Child(stdin, stdout, Cursor.open(sys.argv[1]))
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=child.forked)
     try:
-        _Child(stdin, stdout, Cursor.open(sys.argv[1])).run()
+        child.run()
     except (EOFError, BrokenPipeError):
         os._exit(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import signal
 import subprocess
@@ -27,6 +26,8 @@ __all__ = ["ChildProcess", "Job"]
 HOPELESS = 3
 #: seconds that a child which was killed may take to be gone
 REAP = 10.0
+#: seconds that a child may live on behind closed pipes
+LINGER = 1.0
 
 _COMMAND = "from dqlab.child import main; main()"
 
@@ -80,7 +81,7 @@ class ChildProcess:
         try:
             while True:
                 self.inbox.put((generation, read_frame(stdout, _load)))
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+        except Exception:  # its end, or whatever a task's code wrote between the frames leads to
             self.inbox.put((generation, None))
         finally:
             stdout.close()
@@ -184,7 +185,7 @@ class ChildProcess:
 
     def bury(self) -> tuple[list[Outcome], list[Job]]:
         """The child is dead: outcomes of what it had begun, jobs it had not; then start the next one."""
-        status = self._process.wait(REAP)
+        status = self._reap()
         outcomes, rest = [], []
         begun = self._cursor.numbers[BEGUN]
         for job in self.feeding:
@@ -210,6 +211,14 @@ class ChildProcess:
             raise LaunchFailed(f"the process for the tasks ended {HOPELESS} times at its start ({_status(status)})")
         self._start()
         return outcomes, rest
+
+    def _reap(self) -> int:
+        """The status of a child that says nothing any more; one that only closed its pipes is killed."""
+        try:
+            return self._process.wait(LINGER)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait(REAP)
 
     def _verdict(self, job: Job, item: int, status: int) -> Outcome:
         if self._timed_out:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -91,10 +92,10 @@ def test_what_a_task_raises_arrives_even_if_it_is_no_ordinary_exception(client, 
     assert neighbour.result(30) == 8
 
 
-def test_sys_exit_ends_the_task_and_not_its_process(client):
-    pids = list(client.map(lambda _: os.getpid(), range(20)))
+def test_sys_exit_ends_the_task_and_not_its_process(shared, client):
+    children = [child_of(pid).pid for pid in shared[1].pids.values()]
     assert isinstance(client.submit(sys.exit, "enough").exception(30), SystemExit)
-    assert set(client.map(lambda _: os.getpid(), range(20))) <= {*pids, *client.map(lambda _: os.getpid(), range(20))}
+    assert [child_of(pid).pid for pid in shared[1].pids.values()] == children
     assert client.stats()["queues"]["default"]["leased"] == 0
 
 
@@ -112,7 +113,7 @@ def test_a_task_that_holds_the_gil_for_twice_the_lease_is_done_once():
         ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # PyDLL: the GIL is held during the call
         return "done"
 
-    lease = 0.6
+    lease = 2.0
     with cluster(2, lease=lease) as (master, _):
         assert master.submit(hold, 2 * lease).result(30) == "done"
         assert list(times_done(master).values()) == [1]
@@ -247,6 +248,60 @@ def test_what_c_code_and_subprocesses_print_does_not_disturb(client):
         return sys.stdin.read()
 
     assert client.submit(work).result(30) == ""
+
+
+def test_threads_that_print_at_once_disturb_neither_the_task_nor_each_other(client):
+    def work():
+        threads = [threading.Thread(target=lambda n=n: [print(f"{n} {i}") for i in range(2000)]) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return "quiet"
+
+    assert client.options(max_attempts=1).submit(work).result(30) == "quiet"
+
+
+def test_a_process_that_a_task_forked_does_not_hide_the_death_of_the_task(client, tmp_path):
+    def work():
+        if os.fork() == 0:
+            (tmp_path / "new").write_text(str(os.getpid()))
+            (tmp_path / "new").rename(tmp_path / "forked")
+            time.sleep(60)
+            os._exit(0)
+        while not (tmp_path / "forked").exists():
+            time.sleep(0.01)
+        os._exit(7)
+
+    try:
+        with pytest.raises(TaskFailed, match="exit code 7"):
+            client.options(max_attempts=1).submit(work).result(20)
+    finally:
+        os.kill(int((tmp_path / "forked").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "end, code", [(lambda: sys.exit(3), 3), (lambda: 1 / 0, 1), (lambda: None, 0)], ids="exit error end".split()
+)
+def test_a_copy_of_the_process_that_comes_out_of_the_task_ends_there(client, tmp_path, end, code):
+    def work(x):
+        (tmp_path / f"{x} in {os.getpid()}").touch()
+        if x == 0 and (pid := os.fork()) == 0:
+            return end()
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if x == 0 else x
+
+    assert list(client.map(work, range(4))) == [code, 1, 2, 3]
+    assert len(list(tmp_path.iterdir())) == 4  # none of them ran in the copy too
+
+
+def test_a_task_that_closes_every_file_and_lives_on_is_ended(client):
+    def work():
+        os.closerange(0, 256)
+        time.sleep(60)
+
+    with pytest.raises(TaskFailed, match="SIGKILL"):
+        client.options(max_attempts=1).submit(work).result(20)
+    assert client.submit(double, 1).result(20) == 2
 
 
 def test_a_task_may_use_threads_and_subprocesses(client):
