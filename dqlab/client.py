@@ -46,6 +46,8 @@ BATCH, BATCH_BYTES = 2_000, 1 << 20
 RETRY = 0.02
 #: what a client that was away too long is told
 KEPT = "results are kept for an hour, the last 100,000 of them"
+#: what becomes of a task whose client went first
+CLOSED = "the client was closed before the task had ended"
 
 
 class Session:
@@ -138,8 +140,8 @@ class Session:
             self._next = first + count
             submission = make(first)
             self._outbox.put(submission)
-        if self.error is not None:
-            self._fail_pending(self.error)
+        if self.error is not None or self.closed:
+            self._fail_pending(self.error or MasterGone(CLOSED))
         return submission
 
     def _open(self) -> None:
@@ -161,18 +163,20 @@ class Session:
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until the master has accepted all that was submitted; `TimeoutError` after ``timeout`` seconds."""
-        if self._number is None:
+        if self._number is None or self.closed:
             return
         marker = threading.Lock()
         marker.acquire()
         self._outbox.put(marker)
         deadline = None if timeout is None else time.monotonic() + timeout
-        while marker.locked() and self.error is None:
+        while marker.locked() and self.error is None and not self.closed:
             left = 1.0 if deadline is None else deadline - time.monotonic()
             if not pause(marker, left) and left <= 0:
                 raise TimeoutError(f"the master has not accepted everything within {timeout:g} s")
         if self.error is not None:
             raise self.error
+        if marker.locked():
+            raise MasterGone(CLOSED)
 
     def cancel(self, ranges: list[tuple[int, int]]) -> int:
         """Cancel those of the (first, count) tasks that have not started; return how many that were."""
@@ -389,4 +393,4 @@ class Session:
             channel.close()
         for conn in list(self._connections.values()):
             conn.hang_up()
-        self._fail_pending(MasterGone("the client was closed before the task had ended"))
+        self._fail_pending(MasterGone(CLOSED))

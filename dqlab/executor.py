@@ -19,7 +19,7 @@ from dqlab.channel import pause
 from dqlab.client import Session
 from dqlab.errors import BadInput, MasterGone
 from dqlab.files import Connection, find_connection
-from dqlab.futures import Future
+from dqlab.futures import HINT_AFTER, Future
 from dqlab.mapping import MapResults
 from dqlab.options import Options
 from dqlab.outcomes import raise_outcome
@@ -88,8 +88,7 @@ class Client(concurrent.futures.Executor):
             accepted = threading.Lock()
             accepted.acquire()
         else:
-            while self._session.full and self._session.error is None:
-                time.sleep(LOOK / 10)
+            self._wait_for_room()
 
         def make(first: int) -> Submission:
             future.task_id = first
@@ -101,6 +100,16 @@ class Client(concurrent.futures.Executor):
         if future.refused is not None:
             raise future.refused
         return future
+
+    def _wait_for_room(self) -> None:
+        """Wait while the backlog is full; after some seconds say so if nobody is there to empty it."""
+        hint_at = time.monotonic() + HINT_AFTER
+        while self._session.full and self._session.error is None and not self._session.closed:
+            if time.monotonic() > hint_at:
+                self.hint_if_stuck()
+                hint_at += HINT_AFTER
+            time.sleep(LOOK / 10)
+        self._check_open()
 
     def map(
         self,
@@ -122,7 +131,7 @@ class Client(concurrent.futures.Executor):
             raise BadInput(f"chunksize={chunksize!r}", "a whole number from 1")
         return MapResults(self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
 
-    def _check_open(self, fn: object) -> None:
+    def _check_open(self, fn: object = callable) -> None:
         if self._session.closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._session.error is not None:
@@ -132,19 +141,24 @@ class Client(concurrent.futures.Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close this client; with ``wait``, after all its tasks that somebody can do have ended."""
-        if self._session.closed:
-            return
         try:
-            if cancel_futures:
-                self._session.cancel_all()
-            if wait:
-                self._session.flush()
-            while wait and not self._session.idle and self._session.error is None and self._can_work():
-                threading.Event().wait(LOOK / 10)
+            if not self._session.closed:
+                if cancel_futures:
+                    self._session.cancel_all()
+                while wait and not self._all_ended() and self._can_work():
+                    threading.Event().wait(LOOK / 10)
         except (MasterGone, TimeoutError):
             pass  # there is nothing left to wait for
         finally:
-            self._close()
+            self._close()  # a view of this client may have closed the session; the rest is still to do
+
+    def _all_ended(self) -> bool:
+        """Whether the master has all that was submitted, and all of that has ended."""
+        try:
+            self._session.flush(LOOK)
+        except TimeoutError:
+            return False  # the backlog is full, perhaps of what nobody does
+        return self._session.idle
 
     def _close(self) -> None:
         self._session.close()
@@ -172,7 +186,8 @@ class Client(concurrent.futures.Executor):
         channel = self._session.channel()
         while True:
             left = 5.0 if deadline is None else max(0.0, min(5.0, deadline - time.monotonic()))
-            state, *outcome = channel.call("lookup", task_id, left)
+            patience = None if deadline is None else max(0.0, deadline - time.monotonic()) + LOOK
+            state, *outcome = channel.call("lookup", task_id, left, timeout=patience)
             if state in ("done", "failed", "cancelled"):
                 return raise_outcome(task_id, state, *outcome)
             if deadline is not None and time.monotonic() >= deadline:

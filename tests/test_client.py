@@ -162,6 +162,18 @@ def test_waiting_for_a_task_by_id_ends_in_time(client):
     assert client.result(future.task_id, timeout=10) == 2
 
 
+def test_waiting_for_a_task_by_id_ends_in_time_when_the_master_is_frozen():
+    with Master() as master:
+        future = master.submit(double, 1)
+        master.flush(10)
+        os.kill(master.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError):
+                master.result(future.task_id, timeout=0.2)
+        finally:
+            os.kill(master.pid, signal.SIGCONT)
+
+
 def test_a_task_id_that_nobody_knows(client):
     with pytest.raises(Exception, match="knows no task 987654321"):
         client.result(987654321, timeout=1)
@@ -348,6 +360,36 @@ def test_flush_waits_until_the_master_has_everything(client):
         client.flush(20)
         assert client.stats()["queues"]["flushed"]["ready"] == 500
     assert [future.result(20) for future in futures] == [2 * x for x in range(500)]
+
+
+def test_the_end_of_a_block_whose_tasks_do_not_fit_into_the_backlog_and_nobody_does_them(capsys):
+    with Master(backlog=10) as master:
+        futures = []
+
+        def submit():
+            with pytest.raises((RuntimeError, MasterGone)):
+                while True:
+                    futures.append(master.submit(double, 1))
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        eventually(lambda: "no worker serves it" in capsys.readouterr().err, what="the hint")
+    thread.join(20)
+    assert not thread.is_alive()
+    assert all(isinstance(future.exception(5), MasterGone) for future in futures)
+
+
+def test_a_closed_client_has_nothing_to_flush(shared):
+    client = connect(shared[0].connection_file)
+    client.submit(double, 1)
+    client.shutdown(wait=False)
+    client.flush()
+
+
+def test_the_end_of_a_view_is_not_the_end_of_its_master():
+    with Master() as master, master.options(queue="images") as view:
+        assert view.map(double, []) is not None
+    assert not master._process.alive
 
 
 # -- waits that say something, or end --------------------------------------------------------------
