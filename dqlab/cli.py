@@ -46,9 +46,17 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_output()
         return 0
+    except OSError as exc:  # standard output takes no more
+        _drop_output()
+        return _say(DqlabError(f"{exc.strerror or exc}"), 1)
+
+
+def _drop_output() -> None:
+    """What is still in the buffer of standard output must not fail again at the end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _say(exc: DqlabError, code: int) -> int:
@@ -202,6 +210,8 @@ def _worker(args: argparse.Namespace) -> int:
     from dqlab.launch import worker_settings
     from dqlab.worker import GIVE_UP
 
+    if args.give_up is not None and not 0 <= args.give_up < float("inf"):
+        raise BadInput(f"--give-up {args.give_up:g}", "seconds, from 0")
     queues = args.queues.split(",") if args.queues is not None else None
     if args.handler is not None:
         from dqlab.child import load_handler
@@ -209,8 +219,9 @@ def _worker(args: argparse.Namespace) -> int:
         sys.path.insert(0, "")
         try:
             load_handler(args.handler)
-        except (ImportError, AttributeError, ValueError) as exc:
-            raise BadInput(f"handler {args.handler!r}: {exc}", "give it as module:function") from exc
+        except (Exception, SystemExit) as exc:  # whatever the module does when it is imported
+            reason = str(exc) if isinstance(exc, ImportError | AttributeError | ValueError) else repr(exc)
+            raise BadInput(f"handler {args.handler!r}: {reason}", "give it as module:function") from exc
     connection = _connection(args)
     settings = worker_settings(
         connection, queues, args.handler, n=args.n, until_empty=args.until_empty,

@@ -52,10 +52,15 @@ class Connection:
         try:
             fields: Any = json.loads(path.read_text(encoding="utf8"))
             key = base64.b64decode(fields["key"], validate=True)
-            return cls(str(fields["host"]), int(fields["port"]), key, int(fields.get("pid", 0)), str(fields["version"]))
+            host, port = str(fields["host"]), int(fields["port"])
+            if not 0 < port < 65536:
+                raise ValueError(f"port {port}")
+            return cls(host, port, key, int(fields.get("pid", 0)), str(fields["version"]))
         except OSError as exc:
             raise BadInput(f"connection file {path}: {exc.strerror}", "is the master running?") from exc
-        except (ValueError, KeyError, TypeError, binascii.Error) as exc:
+        except UnicodeDecodeError as exc:
+            raise BadInput(f"{path} is not a connection file of dqlab: it is no text") from exc
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, binascii.Error) as exc:
             raise BadInput(f"{path} is not a connection file of dqlab: {exc!r}") from exc
 
 

@@ -22,6 +22,8 @@ from dqlab.peer import ControlLines
 
 __all__ = ["MasterSettings", "RunningMaster", "is_guessable", "is_loopback", "run_master"]
 
+#: seconds: a lease that is longer than a week is a mistake, and much longer ones are beyond what a wait can take
+LONGEST_LEASE = 7 * 86400.0
 #: bytes of a random key
 KEY_BYTES = 32
 #: a key shorter than this, or with fewer different bytes, can be guessed
@@ -45,8 +47,8 @@ class MasterSettings:
         """Raise `BadInput` for what makes no sense, or is not safe."""
         if not isinstance(self.port, int) or not 0 <= self.port < 65536:
             raise BadInput(f"port {self.port!r}", "a number from 0 (any free one) to 65535")
-        if not self.lease >= 0.1:
-            raise BadInput(f"lease {self.lease!r}", "seconds, at least 0.1")
+        if not 0.1 <= self.lease <= LONGEST_LEASE:
+            raise BadInput(f"lease {self.lease!r}", f"seconds, from 0.1 to {LONGEST_LEASE:g}")
         if not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             raise BadInput(f"max_attempts {self.max_attempts!r}", "a whole number from 1")
         if not isinstance(self.backlog, int) or self.backlog < 1:

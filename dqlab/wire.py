@@ -16,7 +16,7 @@ from collections.abc import Callable
 from multiprocessing import AuthenticationError, connection
 from typing import Any
 
-from dqlab.errors import AuthenticationFailed, ConnectionFailed
+from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed
 from dqlab.plaindata import load_plain
 
 __all__ = ["PlainConnection", "PlainListener", "beside", "dial", "load_plain"]
@@ -171,6 +171,8 @@ def dial(
         sock = socket.create_connection(address, timeout)
     except OSError as exc:
         raise ConnectionFailed(f"no master answers at {where}: {exc.strerror or exc}", "is it running there?") from exc
+    except ValueError as exc:  # what can be no name of a host
+        raise BadInput(f"host {address[0]!r} in {where!r}: {exc}", "a name or an address") from exc
     _tune(sock)
     sock.setblocking(True)
     conn = make(sock.detach())

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from dqlab import Master, connect
-from tests.cluster import child_of, cluster, gone, run, start
+from tests.cluster import child_of, cluster, environment, gone, run, start
 from tests.helpers import eventually, free_port
 
 
@@ -110,7 +111,7 @@ def test_master_refuses_a_guessable_key_where_others_reach_it(tmp_path):
     "words",
     [
         ["--port", "99999"], ["--port", "many"], ["--lease", "0"], ["--max-attempts", "0"], ["--backlog", "0"],
-        ["--authkey-file", "/no/such/file"], ["--colour", "red"], ["extra"], ["--lease", "nan"],
+        ["--authkey-file", "/no/such/file"], ["--colour", "red"], ["extra"], ["--lease", "nan"], ["--lease", "inf"],
     ],
 )  # fmt: skip
 def test_wrong_use_of_master(words):
@@ -207,9 +208,20 @@ def connection_problems(tmp_path):
     text.write_text("hello\n")
     other = tmp_path / "other.json"
     other.write_text('{"port": 1}')
+    odd = [tmp_path / f"odd{n}.json" for n in range(5)]
+    form = '{"host": "127.0.0.1", "port": %s, "key": "YWJjZGVmZ2hpamtsbW5v", "version": "1"}'
+    for file, port in zip(odd, ["-5", "99999", "1e400"], strict=False):
+        file.write_text(form % port)
+    odd[3].write_text("[" * 100_000)
+    odd[4].write_bytes(b"\xff" * 100)
     key = tmp_path / "key"
     key.write_bytes(b"some-key-or-other")
     return [
+        *((2, [file], "not a connection file") for file in odd),
+        (2, [tmp_path], "directory"),
+        (2, ["..:5000", "--authkey-file", key], "host '..'"),
+        (2, [f"{'a' * 70}:5000", "--authkey-file", key], "host 'aaa"),
+        (2, [f"127.0.0.1:{free_port()}", "--authkey-file", tmp_path], "directory"),
         (2, ["/no/such/file"], "No such file"),
         (2, [text], "not a connection file"),
         (2, [other], "not a connection file"),
@@ -253,11 +265,19 @@ def test_something_else_answers_there(tmp_path):
 
 @pytest.mark.parametrize(
     "words", [["-n", "0"], ["-n", "some"], ["--queues", "no blanks"], ["--handler", "nocolon"],
-              ["--handler", "no.such:thing"], ["--give-up", "soon"]],
+              ["--handler", "no.such:thing"], ["--give-up", "soon"], ["--give-up", "nan"],
+              ["--give-up", "-1"], ["--handler", "..up:f"]],
 )  # fmt: skip
 def test_wrong_use_of_worker(words):
     with Master() as master:
         assert refused(dqlab("worker", master.connection_file, *words), 2)
+
+
+@pytest.mark.parametrize("text", ["x = = 1", "1 / 0", "raise SystemExit(3)"])
+def test_a_handler_whose_module_breaks_when_it_is_imported(tmp_path, text):
+    (tmp_path / "broken.py").write_text(text)
+    with Master() as master:
+        assert refused(dqlab("worker", master.connection_file, "--handler", "broken:f", cwd=tmp_path), 2, "'broken:f'")
 
 
 # -- status --------------------------------------------------------------------------------------
@@ -316,6 +336,14 @@ def test_a_reader_that_goes_away_is_no_error():
         status.process.stdout.close()
         assert status.process.wait(20) == 0
         assert status.process.stderr.read() == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_an_output_that_takes_no_more_is_one_line():
+    with Master() as master, open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "dqlab", "status", str(master.connection_file)]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=environment())
+    assert (ended.returncode, ended.stderr) == (1, "dqlab: No space left on device\n")
 
 
 def test_the_key_is_in_no_command_line(tmp_path):
