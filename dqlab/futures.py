@@ -8,6 +8,7 @@ outcome is stored first, waiters wait on a C lock, and the condition is entered 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import pickle
 import queue
 import threading
@@ -95,6 +96,8 @@ class FutureRun:
 class Future(concurrent.futures.Future[T]):
     """``task_id`` is the task's id at the master; everything else is as in `concurrent.futures`."""
 
+    _outcome: _Outcome | None = None
+
     def __init__(self, client: Asker) -> None:
         # What the base class sets, with another condition; its own would cost as much as all the rest of `submit`.
         self._condition = _Condition()
@@ -103,17 +106,16 @@ class Future(concurrent.futures.Future[T]):
         self._waiters: list[Any] = []
         self._done_callbacks: list[Any] = []
         self._client = client
-        self._outcome: _Outcome | None = None
         self._gate = threading.Lock()
         self._gate.acquire()
         self.task_id: int | None = None
         self.refused: BacklogFull | None = None  #: set where the backlog was full
 
     def __repr__(self) -> str:
-        state = self._state.lower()
-        if self._outcome is not None and self._outcome.error is not None:
-            return f"<Future task {self.task_id} {state} raised {type(self._outcome.error).__name__}>"
-        return f"<Future task {self.task_id} {state}>"
+        if self._outcome is None or self.cancelled():
+            return f"<Future task {self.task_id} {self._state.lower()}>"
+        raised = f" raised {type(self._outcome.error).__name__}" if self._outcome.error is not None else ""
+        return f"<Future task {self.task_id} finished{raised}>"
 
     # -- the collector's side (see submission.Sink) --------------------------------------------------------------
 
@@ -138,21 +140,24 @@ class Future(concurrent.futures.Future[T]):
 
     def resolve(self, value: Any, error: BaseException | None) -> None:
         """Set the outcome, unless there is one."""
-        if self._outcome is not None:
+        if not self._is_first(_Outcome(value, error)):
             return
-        self._outcome = _Outcome(value, error)
-        self._gate.release()
         try:
             self.set_result(value) if error is None else self.set_exception(error)
         except concurrent.futures.InvalidStateError:
             pass  # cancelled meanwhile
 
     def _cancelled(self) -> None:
-        if self._outcome is None:
-            self._outcome = _Outcome(None, concurrent.futures.CancelledError())
-            self._gate.release()
+        if self._is_first(_Outcome(None, concurrent.futures.CancelledError())):
             super().cancel()
             self.set_running_or_notify_cancel()
+
+    def _is_first(self, outcome: _Outcome) -> bool:
+        """Keep the outcome, unless there is one; whoever cancels and the collector may bring theirs at one time."""
+        if self.__dict__.setdefault("_outcome", outcome) is not outcome:
+            return False
+        self._gate.release()
+        return True
 
     @property
     def ended(self) -> bool:
@@ -173,6 +178,16 @@ class Future(concurrent.futures.Future[T]):
         except (DqlabError, TimeoutError):
             return False
         return self.cancelled()
+
+    # What `result` has given out is the end, also before the thread that brought it has told everybody else.
+
+    def done(self) -> bool:
+        """Whether the task has ended: it was done, failed or cancelled."""
+        return self._outcome is not None
+
+    def cancelled(self) -> bool:
+        """Whether the task was cancelled."""
+        return self._outcome is not None and isinstance(self._outcome.error, concurrent.futures.CancelledError)
 
     def running(self) -> bool:
         """Whether a worker has the task now; asks the master."""
@@ -220,7 +235,16 @@ def as_completed(futures: Iterable[concurrent.futures.Future[T]], timeout: float
     waiting = set(futures)
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for future in waiting:
-        future.add_done_callback(ended.put)
+        ended.put(future) if future.done() else future.add_done_callback(ended.put)
+    try:
+        yield from _as_they_end(waiting, ended, timeout)
+    finally:
+        for future in waiting:  # who waits again and again would leave a trace on each every time
+            with contextlib.suppress(ValueError):
+                future._done_callbacks.remove(ended.put)  # type: ignore[attr-defined]
+
+
+def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: float | None) -> Iterator[Any]:
     began = time.monotonic()
     hint = HINT_AFTER
     while waiting:
@@ -247,18 +271,16 @@ def wait(
     done = {future for future in everything if future.done()}
     waiting = everything - done
 
-    def enough() -> bool:
-        if return_when == concurrent.futures.FIRST_COMPLETED:
-            return bool(done)
+    def is_enough(future: concurrent.futures.Future[T]) -> bool:
         if return_when == concurrent.futures.FIRST_EXCEPTION:
-            return any(not f.cancelled() and f.exception() is not None for f in done)
-        return False
+            return not future.cancelled() and future.exception() is not None
+        return return_when == concurrent.futures.FIRST_COMPLETED
 
     try:
-        if not enough():
+        if not any(map(is_enough, done)):
             for future in as_completed(waiting, timeout):
                 done.add(future)
-                if enough():
+                if is_enough(future):
                     break
     except TimeoutError:
         pass
