@@ -79,17 +79,26 @@ class Master(Client):
         MasterSettings(host, port, authkey, file, lease, max_attempts, backlog, insecure).check()
         self._process = OwnedProcess([sys.executable, "-m", "dqlab", "master", "--owned"], settings)
         try:
-            said = self._process.said.get(timeout=START_TIMEOUT)
+            self._come_up()
+        except BaseException:  # an interrupt, too
+            self._process.kill()
+            self._process.end()
+            raise
+        self._finalizer = weakref.finalize(self, _end_master, self._session, self._process, self.launchers)
+        self._finalizer.atexit = True
+
+    def _come_up(self) -> None:
+        """Wait until the process serves, and become a client of it."""
+        process = self._process
+        try:
+            said = process.said.get(timeout=START_TIMEOUT)
         except queue.Empty:
             said = None
         if said is None or said.get("event") != "serving":
-            self._process.end(1.0)
-            raise LaunchFailed(f"the master did not come up: {self._process.words() or 'it said nothing'}")
+            process.end(1.0)
+            raise LaunchFailed(f"the master did not come up: {process.words() or 'it said nothing'}")
         self.connection_file = Path(said["file"])
-        process = self._process
         super().__init__(Session(Connection.read(self.connection_file), lambda: not process.alive))
-        self._finalizer = weakref.finalize(self, _end_master, self._session, self._process, self.launchers)
-        self._finalizer.atexit = True
 
     @property
     def pid(self) -> int:
@@ -101,10 +110,17 @@ class Master(Client):
 
 
 def _end_master(session: Session, process: OwnedProcess, launchers: list[Any]) -> None:
-    session.close()
-    process.end()  # it says goodbye to its workers
-    for launcher in launchers:
-        launcher.stop()
+    try:
+        session.close()
+        process.end()  # it says goodbye to its workers
+        for launcher in launchers:
+            launcher.stop()
+    except BaseException:  # who interrupts this doesn't want to wait, and it won't be called again
+        process.kill()
+        process.end()
+        for launcher in launchers:
+            launcher.stop(0)
+        raise
 
 
 def worker_settings(
@@ -169,7 +185,8 @@ class LocalWorkers:
     def add(self, n: int = 1) -> None:
         """Start ``n`` more; `wait` waits until they have joined."""
         _check_count(n)
-        self._workers += [_LocalWorker(self._settings) for _ in range(n)]
+        for _ in range(n):
+            self._workers.append(_LocalWorker(self._settings))  # one by one: an interrupt must not lose any
 
     def wait(self, timeout: float | None = START_TIMEOUT) -> LocalWorkers:
         """Wait until all have joined; `LaunchFailed` says why one did not, with its own words."""

@@ -10,7 +10,7 @@ import pytest
 
 from dqlab import BadInput, LaunchFailed, LocalWorkers, Master, connect
 from tests.cluster import child_of, cluster, gone, script, start
-from tests.helpers import eventually, marked_processes
+from tests.helpers import MARK, eventually, marked_processes
 
 
 def double(x):
@@ -131,6 +131,36 @@ def test_the_end_of_the_block_waits_for_what_is_under_way():
     with cluster(1) as (master, _):
         future = master.submit(time.sleep, 0.5)
     assert future.result(0) is None
+
+
+def test_an_interrupt_while_the_master_comes_up_leaves_nothing(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dqlab.launch.Session", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Master()
+    eventually(lambda: not marked_processes(os.environ[MARK]), timeout=5, what="the master's end")
+
+
+def test_an_interrupt_of_the_end_leaves_nothing(tmp_path):
+    class Impatient:
+        def stop(self, timeout=10.0):
+            if timeout > 0:
+                raise KeyboardInterrupt
+
+    def work():
+        (tmp_path / "begun").touch()
+        time.sleep(60)
+
+    master = Master()
+    master.launchers.append(Impatient())
+    workers = LocalWorkers(master, 1)
+    master.submit(work)
+    eventually((tmp_path / "begun").exists, timeout=30, what="a task in hand")
+    with pytest.raises(KeyboardInterrupt):
+        master.shutdown(wait=False)
+    eventually(lambda: len(workers) == 0 and not master._process.alive, timeout=5, what="the end of all")
 
 
 def test_a_master_that_is_shut_down_twice():
