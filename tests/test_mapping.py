@@ -167,17 +167,24 @@ def test_the_timeout_runs_from_the_call(client):
     assert 0.3 < time.monotonic() - began < 2
 
 
-def test_long_and_short_tasks_are_shared_fairly(client):
-    """One long task does not keep what was leased with it from the other worker."""
+def test_a_long_task_keeps_no_short_one_waiting(client, tmp_path):
+    """What was leased to a worker together with a long task goes to the other one: here the long one waits for them."""
+    ended, n = tmp_path / "ended", 1000
 
-    def work(seconds):
-        time.sleep(seconds)
-        return seconds
+    def work(x):
+        if x > 0:
+            with ended.open("ab") as file:
+                file.write(b".")
+            return x
+        deadline = time.monotonic() + 30
+        while not ended.exists() or ended.stat().st_size < n:
+            assert time.monotonic() < deadline, "short tasks wait for the long one"
+            time.sleep(0.01)
+        return x
 
-    list(client.map(work, [0.001] * 500))  # batches have grown
-    began = time.monotonic()
-    assert len(list(client.map(work, [1.0] + [0.001] * 1000))) == 1001
-    assert time.monotonic() - began < 4
+    list(client.map(work, range(1, n)))  # batches have grown
+    ended.unlink()
+    assert list(client.map(work, range(n + 1))) == list(range(n + 1))
 
 
 def test_a_map_with_a_progress_bar(client, capsys, monkeypatch):

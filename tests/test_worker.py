@@ -26,7 +26,7 @@ def busy(master):
 
 def test_stats_show_who_works():
     with cluster(2, queues=["default", "other"]) as (master, workers):
-        future = master.submit(time.sleep, 0.5)
+        future = master.submit(time.sleep, 2.0)
         eventually(lambda: busy(master), what="a busy worker")
         shown = {worker["name"]: worker for worker in master.stats()["workers"]}
         assert {name: worker["pid"] for name, worker in shown.items()} == workers.pids
@@ -149,8 +149,8 @@ def test_the_end_of_a_client_leaves_workers_alone():
 
 
 def test_a_heartbeat_keeps_the_lease_of_a_long_task():
-    with cluster(2, lease=0.5) as (master, _):
-        assert master.submit(time.sleep, 2.0).result(20) is None
+    with cluster(2, lease=1.5) as (master, _):  # a heartbeat every half second, with a second to be late
+        assert master.submit(time.sleep, 4.0).result(20) is None
         counts = master.stats()["queues"]["default"]
         assert (counts["done"], counts["redelivered"]) == (1, 0)
 
