@@ -8,6 +8,7 @@ No lock is shared with the thread that an interrupted one could leave locked.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -18,7 +19,7 @@ from dqlab.calls import request
 from dqlab.errors import AuthenticationFailed, MasterGone
 from dqlab.wire import PlainConnection
 
-__all__ = ["Call", "Channel", "pause"]
+__all__ = ["Call", "Channel", "Origin", "pause"]
 
 #: longest uninterruptible wait in seconds (on Windows a lock is not interruptible at all)
 SLICE = 0.25
@@ -32,6 +33,23 @@ def pause(lock: Any, seconds: float) -> bool:
         lock.release()
         return True
     return False
+
+
+class Origin:
+    """The process that something belongs to: threads do not come along when it forks."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    @property
+    def is_here(self) -> bool:
+        """False in a forked copy of the process."""
+        return os.getpid() == self._pid
+
+    def check(self) -> None:
+        """Raise `MasterGone` in a forked copy, where nobody would ever answer."""
+        if not self.is_here:
+            raise MasterGone("this process was forked, and the client is its parent's", "connect(...) anew")
 
 
 class Call:
@@ -83,11 +101,13 @@ class Channel:
         self._inbox: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._conn: PlainConnection | None = None
         self._closed = False
+        self._origin = Origin()
         self._thread = threading.Thread(target=self._run, name=f"dqlab-{name}", daemon=True)
         self._thread.start()
 
     def start(self, object: str, method: str, *args: Any) -> Call:
         """Ask for a call and return at once."""
+        self._origin.check()
         call = Call(object, method, args)
         self._inbox.put(call)
         if self._closed:

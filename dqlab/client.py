@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dqlab.calls import open_broker, request
-from dqlab.channel import Channel, pause
+from dqlab.channel import Channel, Origin, pause
 from dqlab.errors import (
     AuthenticationFailed,
     BacklogFull,
@@ -60,6 +60,7 @@ class Session:
         self.full = False  #: whether the master's backlog is full
         self.closed = False
         self._hinted = False
+        self.origin = Origin()
         self._calls = Channel(self.dial, PATIENCE)
         try:
             self.about: dict[str, Any] = self._calls.call("about")
@@ -133,6 +134,7 @@ class Session:
 
     def submit(self, count: int, make: Callable[[int], Submission]) -> Submission:
         """Give the next ``count`` task ids to the submission that ``make(first)`` returns, and send it on its way."""
+        self.origin.check()
         self._open()
         # Ids must go out in order, so that the master can tell a repeated submission from a new one.
         with self._lock:
@@ -383,6 +385,8 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        if not self.origin.is_here:
+            return  # the connections are our parent's
         self._outbox.put(None)
         if self._number is not None and self.error is None:
             try:

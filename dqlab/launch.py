@@ -110,6 +110,8 @@ class Master(Client):
 
 
 def _end_master(session: Session, process: OwnedProcess, launchers: list[Any]) -> None:
+    if not session.origin.is_here:
+        return  # a forked copy of the owner ends, not the owner
     try:
         session.close()
         process.end()  # it says goodbye to its workers

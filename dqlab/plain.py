@@ -13,8 +13,8 @@ from dqlab.plaindata import dump_plain
 
 __all__ = ["PlainQueue"]
 
-#: seconds that one `get` or `put` waits in the master before it asks again
-WAIT = 5.0
+#: seconds that one `get` or `put` waits in the master before it asks again, and that its answer may be late
+WAIT, LATE = 1.0, 2.0
 
 
 class PlainQueue:
@@ -64,7 +64,7 @@ class PlainQueue:
                 call = self._session.channel().start(self._name, "get_some", left)
                 self._interrupted.call = call
             # Whatever interrupts the wait leaves the call where the next `get` finds it.
-            if call.wait(left + 1.0 if deadline is None else left + 0.5):
+            if call.wait(left + LATE):
                 found = call.result()
                 if found:
                     return found[0]

@@ -546,3 +546,35 @@ def test_failures_keep_the_story(client):
     failure = client.failures(1)[0]
     assert set(failure) == {"task", "queue", "attempts", "reason", "traceback", "history"}
     assert failure["history"][0].keys() == {"worker", "reason"}
+
+
+def test_a_forked_copy_is_told_and_harms_nobody(tmp_path):
+    path = script(
+        tmp_path,
+        """
+        import os
+        import sys
+
+        from dqlab import LocalWorkers, Master, MasterGone
+
+        if __name__ == "__main__":
+            with Master() as master:
+                LocalWorkers(master, 1).wait()
+                assert master.submit(abs, -1).result(20) == 1
+                copy = os.fork()
+                if copy == 0:
+                    for use in (lambda: master.submit(abs, -2), lambda: master.map(abs, [-3]), master.stats):
+                        try:
+                            use()
+                        except MasterGone as error:
+                            assert "forked" in str(error)
+                        else:
+                            os._exit(1)
+                    master.shutdown()
+                    sys.exit(0)
+                assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 0
+                print(master.submit(abs, -4).result(20), sum(master.map(abs, range(100))))
+        """,
+    )
+    done = run(path)
+    assert (done.stdout, done.returncode) == ("4 4950\n", 0), done.stderr
