@@ -101,13 +101,14 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(copy: Path, notebook: str) -> subprocess.CompletedProcess[str]:
-    """Run a notebook of the copy against the copy's package, up to its first cell that differs."""
+def run(copy: Path, notebook: str, *more: Path) -> subprocess.CompletedProcess[str]:
+    """Run a notebook of the copy against the copy's package, and `more` on Python's path, up to a cell that differs."""
     command = [
         sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"notebooks/{notebook}.ipynb", "--nbval",
         "--nbval-sanitize-with=sanitize.cfg", f"--nbval-cell-timeout={CELL_SECONDS}", f"--rootdir={copy}",
     ]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    path = os.pathsep.join(map(str, (copy, *more)))
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         command, cwd=copy, env=environment, capture_output=True, text=True, timeout=NOTEBOOK_SECONDS
     )
@@ -131,4 +132,21 @@ def test_a_break_turns_its_notebook_red(broken: Break, copy: Path) -> None:
 @pytest.mark.timeout(NOTEBOOK_SECONDS + 60)
 def test_an_unbroken_copy_is_green(copy: Path) -> None:
     done = run(copy, "01_master")
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+#: Python runs a module of this name before anything else.
+SLOW_WORKERS = """
+import sys, time
+if "worker" in sys.orig_argv:
+    time.sleep(1.5)
+"""
+
+
+@pytest.mark.timeout(NOTEBOOK_SECONDS + 60)
+def test_where_workers_are_slow_to_start_the_outputs_are_the_same(copy: Path) -> None:
+    slow = copy / "slow"
+    slow.mkdir()
+    (slow / "sitecustomize.py").write_text(SLOW_WORKERS)
+    done = run(copy, "02_workers", slow)
     assert done.returncode == 0, done.stdout[-3000:]

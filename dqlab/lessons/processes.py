@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from dqlab.errors import DqlabError
 
-__all__ = ["freeze", "story", "thaw", "until"]
+__all__ = ["Gate", "freeze", "story", "thaw", "until"]
 
 
 def until(condition: Callable[[], Any], timeout: float = 20.0) -> None:
@@ -18,6 +20,25 @@ def until(condition: Callable[[], Any], timeout: float = 20.0) -> None:
         if time.monotonic() > deadline:
             raise DqlabError(f"after {timeout:g} s it has not come true")
         time.sleep(0.01)
+
+
+class Gate:
+    """
+    What a task waits for, so that it lasts until the notebook opens it, however fast or busy the machine is.
+
+    It is a file in the notebook's folder, closed as long as the file isn't there.
+    """
+
+    def __init__(self) -> None:
+        self._path = Path(f"gate-{uuid.uuid4().hex}").absolute()
+
+    def open(self) -> None:
+        """Let everybody pass, now and later."""
+        self._path.touch()
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until it is open, for ``timeout`` seconds at most."""
+        until(self._path.exists, timeout)
 
 
 def freeze(pid: int) -> None:
