@@ -70,7 +70,7 @@ def _box(x: float, face: str, edge: str, style: str) -> Any:
 
 
 def curves(
-    workers: Sequence[int], measured: dict[str, Sequence[float]], guesses: dict[str, Any], cores: int
+    workers: Sequence[int], measured: dict[str, Sequence[float]], guesses: dict[str, Any], cores: float
 ) -> Picture:
     """Speedup over the number of workers: what was measured (lines) and what was guessed (dashes), by kind of work."""
     drawing = figure(7.6, 4.2)
@@ -81,7 +81,7 @@ def curves(
         if isinstance(guess, list | tuple) and len(guess) == len(workers) and ... not in guess:
             axes.plot(workers, guess, color=colour, linestyle="--", marker=mark, fillstyle="none", label=f"{kind}, you")
     axes.axhline(cores, color=GREY, linewidth=1, linestyle=":")
-    axes.text(workers[-1], cores, f"{cores} cores" if cores > 1 else "1 core", color=INK, ha="right", va="bottom")
+    axes.text(workers[-1], cores, f"{cores:g} cores" if cores > 1 else "1 core", color=INK, ha="right", va="bottom")
     axes.set_xticks(list(workers))
     axes.set_ylim(0, max(1.1 * max(map(max, measured.values())), 1.2 * cores))
     axes.spines[["top", "right"]].set_visible(False)
