@@ -25,8 +25,8 @@ from dqlab.lessons.tap import Tap, said
 
 __all__ = ["NotYet", "checker", "idempotent", "pieces", "raw_client", "worker_that_stays", "workers_needed"]
 
-#: characters of a printed line
-COLUMNS = 110
+#: characters of a printed line: JupyterLab shows no more in a window of 1280 pixels
+COLUMNS = 105
 #: the key of the plain scripts
 PLAIN_KEY = b"abc"
 
