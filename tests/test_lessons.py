@@ -2,6 +2,8 @@
 
 import ast
 import json
+import os
+import pickle
 import re
 import subprocess
 import sys
@@ -13,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from dqlab.lessons import check
+from dqlab.errors import DqlabError
+from dqlab.lessons import check, cores, processes
 from dqlab.lessons.guess import compare
 from dqlab.lessons.scripts import Script, who_says
 from tests.helpers import eventually
@@ -78,6 +81,7 @@ def test_cells_need_no_scrolling(notebook: Path) -> None:
     for cell in cells(notebook, "code"):
         lines = source(cell).splitlines()
         assert len(lines) <= HEIGHT and max(map(len, lines)) <= WIDTH, source(cell)
+    assert check.COLUMNS <= WIDTH, "a checker's words would be cut in two"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=named)
@@ -274,6 +278,53 @@ def test_scripts_end_with_their_block_and_with_a_killed_notebook(tmp_path: Path)
     done = subprocess.run([sys.executable, "notebook.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     pid, folder = done.stdout.split()
     eventually(lambda: not psutil.pid_exists(int(pid)) and not Path(folder).exists(), 10, "the guard has done its work")
+
+
+def test_where_no_groups_of_processes_are_what_a_script_has_started_ends_with_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taskkill").write_text(f"#!/bin/sh\necho $@ > {tmp_path}/asked\nkill -9 $4\n")
+    (tmp_path / "taskkill").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delattr(os, "killpg")  # as on Windows
+    (tmp_path / "child.py").write_text("import time\nprint('here')\ntime.sleep(60)\n")
+    with Script(tmp_path / "child.py").wait_for("here") as child:
+        pid = child._process.pid
+    assert (tmp_path / "asked").read_text() == f"/F /T /PID {pid}\n" and not child.running
+
+
+# -- what makes a lesson the same on every machine --------------------------------------------------------------------
+
+
+def test_a_gate_is_passed_once_it_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    gate = pickle.loads(pickle.dumps(processes.Gate()))
+    with pytest.raises(DqlabError, match="after 0.05 s"):
+        gate.wait(0.05)
+    gate.open()
+    gate.wait(0.05)
+    with pytest.raises(DqlabError):
+        processes.Gate().wait(0.05)
+
+
+@pytest.mark.parametrize(
+    ("given", "quota", "usable"),
+    [
+        (2, None, 2),
+        (8, "max 100000", 8),
+        (64, "100000 100000", 1),  # Binder: one core of a large machine
+        (8, "150000 100000", 1.5),
+        (1, "50000 100000", 1),
+    ],
+)
+def test_usable_cores(
+    given: int, quota: str | None, usable: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(given)), raising=False)
+    monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
+    if quota:
+        cores.QUOTA.write_text(quota + "\n")
+    assert cores.usable_cores() == usable
 
 
 # -- stopped, run again, killed ---------------------------------------------------------------------------------------

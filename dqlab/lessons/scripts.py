@@ -148,8 +148,10 @@ class Script:
         if self.running:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (AttributeError, ProcessLookupError):  # Windows has no groups of processes
-                self._process.kill()
+            except ProcessLookupError:
+                pass  # it has just ended
+            except AttributeError:  # Windows has no groups of processes, and a way of its own to end what it started
+                subprocess.run(["taskkill", "/F", "/T", "/PID", str(self._process.pid)], capture_output=True)
 
     def end(self) -> None:
         """Leave nothing of it behind."""
