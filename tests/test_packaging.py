@@ -1,11 +1,13 @@
 """What is installed, how it is set up, and that importing it stays cheap."""
 
+import ast
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,21 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_the_base_needs_only_what_the_crawl_needs() -> None:
     names = {requirement.partition(">=")[0] for requirement in PROJECT["dependencies"]}
     assert names == {"beautifulsoup4", "cloudpickle", "requests", "tqdm", "urllib3"}
+
+
+def test_what_the_package_imports_is_what_it_asks_for() -> None:
+    asked = {requirement.partition(">=")[0] for requirement in [*PROJECT["dependencies"], *LAB]}
+    asked |= {"ipython", "traitlets"}  # ipykernel's and ipywidgets' own foundations
+    imported = set()
+    for file in (ROOT / "dqlab").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    from_where = packages_distributions()
+    for name in imported - sys.stdlib_module_names - {"dqlab"}:
+        assert asked & {distribution.lower() for distribution in from_where[name]}, f"{name} comes by luck only"
 
 
 def test_one_version_everywhere() -> None:
