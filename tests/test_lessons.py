@@ -144,7 +144,7 @@ LOOP = """
     ("script", "says"),
     [
         ("", "both workers ended, and 0 of 3 results"),
-        ("import nothing_at_all", "worker A crashed: ModuleNotFoundError: No module named 'nothing_at_all'"),
+        ("import nothing_at_all", " crashed: ModuleNotFoundError: No module named 'nothing_at_all'"),
         (WORKER + "    while not task.empty():\n        result.put(task.get() + ' ------> success')", "a worker went"),
         (WORKER + "    time.sleep(60)", "after 2 s there are 0 of 3 results"),
         (WORKER + LOOP.replace("timeout=4", ""), "still runs 3 s after the last of them"),

@@ -94,8 +94,9 @@ def _page(master: Master, workers: list[Script], urls: list[str], patience: floa
         try:
             results.append(str(master.results.get(timeout=0.05)))
         except Exception:
+            ended = not any(worker.running for worker in workers)  # asked first: whoever has ended may have crashed
             _nobody_crashed(workers)
-            if not any(worker.running for worker in workers) and master.results.empty():
+            if ended and master.results.empty():
                 held = f"{len(results)} of {len(urls)} results of this page ({urls[0]} to {urls[-1]}) came"
                 raise NotYet(f"both workers ended, and {held}. Does each url that is taken get a result?") from None
         if time.monotonic() > deadline:
