@@ -1,7 +1,8 @@
 """What happened, in order: a bounded ring of records, each with a sequence number and a time.
 
-A record may stand for several consecutive tasks (`Record.count`), because the broker moves tasks in runs; `expand`
-makes one dictionary per task of it when somebody reads.
+A record may stand for several consecutive tasks (`Record.count`), because the broker moves tasks in runs, and because
+what it does with several runs at one instant is one record too; `expand` makes one dictionary per task of it when
+somebody reads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ __all__ = ["EventLog", "Record", "expand"]
 REMEMBERED, REMEMBERED_CHARS = 100_000, 32 << 20
 #: characters of one text or reason; the rest is cut
 TEXT_CHARS = 10_000
+#: what may become one record for several runs, and seconds that a task may take for that: a longer one is told apart
+TOGETHER, SHORT = frozenset({"submitted", "leased", "done"}), 0.001
 
 
 class Record(NamedTuple):
@@ -52,6 +55,7 @@ class EventLog:
         self._ring: deque[tuple[Any, ...]] = deque()  #: the fields of a `Record`, which is made when read
         self._size = size
         self._chars = 0
+        self._read = 0  #: the newest record that somebody has read, which must not change any more
         self.last = 0
 
     def add(
@@ -60,6 +64,8 @@ class EventLog:
         reason: str | None = None, text: str | None = None, host: str | None = None, pid: int | None = None,
     ) -> None:  # fmt: skip
         """Remember an event; the fields are those of `Record`."""
+        if kind in TOGETHER and self._extend((time, kind, queue, worker, attempt), task, count, seconds):
+            return
         if text or reason:
             text, reason = text and text[:TEXT_CHARS], reason and reason[:TEXT_CHARS]
             self._chars += len(text or "") + len(reason or "")
@@ -70,8 +76,23 @@ class EventLog:
             oldest = self._ring.popleft()
             self._chars -= len(oldest[_REASON] or "") + len(oldest[_TEXT] or "")
 
+    def _extend(self, what: tuple[Any, ...], task: int | None, count: int, seconds: float | None) -> bool:
+        """Add the tasks to the newest record if they follow on its own, at the same instant; say whether they do."""
+        if self.last == self._read or not self._ring:
+            return False
+        seq, time, kind, queue, first, n, worker, attempt, took, *rest = self._ring[-1]
+        if (time, kind, queue, worker, attempt) != what or task != first + n:
+            return False
+        if seconds is not None:
+            if seconds > SHORT * count or took > SHORT * n:
+                return False
+            took += seconds
+        self._ring[-1] = (seq, time, kind, queue, first, n + count, worker, attempt, took, *rest)
+        return True
+
     def since(self, seq: int, limit: int = 10_000) -> list[Record]:
         """The records after number ``seq``, oldest first, at most ``limit``."""
+        self._read = self.last
         # From the new end: whoever follows asks for little, and a deque has no way in from the middle.
         found = list(islice(reversed(self._ring), max(0, self.last - seq)))
         return [Record._make(fields) for fields in found[: -limit - 1 : -1]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dqlab.events import EventLog, expand
@@ -47,8 +49,48 @@ def test_long_texts_are_cut_and_many_of_them_push_out_the_oldest(monkeypatch):
     assert [record.seq for record in records] == list(range(91, 101))
     assert {len(record.text or "") + len(record.reason or "") for record in records} == {10_000}
     for number in range(20):
-        log.add(60.0, "leased", task=number)
+        log.add(60.0 + number, "leased", task=number)
     assert len(log.since(0)) == 30
+
+
+def a_lease(log: EventLog, task: int, count: int = 1, time: float = 1.0, worker: str = "w1", **fields: Any) -> None:
+    log.add(time, "leased", queue="default", task=task, count=count, worker=worker, attempt=1, **fields)
+
+
+def told(log: EventLog) -> list[tuple[int, int | None, int]]:
+    return [(record.seq, record.task, record.count) for record in log.since(0)]
+
+
+def test_what_happens_to_consecutive_tasks_at_one_instant_is_one_record():
+    log = EventLog()
+    a_lease(log, 1, 3)
+    a_lease(log, 4, 2)
+    assert told(log) == [(1, 1, 5)]
+
+
+@pytest.mark.parametrize("other", [{"task": 5}, {"time": 1.1}, {"worker": "w2"}], ids=["a gap", "later", "another"])
+def test_what_differs_has_a_record_of_its_own(other):
+    log = EventLog()
+    a_lease(log, 1, 3)
+    a_lease(log, **{"task": 4, **other})
+    assert [count for _, _, count in told(log)] == [3, 1]
+
+
+def test_a_record_that_was_read_does_not_change():
+    log = EventLog()
+    a_lease(log, 1)
+    assert told(log) == [(1, 1, 1)]
+    a_lease(log, 2)
+    a_lease(log, 3)
+    assert told(log) == [(1, 1, 1), (2, 2, 2)]
+
+
+def test_only_short_tasks_end_in_one_record():
+    log = EventLog()
+    for task, seconds in ((1, 0.0004), (2, 0.0002), (3, 0.3), (4, 0.0001)):
+        log.add(1.0, "done", queue="default", task=task, worker="w1", attempt=1, seconds=seconds)
+    assert told(log) == [(1, 1, 2), (2, 3, 1), (3, 4, 1)]
+    assert log.since(0)[0].seconds == pytest.approx(0.0006)
 
 
 def test_a_record_shows_the_fields_it_has():
