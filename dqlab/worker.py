@@ -43,6 +43,8 @@ GIVE_UP = 60.0
 RETRY, RETRY_MAX = 0.1, 5.0
 #: seconds that a task may still take when its lease has run out
 LATE = 0.5
+#: seconds that an outcome may wait for others, while the child has more to do
+TOGETHER = 0.02
 #: seconds between two looks at the time-outs of running tasks
 LOOK = 0.05
 
@@ -194,14 +196,19 @@ class Worker:
         return int(request(self._data, "unfinished", queues)) == 0
 
     def _gather(self) -> None:
-        """Wait while the child works and has said nothing; then take in all that there is."""
-        while self._child.busy and not self._outcomes and not self._goodbye:
-            heard = False
+        """Wait while the child works and has said nothing; then take in all that there is, and what comes soon."""
+        until = None
+        while self._child.busy and not self._goodbye:
+            if self._outcomes:
+                until = until or time.monotonic() + TOGETHER
+                if (left := until - time.monotonic()) <= 0:
+                    break
+            else:
+                left = LOOK
             with contextlib.suppress(queue.Empty):
-                self._hear(self._inbox.get(timeout=LOOK))
-                heard = True
+                self._hear(self._inbox.get(timeout=left))
             self._child.overdue()  # also when there is always something to hear
-            if heard:
+            if not self._outcomes:
                 break
         while not self._inbox.empty():
             self._hear(self._inbox.get())
