@@ -1,6 +1,7 @@
 """README.md says what is true: its commands run, its code prints what it shows, its promises name tests that exist."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -58,11 +59,21 @@ def test_every_command_line_runs(tmp_path: Path) -> None:
             served = next((says for server, says in SERVERS.items() if line.startswith(server)), None)
             if served:
                 terminals.enter_context(in_a_terminal(line, served, tmp_path))
+            elif line == "make bench":
+                run_shortest_benchmark(tmp_path)
             elif line not in ELSEWHERE:
                 subprocess.run(
                     shlex.split(line), cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL, check=True, timeout=90
                 )
     assert len(list((tmp_path / "pictures").rglob("*.*"))) > 200
+
+
+def run_shortest_benchmark(folder: Path) -> None:
+    """As `make bench` does, with this Python and what it has installed; all of them would take six minutes."""
+    report = folder / "benchmarks.json"
+    variables = [f"BIN={Path(sys.executable).parent}", f"NAME=latency --rounds 1 --json {report}"]
+    subprocess.run(["make", "-o", ".venv/.bench", "bench", *variables], cwd=ROOT, check=True, timeout=90)
+    assert json.loads(report.read_text())["latency"][0]["rows"]
 
 
 def test_the_code_prints_what_is_shown(tmp_path: Path) -> None:
