@@ -132,8 +132,7 @@ class Worker:
     def _load_handler(self) -> None:
         """Join only once the child has the handler; `LaunchFailed` if it can't load it, before that costs a task."""
         while self.settings.handler and not self._child.ready and not self._stopping:
-            with contextlib.suppress(queue.Empty):
-                self._hear(self._inbox.get(timeout=LOOK))
+            self._hear_within(LOOK)
 
     def _ending(self) -> bool:
         return self._goodbye or self._stopping
@@ -145,8 +144,7 @@ class Worker:
             raise ConnectionFailed(f"no master for {self.settings.give_up:g} s: {exc}") from exc
         deadline = time.monotonic() + pause * random.uniform(0.5, 1.5)
         while not self._stopping and (left := deadline - time.monotonic()) > 0:
-            with contextlib.suppress(queue.Empty):
-                self._hear(self._inbox.get(timeout=left))
+            self._hear_within(left)
         return away_since
 
     def stop(self) -> None:
@@ -197,21 +195,30 @@ class Worker:
 
     def _gather(self) -> None:
         """Wait while the child works and has said nothing; then take in all that there is, and what comes soon."""
-        until = None
+        soon: float | None = None
         while self._child.busy and not self._goodbye:
-            if self._outcomes:
-                until = until or time.monotonic() + TOGETHER
-                if (left := until - time.monotonic()) <= 0:
-                    break
-            else:
-                left = LOOK
-            with contextlib.suppress(queue.Empty):
-                self._hear(self._inbox.get(timeout=left))
+            if any(outcome.kind != "done" for outcome in self._outcomes):
+                break  # what was given back is for somebody who has nothing to do
+            if soon is None and self._outcomes:
+                soon = time.monotonic() + TOGETHER
+            left = LOOK if soon is None else soon - time.monotonic()
+            if left <= 0:
+                break
+            heard = self._hear_within(left)
             self._child.overdue()  # also when there is always something to hear
-            if not self._outcomes:
+            if heard and not self._outcomes:
                 break
         while not self._inbox.empty():
             self._hear(self._inbox.get())
+
+    def _hear_within(self, seconds: float) -> bool:
+        """Take in the next word, if one comes within ``seconds``."""
+        try:
+            item = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        self._hear(item)
+        return True
 
     def _say_late(self) -> None:
         """We slept, and our leases ran out: what is as good as done is said nevertheless, so that it is counted."""
@@ -220,8 +227,7 @@ class Worker:
         self._child.take_back(1.0)
         deadline = time.monotonic() + LATE
         while self._child.busy and (left := deadline - time.monotonic()) > 0:
-            with contextlib.suppress(queue.Empty):
-                self._hear(self._inbox.get(timeout=left))
+            self._hear_within(left)
         self._exchange(0.0)
         raise _LeaseLost
 
