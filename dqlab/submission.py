@@ -1,20 +1,23 @@
-"""What a client sends: runs, and single calls that are packed into runs on their way out."""
+"""What a client sends: runs, and single calls that are packed into runs on their way out; and who waits for them."""
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from dqlab.errors import DqlabError
+from dqlab.errors import DqlabError, Refused
 from dqlab.futures import Future, FutureRun
 from dqlab.wire import beside
 
-__all__ = ["LONGEST", "Sink", "Style", "Submission", "pack", "tell"]
+__all__ = ["LONGEST", "Sink", "Style", "Submission", "Waiting", "pack", "tell"]
 
 #: calls that are packed into one run at most
 LONGEST = 2_000
+#: what a client that was away too long is told
+KEPT = "results are kept for an hour, the last 100,000 of them"
 
 
 class Sink(Protocol):
@@ -31,6 +34,49 @@ class Sink(Protocol):
 
     def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
         """There will be no outcome of those of tasks [lo, hi) that have none; return as `deliver` does."""
+
+
+class Waiting:
+    """The runs that are out, by their first task, and who waits for each."""
+
+    # Every step is one operation on the dictionary: the sender, the collector and a finalizer come here at any time.
+
+    def __init__(self) -> None:
+        self._sinks: dict[int, tuple[int, Sink]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._sinks)
+
+    def add(self, first: int, count: int, sink: Sink) -> None:
+        """From now on ``sink`` waits for ``count`` tasks from ``first`` on."""
+        self._sinks[first] = count, sink
+
+    def drop(self, first: int) -> None:
+        """Nobody waits for the run any more."""
+        self._sinks.pop(first, None)
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """(first, count) of each run."""
+        return [(first, count) for first, (count, _) in list(self._sinks.items())]
+
+    def deliver(self, first: int, lo: int, hi: int, outcome: list[Any]) -> None:
+        """Tasks [lo, hi) of a run are final."""
+        entry = self._sinks.get(first)
+        if entry is not None and entry[1].deliver(lo, hi, *outcome):
+            self.drop(first)
+
+    def forgotten(self, first: int, lo: int, hi: int) -> None:
+        """Tasks [lo, hi) of a run have ended while the client was away, and the master has forgotten how."""
+        error = Refused(f"task {first + lo} has ended while this client was away, and the master forgot how", KEPT)
+        entry = self._sinks.get(first)
+        if entry is not None and entry[1].forgotten(lo, hi, error):
+            self.drop(first)
+
+    def fail(self, error: DqlabError) -> None:
+        """None of them will have an outcome."""
+        with contextlib.suppress(KeyError):
+            while True:
+                self._sinks.popitem()[1][1].gone(error)
 
 
 @dataclass(slots=True, eq=False)
