@@ -17,7 +17,6 @@ import os
 import queue
 import random
 import socket
-import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dqlab.calls import open_broker, request
+from dqlab.control import ControlLine
 from dqlab.errors import AuthenticationFailed, ConnectionFailed
 from dqlab.nursery import ChildProcess, Job
 from dqlab.parties import PAYLOADS_HELD
@@ -99,9 +99,8 @@ class Worker:
         self._outcomes: list[Outcome] = []
         self._payloads: OrderedDict[int, Any] = OrderedDict()
         self._stopping = self._goodbye = self._expired = False
-        self._say: queue.SimpleQueue[str | None] = queue.SimpleQueue()  #: what the heartbeats' thread shall say next
         self._data: PlainConnection | None = None
-        self._control: PlainConnection | None = None
+        self._control: ControlLine | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -151,7 +150,8 @@ class Worker:
         """End after the task in hand; may be called from a signal handler or another thread."""
         self._stopping = True
         self._inbox.put(("stop", None))
-        self._say.put("stop")  # the master must give us no more, and answer if we wait there for a task
+        if self._control is not None:
+            self._control.say("stop")  # the master must give us no more, and answer if we wait there for a task
 
     def end_now(self) -> None:
         """The owner is gone: end at once, with the child."""
@@ -253,8 +253,8 @@ class Worker:
 
     def _tell_printed(self, words: list[Any]) -> None:
         printed = [word[1:] for word in words if word[0] == "printed"]
-        if printed:
-            self._tell(("printed", printed))
+        if printed and self._control is not None:
+            self._control.tell("printed", printed)
 
     def _obey(self, command: tuple[Any, ...]) -> None:
         if command[0] == "reclaim":
@@ -306,72 +306,33 @@ class Worker:
 
     @contextlib.contextmanager
     def _connected(self) -> Any:
-        """Join the master on one connection, open the control line on another, beat; close both at the end."""
+        """Join the master on one connection, open the control line on another; close both at the end."""
         settings = self.settings
-        self._data = open_broker(settings.address, settings.authkey)
+        self._data = data = open_broker(settings.address, settings.authkey)
         try:
             queues = list(settings.queues) if settings.queues is not None else None
             host = settings.host or socket.gethostname()
-            self.name, lease = request(self._data, "join", host, os.getpid(), queues, bool(settings.handler), self.name)
+            self.name, lease = request(data, "join", host, os.getpid(), queues, bool(settings.handler), self.name)
             self._child.worker = self.name or ""
-            self._control = control = open_broker(settings.address, settings.authkey)
-            request(control, "control", self.name)
-            beat = threading.Thread(target=self._beat, args=(control, lease), name="dqlab-beat", daemon=True)
-            listen = threading.Thread(target=self._listen, args=(control, self._data, lease), daemon=True)
-            beat.start()
-            listen.start()
+            conn = open_broker(settings.address, settings.authkey)
+            self._control = ControlLine(conn, self.name, lease, lambda *word: self._heard(data, *word))
             try:
                 yield
             finally:
-                self._say.put(None)
-                control.hang_up()
-                beat.join(5)
-                listen.join(5)
+                self._control.close()
         finally:
-            for conn in (self._data, self._control):
-                if conn is not None:
-                    conn.close()
+            data.close()
             self._data = self._control = None
 
-    def _beat(self, control: PlainConnection, lease: float) -> None:
-        while True:
-            try:
-                word = self._say.get(timeout=lease / 3)
-            except queue.Empty:
-                word = "beat"
-            if word is None:
-                return
-            self._tell((word, None), control)
-
-    def _tell(self, message: tuple[str, Any], control: PlainConnection | None = None) -> None:
-        conn = control or self._control
-        if conn is not None:
-            with contextlib.suppress(OSError, ValueError), _control_lock:
-                conn.send(message)
-
-    def _listen(self, control: PlainConnection, data: PlainConnection, lease: float) -> None:
-        """Read answers to heartbeats, and commands. Silence of two leases means that the master is gone."""
-        silent = 0  # in halves of a lease, so that our own sleep (a frozen machine) does not count as the master's
-        try:
-            while silent < 4:
-                if not control.poll(lease / 2):
-                    silent += 1
-                    continue
-                silent, (kind, value) = 0, control.recv()
-                if kind == "beat":
-                    if not value:
-                        self._inbox.put(("expired", control))
-                    continue
-                self._inbox.put(("command", value))
-                if value[0] == "stop":
-                    self._stopping = True
-                elif value[0] == "bye" and not self._child.busy:
-                    self._goodbye = True
-                    data.hang_up()
-        except (EOFError, OSError, ValueError):
-            pass
-        self._inbox.put(("lost", control))
-        with contextlib.suppress(OSError, ValueError):
+    def _heard(self, data: PlainConnection, line: ControlLine, kind: str, command: tuple[Any, ...] = ("",)) -> None:
+        """In the control line's thread: put it down for the main loop, and call that if it waits in the master."""
+        self._inbox.put((kind, command if kind == "command" else line))
+        if command[0] == "stop":
+            self._stopping = True
+        elif command[0] == "bye" and not self._child.busy:
+            self._goodbye = True
+            data.hang_up()
+        elif kind == "lost":
             data.hang_up()
 
     def _forget_leases(self) -> None:
@@ -383,6 +344,3 @@ class Worker:
             self._child.restart()
         else:
             self._child.forget_payloads()
-
-
-_control_lock = threading.Lock()
