@@ -336,6 +336,7 @@ def test_shutdown_ends_nothing(master: Master) -> None:
 
 def test_a_worker_that_lies_about_its_outcomes_changes_nothing(master: Master) -> None:
     future = master.submit(len, "abc")
+    master.flush(10)
     with hand(address_of(master)) as liar:
         name, _ = get(liar.ask("broker", "join", "here", 1, None, True))
         for outcomes in ([("done", 99, 0, 1, b"x", 0.1)], [("no such kind", 1, 0, 1)], [(1, 2)], [None], 5):
