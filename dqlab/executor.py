@@ -74,7 +74,8 @@ class Client(concurrent.futures.Executor):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Send one task on its way and return its `Future` at once; `flush` waits until the master has it."""
-        self._check_open(fn)
+        self._check_open()
+        _check_callable(fn)
         future: Future[T] = Future(self._session)
         try:
             function = dump_function(fn)
@@ -87,7 +88,7 @@ class Client(concurrent.futures.Executor):
         if self._options.when_full == "raise":
             accepted = threading.Lock()
             accepted.acquire()
-        else:
+        elif self._session.full:
             self._wait_for_room()
 
         def make(first: int) -> Submission:
@@ -124,20 +125,19 @@ class Client(concurrent.futures.Executor):
         ``timeout`` in seconds from this call on; ``chunksize`` is a hint for the first batch (batches size
         themselves); ``buffersize`` bounds the tasks whose results have not been taken.
         """
-        self._check_open(fn)
+        self._check_open()
+        _check_callable(fn)
         if buffersize is not None and (not isinstance(buffersize, int) or buffersize < 1):
             raise BadInput(f"buffersize={buffersize!r}", "a whole number from 1, or None")
         if not isinstance(chunksize, int) or chunksize < 1:
             raise BadInput(f"chunksize={chunksize!r}", "a whole number from 1")
         return MapResults(self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
 
-    def _check_open(self, fn: object = callable) -> None:
+    def _check_open(self) -> None:
         if self._session.closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._session.error is not None:
             raise self._session.error
-        if not callable(fn):
-            raise BadInput(f"{fn!r} is not callable")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close this client; with ``wait``, after all its tasks that somebody can do have ended."""
@@ -238,6 +238,11 @@ class Client(concurrent.futures.Executor):
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
         self._session.hint_if_stuck()
+
+
+def _check_callable(fn: object) -> None:
+    if not callable(fn):
+        raise BadInput(f"{fn!r} is not callable")
 
 
 def connect(where: str | Path, *, authkey: bytes | None = None) -> Client:
