@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from dqlab import __version__
 from dqlab.errors import BadInput, DqlabError
-from dqlab.files import find_connection, read_key
+from dqlab.files import find_connection, place, read_key
 
 __all__ = ["main"]
 
@@ -152,7 +152,7 @@ def _announce(master: Any, settings: Any, key_file: str | None) -> None:
     from dqlab.serve import is_guessable, is_loopback
 
     host, port = master.connection.address
-    print(f"dqlab master serving at {_place(host, port)}", flush=True)
+    print(f"dqlab master serving at {place(host, port)}", flush=True)
     print(f"  connection file {master.file}", file=sys.stderr)
     if is_loopback(settings.host):
         print(f"  workers: dqlab worker {master.file}", file=sys.stderr)
@@ -161,11 +161,7 @@ def _announce(master: Any, settings: Any, key_file: str | None) -> None:
     file = Path(key_file or master.file)
     print(f"  warning: tasks and results cross the network unencrypted{weak}; SSHWorkers has a tunnel", file=sys.stderr)
     print(f"  on the other machine, with a copy of {file} that only you can read:", file=sys.stderr)
-    print(f"    dqlab worker {_place(_as_others_know(host), port)} --authkey-file {file.name}", file=sys.stderr)
-
-
-def _place(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    print(f"    dqlab worker {place(_as_others_know(host), port)} --authkey-file {file.name}", file=sys.stderr)
 
 
 def _as_others_know(host: str) -> str:

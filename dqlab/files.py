@@ -15,7 +15,7 @@ from typing import Any
 
 from dqlab.errors import BadInput
 
-__all__ = ["Connection", "find_connection", "parse_address", "read_key", "runtime_dir", "write_private"]
+__all__ = ["Connection", "find_connection", "parse_address", "place", "read_key", "runtime_dir", "write_private"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,11 @@ def parse_address(text: str) -> tuple[str, int] | None:
     if not 0 < int(port) < 65536:
         raise BadInput(f"port {port} in {text!r}", "a number from 1 to 65535")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def place(host: str, port: int) -> str:
+    """``HOST:PORT``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def find_connection(where: str | os.PathLike[str], authkey: bytes | None = None) -> Connection:

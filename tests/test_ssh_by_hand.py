@@ -6,8 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dqlab.cli import _place
-from dqlab.files import Connection, read_key
+from dqlab.files import Connection, place, read_key
 
 STRONG = b"0123456789abcdefghij"
 
@@ -62,4 +61,4 @@ def test_a_connection_file_is_a_key_file_too(tmp_path: Path) -> None:
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
-    assert (_place("fd00::2", 5000), _place("10.0.0.1", 5000)) == ("[fd00::2]:5000", "10.0.0.1:5000")
+    assert (place("fd00::2", 5000), place("10.0.0.1", 5000)) == ("[fd00::2]:5000", "10.0.0.1:5000")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.errors import LaunchFailed
+from dqlab.files import place
 from dqlab.ssh.hosts import Host
 
 __all__ = ["ALIVE_COUNT", "ALIVE_S", "HostFailed", "Tunnel"]
@@ -114,8 +115,7 @@ class Tunnel:
         self._lock = threading.Lock()
         options = dict(FORCED, ExitOnForwardFailure="yes" if exact else "no")
         forced = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        to = f"[{target[0]}]:{target[1]}" if ":" in target[0] else f"{target[0]}:{target[1]}"
-        line = [*self._ssh(), "-T", *forced, "-R", f"127.0.0.1:0:{to}", *host.where, command]
+        line = [*self._ssh(), "-T", *forced, "-R", f"127.0.0.1:0:{place(*target)}", *host.where, command]
         try:
             self.process = subprocess.Popen(
                 line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
