@@ -1,8 +1,9 @@
 """The lock around the broker, and who waits for what.
 
 The broker is pure and single-threaded; the master has a thread for each connection. `Hub.do` runs one broker method
-under the lock with the time of now; `Hub.wait` blocks a thread until an attempt succeeds, the time-out passes or its
-peer hangs up. The broker's `signals` say which waiting threads to wake.
+under the lock. A call that may have to wait is a `Wait`: `Hub.wait` tries it, or else keeps it, and the thread goes
+back to its connection. Whoever changes something then tries those that wait for that (the broker's `signals` say which)
+and answers them itself: no thread has to be woken on a task's way through the master.
 """
 
 from __future__ import annotations
@@ -12,22 +13,44 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from dqlab.broker import Broker
 
-__all__ = ["Hub"]
+__all__ = ["ANY", "Answer", "Hub", "Wait"]
 
 #: seconds between two looks at what is due
 TICK = 0.02
-#: seconds after which a waiting thread looks whether its peer is still there
-LOOK = 1.0
+#: in place of a queue's name: for who waits for tasks of whatever queue
+ANY = ""
 
 Topic = tuple[str, Any]
-Bell = queue.SimpleQueue[None]
+#: returns what a call is answered with, or raises
+Answer = Callable[[], Any]
 
 log = logging.getLogger("dqlab")
+
+
+class Wait:
+    """An answer that is due once ``attempt(now)`` is true, or ``timeout`` seconds have passed (None: only then).
+
+    ``attempt`` runs under the hub's lock. The answer is what ``shape`` makes of its result, or raises, outside of it.
+    """
+
+    __slots__ = ("attempt", "deadline", "pending", "shape", "tell", "timeout", "topics")
+
+    def __init__(
+        self,
+        topics: Iterable[Topic],
+        attempt: Callable[[float], Any],
+        timeout: float | None,
+        shape: Callable[[Any], Any] = lambda result: result,
+    ) -> None:
+        self.topics, self.attempt, self.timeout, self.shape = tuple(topics), attempt, timeout, shape
+        self.pending = False  #: whether the answer is still to come
+        self.deadline: float | None = None
+        self.tell: Callable[[Answer], None]
 
 
 class Hub:
@@ -39,122 +62,140 @@ class Hub:
         offset = time.time() - time.monotonic()
         self.now = lambda: time.monotonic() + offset
         self._lock = threading.Lock()
-        self._waiting: dict[Topic, dict[Bell, tuple[Topic, ...]]] = {}  #: who waits longest first, and for what else
+        self._waiting: dict[Topic, dict[Wait, None]] = {}  #: who waits longest comes first
         self._send_command = send_command
         self._commands: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
+        self._due: list[Callable[[], None]] = []  #: answers that go out when the lock is released
+        self._seen = 0  #: the newest event that those who follow were told of
         self._closed = threading.Event()
-        for name, target in (("courier", self._carry_commands), ("housekeeper", self._tick)):
+        for name, target in (("courier", self._carry_commands), ("housekeeper", self._keep_house)):
             threading.Thread(target=target, name=f"dqlab-{name}", daemon=True).start()
 
     def do(self, method: Callable[..., Any], *args: Any) -> Any:
-        """Run ``method(*args)`` of the broker under the lock."""
-        with self._lock:
-            try:
-                return method(*args)
-            finally:
-                if self.broker.signals:
-                    self._wake()
+        """Run ``method(*args)`` of the broker under the lock; then answer who waited for what it did."""
+        due: list[Callable[[], None]] = []
+        try:
+            with self._lock:
+                try:
+                    return method(*args)
+                finally:
+                    self._serve()
+                    due, self._due = self._due, due
+        finally:
+            for answer in due:
+                answer()
 
     def do_now(self, method: Callable[..., Any], *args: Any) -> Any:
         """The same, with the time as the last argument."""
-        with self._lock:
-            try:
-                return method(*args, self.now())
-            finally:
-                if self.broker.signals:
-                    self._wake()
+        return self.do(lambda: method(*args, self.now()))
 
-    def wait(
-        self, topics: Iterable[Topic], attempt: Callable[[float], Any], timeout: float | None, alive: Callable[[], bool]
-    ) -> Any:
-        """Return ``attempt(now)`` as soon as it is true, or what it is after ``timeout`` seconds (None: no limit).
+    def wait(self, wait: Wait, tell: Callable[[Answer], None]) -> None:
+        """Call ``tell(answer)`` when there is one: at once, or later in another thread."""
+        wait.tell = tell
+        self.do(self._begin, wait)
 
-        Raises `EOFError` when ``alive()`` says that nobody is there to hear the answer.
-        """
-        topics = tuple(topics)
-        deadline = None if timeout is None else self.now() + timeout
-        woken = False
-        while True:
-            with self._lock:
-                result = attempt(self.now())
-                if self.broker.signals:
-                    self._wake()
-                if result and woken:  # it may have been woken for something else, which another one could take
-                    self._ring(topics)
-                left = LOOK if deadline is None else min(LOOK, deadline - self.now())
-                if result or left <= 0 or self._closed.is_set():
-                    return result
-                bell: Bell = queue.SimpleQueue()
-                for topic in topics:
-                    self._waiting.setdefault(topic, {})[bell] = topics
-            try:
-                bell.get(timeout=left)
-                woken = True
-            except queue.Empty:
-                if not alive():
-                    self._give_up(bell, topics)
-                    raise EOFError from None
-            finally:
-                with self._lock:
-                    self._forget(bell, topics)
+    def drop(self, wait: Wait) -> None:
+        """Nobody is there any more to hear the answer."""
+        self.do(self._forget, wait)
 
-    def _give_up(self, bell: Bell, topics: tuple[Topic, ...]) -> None:
-        with self._lock:
-            self._forget(bell, topics)
-            if not bell.empty():  # it was rung just now: let another one hear it
-                self._ring(topics)
+    def close(self) -> None:
+        """Answer everybody with what there is; nobody waits after this."""
+        self._closed.set()
+        self._commands.put(None)
+        self.do(lambda: self._end(self._everybody()))
 
-    def _forget(self, bell: Bell, topics: tuple[Topic, ...]) -> None:
-        for topic in topics:
+    # -- under the lock -------------------------------------------------------------------------------------------
+
+    def _begin(self, wait: Wait) -> None:
+        if self._try(wait, last=wait.timeout == 0 or self._closed.is_set()):
+            return
+        wait.pending = True
+        if wait.timeout is not None:
+            wait.deadline = self.now() + wait.timeout
+        for topic in wait.topics:
+            self._waiting.setdefault(topic, {})[wait] = None
+
+    def _try(self, wait: Wait, last: bool = False) -> bool:
+        """Make an attempt; if it succeeds, or is the last, the answer is due."""
+        try:
+            result = wait.attempt(self.now())
+            if not result and not last:
+                return False
+            answer = partial(wait.shape, result)
+        except Exception as exc:  # for who asked, not for who happens to try
+            answer = partial(_raise, exc)
+        self._due.append(partial(wait.tell, answer))
+        return True
+
+    def _forget(self, wait: Wait) -> None:
+        wait.pending = False
+        for topic in wait.topics:
             waiting = self._waiting.get(topic, {})
-            waiting.pop(bell, None)
+            waiting.pop(wait, None)
             if not waiting:
                 self._waiting.pop(topic, None)
 
-    def _wake(self) -> None:
-        signals, self.broker.signals = self.broker.signals, set()
-        for kind, name in signals:
-            worker = self.broker.workers.get(name) if kind == "command" else None
-            while worker and worker.commands:
-                self._commands.put((name, worker.commands.popleft()))
-        if self._waiting:
-            self._ring(signals)
+    def _serve(self) -> None:
+        """Try who waits for what has happened, and for what happens by that."""
+        while self.broker.signals:
+            signals, self.broker.signals = self.broker.signals, set()
+            for kind, name in signals:
+                if kind == "command":
+                    self._take_commands(name)
+                elif kind == "ready":
+                    self._serve_ready(name)
+                else:
+                    self._serve_all((kind, name))
 
-    def _ring(self, topics: Iterable[Topic]) -> None:
-        """Wake who waits for one of the topics, each once, so that two signals wake two."""
-        for topic in topics:
-            waiting = self._waiting.get(topic, {})
-            for bell in list(islice(waiting, self._enough(*topic))):
-                self._forget(bell, waiting[bell])
-                bell.put(None)
+    def _serve_ready(self, queue: str) -> None:
+        for topic in (("ready", queue), ("ready", ANY)):
+            for wait in list(self._waiting.get(topic, ())):
+                if not self.broker.counts[queue]["ready"]:
+                    return
+                if self._try(wait):
+                    self._forget(wait)
 
-    def _enough(self, kind: str, name: Any) -> int:
-        """How many of those that wait there is something for."""
-        if kind == "ready":
-            return self.broker.counts.get(name, {}).get("ready", 0)
-        return len(self.broker.results) if kind == "plain results" else 1_000_000
+    def _serve_all(self, topic: Topic) -> None:
+        for wait in list(self._waiting.get(topic, ())):
+            if self._try(wait):
+                self._forget(wait)
+
+    def _end(self, waits: Iterable[Wait]) -> None:
+        """They have waited for long enough."""
+        for wait in waits:
+            self._try(wait, last=True)
+            self._forget(wait)
+
+    def _everybody(self) -> list[Wait]:
+        return list(dict.fromkeys(wait for waiting in self._waiting.values() for wait in waiting))
+
+    def _take_commands(self, name: str) -> None:
+        worker = self.broker.workers.get(name)
+        while worker and worker.commands:
+            self._commands.put((name, worker.commands.popleft()))
+
+    # -- threads --------------------------------------------------------------------------------------------------
 
     def _carry_commands(self) -> None:
         while item := self._commands.get():
             self._send_command(*item)
 
-    def _tick(self) -> None:
-        seen = 0
+    def _keep_house(self) -> None:
         while not self._closed.wait(TICK):
             try:
-                self.do_now(self.broker.tick)
+                self.do_now(self._tick)
             except Exception:  # a master whose clock stopped would redeliver nothing any more
                 log.exception("a tick failed", extra={"action": "tick"})
-            if self.broker.events.last != seen:
-                seen = self.broker.events.last
-                with self._lock:
-                    self._ring([("events", None)])
 
-    def close(self) -> None:
-        """Wake everybody, with what there is; nobody waits after this."""
-        self._closed.set()
-        self._commands.put(None)
-        with self._lock:
-            for waiting in self._waiting.values():
-                for bell in waiting:
-                    bell.put(None)
+    def _tick(self, now: float) -> None:
+        try:
+            self.broker.tick(now)
+        finally:
+            if self.broker.events.last != self._seen:
+                self._seen = self.broker.events.last
+                self.broker.signals.add(("events", None))
+            self._end(wait for wait in self._everybody() if wait.deadline is not None and wait.deadline <= now)
+
+
+def _raise(exc: Exception) -> NoReturn:
+    raise exc

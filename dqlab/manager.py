@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from multiprocessing import AuthenticationError, connection, managers
 from typing import Any
 
 from dqlab.errors import BadInput, DqlabError, Refused
-from dqlab.hub import Hub
+from dqlab.hub import Answer, Hub, Wait
 from dqlab.peer import ControlLines, Peer
 from dqlab.queues import ResultQueue, TaskQueue
 from dqlab.service import BrokerService
@@ -123,49 +124,51 @@ class MasterServer(managers.Server):
         peer = Peer(conn, self.hub, self._controls, self._about)
         try:
             if self._handshake(conn):
-                self._first_request(peer)
+                self._answer_next(peer, self._manage)
+                while peer.accepted and not self.stop_event.is_set():
+                    self._answer_next(peer, self._call)
         except (EOFError, OSError):
             pass  # the peer hung up: what it held is given back below
         finally:
             peer.hang_up()
-            conn.close()
 
-    def _first_request(self, peer: Peer) -> None:
-        answer = self._answer(peer, first=True)
-        peer.conn.send(answer)
-        while peer.accepted and not self.stop_event.is_set():
-            peer.conn.send(self._answer(peer, first=False))
-
-    def _answer(self, peer: Peer, first: bool) -> tuple[str, Any]:
-        """Read one request and return the answer to it, as BaseManager's clients understand it."""
+    def _answer_next(self, peer: Peer, perform: Callable[..., Any]) -> None:
+        """Read one request and answer it, or leave that to whoever brings about what it waits for."""
         try:
-            request = peer.conn.recv()
+            request = peer.recv()
         except (EOFError, OSError):
             raise
         except Exception as exc:  # whatever a malformed pickle raises
-            return self._refuse(peer, f"the master takes plain data only: {exc}")
+            peer.send(self._refuse(f"the master takes plain data only: {exc}"))
+            return
+        answer = self._answer(lambda: perform(peer, *request))
+        if isinstance(answer[1], Wait):
+            peer.waits = answer[1]
+            self.hub.wait(peer.waits, lambda result: peer.send(self._answer(result)))
+        else:
+            peer.send(answer)
+
+    def _answer(self, result: Answer) -> tuple[str, Any]:
+        """The result of a call, or what it raised, as BaseManager's clients understand it."""
         try:
-            ident, method, args, kwds = request
-            if first:
-                return "#RETURN", self._manage(peer, method, args, kwds)
-            return "#RETURN", self._call(peer, ident, method, args, kwds)
+            return "#RETURN", result()
         except (queue.Empty, queue.Full) as exc:
             return "#ERROR", exc
         except BadInput as exc:
             return "#TRACEBACK", f"{type(exc).__name__}: {exc}\n"
         except DqlabError as exc:
-            return self._refuse(peer, str(exc))
+            return self._refuse(str(exc))
         except (EOFError, OSError):
             raise
         except Exception as exc:  # whatever a request of the wrong shape leads to
-            return self._refuse(peer, f"bad request: {exc!r}")
+            return self._refuse(f"bad request: {exc!r}")
 
-    def _refuse(self, peer: Peer, reason: str) -> tuple[str, str]:
+    def _refuse(self, reason: str) -> tuple[str, str]:
         reason = reason[:REASON_CHARS]
         self.hub.do(self.hub.broker.refused, reason, self.hub.now())
         return "#TRACEBACK", f"Refused: {reason}\n"  # a plain client draws a line under it
 
-    def _manage(self, peer: Peer, method: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> Any:
+    def _manage(self, peer: Peer, ident: Any, method: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> Any:
         """The manager's own calls, on short-lived connections; `accept_connection` keeps it."""
         if method not in self.public:
             raise Refused(f"a client may not call {method!r} on the master")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import queue
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
+from dqlab.hub import Wait
 from dqlab.peer import LONGEST_WAIT, Peer
 from dqlab.plaindata import check_plain
 from dqlab.tasks import PLAIN
@@ -28,16 +30,15 @@ class _PlainQueue(ABC):
     def __init__(self, peer: Peer) -> None:
         self._peer, self._hub, self._broker = peer, peer.hub, peer.broker
 
-    def put_nowait(self, item: Any) -> None:
-        self.put(item, False)
+    def put_nowait(self, item: Any) -> Wait:
+        return self.put(item, False)
 
-    def get_nowait(self) -> Any:
+    def get_nowait(self) -> Wait:
         return self.get(False)
 
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> Wait:
         """Wait for room as `get` waits for a value; `queue.Full` if there is none within ``timeout`` seconds."""
-        if not self._put_within([item], _seconds(block, timeout)):
-            raise queue.Full
+        return self._put_within([item], _seconds(block, timeout), _none_or_full)
 
     @abstractmethod
     def full(self) -> bool: ...
@@ -51,27 +52,24 @@ class _PlainQueue(ABC):
     def __repr__(self) -> str:
         return f"<dqlab {type(self).__name__}, {self.qsize()} ready>"
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        found = self._hub.wait([self._topic], self._take, _seconds(block, timeout), self._peer.alive)
-        if not found:
-            raise queue.Empty
-        return found[0]
+    def get(self, block: bool = True, timeout: float | None = None) -> Wait:
+        return Wait([self._topic], self._take, _seconds(block, timeout), _first_or_empty)
 
-    def get_some(self, timeout: float) -> list[Any]:
+    def get_some(self, timeout: float) -> Wait:
         """``[value]``, or ``[]`` if there is none within ``timeout`` seconds: for dqlab's own client."""
-        return list(self._hub.wait([self._topic], self._take, min(timeout, LONGEST_WAIT), self._peer.alive))
+        return Wait([self._topic], self._take, min(timeout, LONGEST_WAIT))
 
-    def put_some(self, items: list[Any], timeout: float) -> bool:
+    def put_some(self, items: list[Any], timeout: float) -> Wait:
         """Put all of them; False if there is no room for them within ``timeout`` seconds: for dqlab's own client."""
-        return self._put_within(list(items), min(timeout, LONGEST_WAIT))
+        return self._put_within(list(items), min(timeout, LONGEST_WAIT), bool)
 
-    def _put_within(self, items: list[Any], timeout: float | None) -> bool:
+    def _put_within(self, items: list[Any], timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
         check_plain(items)
 
         def put(now: float) -> bool:
             return not items or self._put(items, now)
 
-        return bool(self._hub.wait([("plain room", None)], put, timeout, self._peer.alive))
+        return Wait([("plain room", None)], put, timeout, shape)
 
     _topic: tuple[str, Any]
 
@@ -110,17 +108,19 @@ class TaskQueue(_PlainQueue):
     def task_done(self) -> None:
         self._hub.do_now(self._broker.plain_settle, id(self._peer))
 
-    def join(self) -> None:
-        self.idle(None)
+    def join(self) -> Wait:
+        return self._all_ended(None, lambda ended: None)
 
-    def idle(self, timeout: float | None) -> bool:
+    def idle(self, timeout: float | None) -> Wait:
         """Wait up to ``timeout`` seconds (None: for ever) until all plain tasks have ended; say whether they have."""
+        return self._all_ended(timeout, bool)
 
+    def _all_ended(self, timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
         def all_ended(now: float) -> bool:
             self._broker.plain_settle(id(self._peer), now)
             return self._broker.unfinished([PLAIN]) == 0
 
-        return bool(self._hub.wait([("plain idle", None)], all_ended, timeout, self._peer.alive))
+        return Wait([("plain idle", None)], all_ended, timeout, shape)
 
 
 class ResultQueue(_PlainQueue):
@@ -154,6 +154,17 @@ class ResultQueue(_PlainQueue):
 
     def idle(self, timeout: float | None) -> bool:
         return True
+
+
+def _first_or_empty(found: list[Any]) -> Any:
+    if not found:
+        raise queue.Empty
+    return found[0]
+
+
+def _none_or_full(done: bool) -> None:
+    if not done:
+        raise queue.Full
 
 
 def _seconds(block: bool, timeout: float | None) -> float | None:

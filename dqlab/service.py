@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from dqlab.errors import BadInput, Refused
-from dqlab.events import expand
+from dqlab.events import Record, expand
+from dqlab.hub import ANY, Wait
 from dqlab.parties import Client, Worker
 from dqlab.peer import LONGEST_WAIT, Peer
 from dqlab.plaindata import check_plain
@@ -73,16 +74,15 @@ class BrokerService:
 
         return int(self._hub.do_now(take))
 
-    def collect(self, number: int, ack: int, timeout: float) -> list[tuple[Any, ...]]:
+    def collect(self, number: int, ack: int, timeout: float) -> Wait:
         """What has finished of the client's tasks since serial ``ack``; waits up to ``timeout`` seconds for some."""
         self._collects(number)
-        batch = self._hub.wait(
+        return Wait(
             [("results", number)],
             lambda now: self._broker.collect(number, ack),
             min(timeout, LONGEST_WAIT),
-            self._peer.alive,
+            lambda batch: [(serial, span.run.first, span.lo, span.hi, *_outcome(span)) for serial, span in batch],
         )
-        return [(serial, span.run.first, span.lo, span.hi, *_outcome(span)) for serial, span in batch]
 
     def cancel(self, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Cancel what has not started of (first, count) ranges; return what was cancelled."""
@@ -92,7 +92,7 @@ class BrokerService:
 
         return self._hub.do_now(cancel)
 
-    def lookup(self, task: int, timeout: float = 0.0) -> tuple[Any, ...]:
+    def lookup(self, task: int, timeout: float = 0.0) -> Wait:
         """``(state, result or error, attempts, history, place in the result, tasks in it, kind)`` of a task.
 
         Waits up to ``timeout`` seconds for it to end.
@@ -102,27 +102,29 @@ class BrokerService:
             span = self._broker.find(task)
             return span if span is None or span.state in FINAL else None
 
-        span = self._hub.wait([("events", None)], look, min(timeout, LONGEST_WAIT), self._peer.alive)
-        span = span or self._broker.find(task)
-        if span is None:
-            raise Refused(f"the master knows no task {task}", "results are kept for an hour, the last 100,000 of them")
-        index = task - span.run.first
-        return (*_outcome(span), index - span.lo, len(span), span.run.kind)
+        def tell(span: Span | None) -> tuple[Any, ...]:
+            span = span or self._broker.find(task)
+            if span is None:
+                raise Refused(
+                    f"the master knows no task {task}", "results are kept for an hour, the last 100,000 of them"
+                )
+            return (*_outcome(span), task - span.first, len(span), span.run.kind)
+
+        return Wait([("events", None)], look, min(timeout, LONGEST_WAIT), tell)
 
     def stats(self) -> dict[str, Any]:
         stats = self._hub.do_now(self._broker.stats)
         return {**stats, "version": self._peer.about["version"]}
 
-    def events(self, since: int, timeout: float = 0.0, expanded: bool = True, limit: int = 10_000) -> list[Any]:
+    def events(self, since: int, timeout: float = 0.0, expanded: bool = True, limit: int = 10_000) -> Wait:
         """Events after number ``since``, oldest first; waits up to ``timeout`` seconds for the first."""
-        records = self._hub.wait(
-            [("events", None)],
-            lambda now: self._broker.events.since(since, limit),
-            min(timeout, LONGEST_WAIT),
-            self._peer.alive,
-        )
-        found = [record.as_dict() for record in records]
-        return list(expand(found)) if expanded else found
+
+        def tell(records: list[Record]) -> list[Any]:
+            found = [record.as_dict() for record in records]
+            return list(expand(found)) if expanded else found
+
+        topics = [("events", None)]
+        return Wait(topics, lambda now: self._broker.events.since(since, limit), min(timeout, LONGEST_WAIT), tell)
 
     def pause(self, name: str, paused: bool) -> None:
         self._hub.do_now(self._broker.pause, name, bool(paused))
@@ -174,17 +176,17 @@ class BrokerService:
 
     def control(self, name: str) -> None:
         """Turn this connection into the worker's control line: heartbeats come in, commands go out, until it ends."""
-        conn = self._peer.conn
+        peer = self._peer
         worker = self._broker.workers.get(name)
         if worker is None:
             raise Refused(f"no worker {name!r} has joined")
-        conn.send(("#RETURN", None))
-        self._peer.controls.take(name, conn)
-        self._peer.worker = worker
+        peer.send(("#RETURN", None))
+        peer.controls.take(name, peer)
+        peer.worker = worker
         while True:
-            kind, value = conn.recv()
+            kind, value = peer.recv()
             if kind == "beat":
-                conn.send(("beat", self._hub.do_now(self._broker.heartbeat, name)))
+                peer.send(("beat", self._hub.do_now(self._broker.heartbeat, name)))
             elif kind == "outcomes":
                 self._hub.do_now(self._broker.settle, name, _outcomes(value))
             elif kind == "stop":
@@ -192,7 +194,7 @@ class BrokerService:
             elif kind == "printed":
                 self._hub.do_now(self._broker.printed, name, value)
 
-    def exchange(self, outcomes: list[tuple[Any, ...]], timeout: float) -> tuple[list[Any], dict[str, bytes]] | None:
+    def exchange(self, outcomes: list[tuple[Any, ...]], timeout: float) -> Wait:
         """Here are my outcomes, give me more: leases, and the functions in them that are new to this worker.
 
         Waits up to ``timeout`` seconds for a task, unless the worker is to stop. None: the leases are lost, join again.
@@ -215,14 +217,8 @@ class BrokerService:
 
         if outcomes:
             self._hub.do_now(settle)
-        # Who would be woken for what it may not take would keep another one from being woken.
-        queues = filter(worker.serves, worker.queues or list(self._broker.counts))
-        topics = [*(("ready", queue) for queue in queues), ("queues", None), ("worker", name)]
-        reply = self._hub.wait(topics, lease, min(timeout, LONGEST_WAIT), self._peer.alive)
-        if reply == "gone":
-            return None
-        grants, functions = reply or ((), {})
-        return [tuple(grant._replace(payload=beside(grant.payload))) for grant in grants], functions
+        topics = [*(("ready", queue) for queue in worker.queues or (ANY,)), ("worker", name)]
+        return Wait(topics, lease, min(timeout, LONGEST_WAIT), _leased)
 
     def leave(self, reason: str) -> None:
         """The worker goes by its own will."""
@@ -233,6 +229,14 @@ class BrokerService:
 def _outcome(span: Span) -> tuple[Any, ...]:
     """What a client is told: state, result or error, attempts, history."""
     return span.state.value, beside(span.result), span.attempt, list(span.history)
+
+
+def _leased(reply: Any) -> tuple[list[Any], dict[str, bytes]] | None:
+    """What a worker is told: leases and functions; None when it has lost its leases."""
+    if reply == "gone":
+        return None
+    grants, functions = reply or ((), {})
+    return [tuple(grant._replace(payload=beside(grant.payload))) for grant in grants], functions
 
 
 def _outcomes(rows: list[tuple[Any, ...]]) -> list[Outcome]:

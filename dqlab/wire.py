@@ -19,7 +19,7 @@ from typing import Any
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed
 from dqlab.plaindata import load_plain
 
-__all__ = ["PlainConnection", "PlainListener", "beside", "dial", "load_plain"]
+__all__ = ["PlainConnection", "PlainListener", "beside", "dial", "load_plain", "pack"]
 
 #: seconds that a dialled master may take to answer at all (TCP and handshake)
 DIAL_TIMEOUT = 10.0
@@ -45,6 +45,15 @@ def beside(data: Any) -> Any:
     return pickle.PickleBuffer(data) if large else data
 
 
+def pack(obj: Any) -> list[Any]:
+    """A plain value as bytes: its message, and the payloads that follow it."""
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(obj, 5, buffer_callback=buffers.append)
+    if not buffers:
+        return [data]
+    return [pickle.dumps((_FOLLOWED, len(buffers), data), 5), *(buffer.raw() for buffer in buffers)]
+
+
 class PlainConnection(connection.Connection):
     """A `multiprocessing.connection.Connection` that reads plain data only, with `careful` on the master's side.
 
@@ -66,13 +75,12 @@ class PlainConnection(connection.Connection):
 
     def send(self, obj: Any) -> None:
         """Send one plain value."""
-        buffers: list[pickle.PickleBuffer] = []
-        data = pickle.dumps(obj, 5, buffer_callback=buffers.append)
-        if buffers:
-            data = pickle.dumps((_FOLLOWED, len(buffers), data), 5)
-        self.send_bytes(data)
-        for buffer in buffers:
-            self.send_bytes(buffer.raw())
+        self.send_parts(pack(obj))
+
+    def send_parts(self, parts: list[Any]) -> None:
+        """Send what `pack` has made of a value."""
+        for part in parts:
+            self.send_bytes(part)
 
     def _recv_buffer(self) -> bytes | bytearray:
         """One payload, read into the memory where it stays."""

@@ -1,4 +1,4 @@
-"""The lock around the broker: who waits, who is woken, and that nobody sleeps while there is something to do."""
+"""The lock around the broker: who waits for what, and that whoever brings it about answers."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from typing import Any
 import pytest
 
 from dqlab.broker import Broker
-from dqlab.hub import LOOK, Hub
+from dqlab.hub import ANY, Hub, Wait
 from dqlab.tasks import PLAIN, Run
 from tests.helpers import eventually
 
 
-class Waiter(threading.Thread):
-    """A thread in `Hub.wait`; ``result`` is what came of it, an exception included, ``seconds`` how long it took."""
+class Waiter:
+    """Somebody who waits: ``result`` is the answer, or what it raised; ``thread`` is who gave it."""
 
-    def __init__(self, hub: Hub, topics: Any, attempt: Any, timeout: float | None = 30.0, alive: Any = lambda: True):
-        super().__init__(daemon=True)
-        self.args = (topics, attempt, timeout, alive)
-        self.hub, self.result, self.seconds = hub, None, 0.0
-        self.start()
+    def __init__(self, hub: Hub, topics: Any, attempt: Any, timeout: float | None = 30.0, **more: Any):
+        self.told = threading.Event()
+        self.result: Any = None
+        self.thread: Any = None
+        self.wait = Wait(topics, attempt, timeout, **more)
+        hub.wait(self.wait, self.tell)
 
-    def run(self) -> None:
-        began = time.monotonic()
+    def tell(self, answer: Any) -> None:
+        assert not self.told.is_set(), "told twice"
+        self.thread = threading.current_thread()
         try:
-            self.result = self.hub.wait(*self.args)
-        except EOFError as error:
+            self.result = answer()
+        except Exception as error:
             self.result = error
-        self.seconds = time.monotonic() - began
+        self.told.set()
 
     def outcome(self) -> Any:
-        self.join(10)
-        assert not self.is_alive(), "it still waits"
+        assert self.told.wait(10), "it still waits"
         return self.result
 
 
@@ -57,94 +58,106 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def waiting(hub: Hub, topic: Any, n: int) -> None:
-    """Wait until ``n`` threads wait for a topic."""
-    eventually(lambda: len(hub._waiting.get(topic, ())) == n, what=f"{n} waiting for {topic}")
-
-
 def take_plain(hub: Hub, holder: str, **more: Any) -> Waiter:
     return Waiter(hub, [("ready", PLAIN)], lambda now: hub.broker.plain_get(holder, now), **more)
 
 
-def test_what_is_there_is_returned_at_once(hub):
-    assert hub.wait([], lambda now: "here", None, lambda: True) == "here"
+def a_client(hub: Hub) -> int:
+    hub.broker.functions["f"] = b"f"
+    return hub.do(hub.broker.open_client).number
+
+
+def test_what_is_there_is_told_at_once(hub):
+    waiter = Waiter(hub, [], lambda now: "here", None)
+    assert waiter.result == "here" and waiter.thread is threading.current_thread()
+    assert not waiter.wait.pending
 
 
 def test_nothing_within_the_timeout_is_what_the_attempt_said(hub):
-    assert hub.wait([("ready", "x")], lambda now: [], 0.05, lambda: True) == []
-    assert hub.wait([("ready", "x")], lambda now: [], 0.0, lambda: True) == []
+    assert Waiter(hub, [("ready", "x")], lambda now: [], 0.0).result == []
+    late = Waiter(hub, [("ready", "x")], lambda now: [], 0.05)
+    assert late.wait.pending and not late.told.is_set()
+    assert late.outcome() == [] and not late.wait.pending
     assert hub._waiting == {}
 
 
-def test_a_signal_wakes_who_waits_long_before_the_next_look(hub):
+def test_whoever_changes_something_answers_who_waits_for_it(hub):
     waiter = take_plain(hub, "a")
-    waiting(hub, ("ready", PLAIN), 1)
-    put = time.monotonic()
+    assert not waiter.told.is_set()
     hub.do_now(hub.broker.plain_put, ["x"])
-    assert waiter.outcome() == ["x"]
-    assert time.monotonic() - put < LOOK / 2
+    assert waiter.result == ["x"] and waiter.thread is threading.current_thread()
     assert hub._waiting == {}
 
 
-def test_as_many_are_woken_as_there_are_tasks(hub):
+def test_an_answer_is_given_out_when_the_lock_is_free(hub):
+    """Given an answer that calls the broker again, as a refusal does, then nobody is stuck."""
+    waiter = Waiter(
+        hub, [("ready", PLAIN)], lambda now: hub.broker.plain_get("a", now), shape=lambda _: hub.do(lambda: "free")
+    )
+    hub.do_now(hub.broker.plain_put, ["x"])
+    assert waiter.outcome() == "free"
+
+
+def test_who_waits_longest_is_served_first_and_no_more_than_there_are_tasks(hub):
     waiters = [take_plain(hub, name) for name in "abcd"]
-    waiting(hub, ("ready", PLAIN), 4)
     hub.do_now(hub.broker.plain_put, ["x", "y"])
-    eventually(lambda: sum(not waiter.is_alive() for waiter in waiters) == 2)
-    waiting(hub, ("ready", PLAIN), 2)
+    assert [waiter.result for waiter in waiters] == [["x"], ["y"], None, None]
     hub.do_now(hub.broker.plain_put, ["z", "z"])
-    assert sorted(waiter.outcome()[0] for waiter in waiters) == ["x", "y", "z", "z"]
+    assert [waiter.result for waiter in waiters] == [["x"], ["y"], ["z"], ["z"]]
 
 
-def test_two_signals_wake_two_although_one_waits_for_both(hub):
-    """Given one that waits for two queues and one for the second only, when both get a task, then both wake."""
+def test_who_may_not_take_a_task_does_not_stand_in_the_way(hub):
+    """Given one that waits for two queues and takes of the first only, when the second gets a task, then it goes on."""
     served: list[str] = []
 
     def take(queue: str) -> Any:
         return lambda now: [queue] if hub.broker.counts.get(queue, {}).get("ready") and not served.append(queue) else []
 
-    client = hub.do(hub.broker.open_client)
-    hub.broker.functions["f"] = b"f"
+    client = a_client(hub)
     both = Waiter(hub, [("ready", "one"), ("ready", "two")], take("one"))
-    waiting(hub, ("ready", "two"), 1)
     second = Waiter(hub, [("ready", "two")], take("two"))
-    waiting(hub, ("ready", "two"), 2)
-
-    def submit_to_both(now: float) -> None:
-        for first, queue in ((1, "one"), (2, "two")):
-            hub.broker.submit(client.number, Run(first, 1, queue, "map", "f", b""), now)
-
-    # Whichever of the two signals is first, the second one must not ring the same bell.
-    hub.do_now(submit_to_both)
-    assert both.outcome() == ["one"] and second.outcome() == ["two"]
-    assert max(both.seconds, second.seconds) < LOOK
+    hub.do_now(lambda now: hub.broker.submit(client, Run(1, 1, "two", "map", "f", b""), now))
+    assert second.result == ["two"] and both.wait.pending
+    hub.do_now(lambda now: hub.broker.submit(client, Run(2, 1, "one", "map", "f", b""), now))
+    assert both.result == ["one"]
 
 
-def test_who_hung_up_is_found_and_leaves_its_place(hub):
-    gone = take_plain(hub, "gone", alive=lambda: False)
-    assert isinstance(gone.outcome(), EOFError)
-    assert gone.seconds < 2 * LOOK and hub._waiting == {}
+def test_a_worker_of_every_queue_hears_of_one_that_is_new(hub):
+    """Given a queue that was made, and paused, while a worker waited, when a task comes, then the worker has it."""
+    client, worker = a_client(hub), hub.do_now(hub.broker.join, "host", 1, None, False)
+    waiter = Waiter(hub, [("ready", ANY)], lambda now: hub.broker.lease(worker.name, now))
+    for paused in (True, False):
+        hub.do_now(hub.broker.pause, "new", paused)
+    assert waiter.wait.pending
+    hub.do_now(lambda now: hub.broker.submit(client, Run(1, 1, "new", "map", "f", b""), now))
+    assert [grant.first for grant in waiter.result] == [1]
 
 
-def test_a_signal_that_reaches_one_who_hangs_up_is_passed_on(hub):
-    """Given a peer that turns out to be gone just when it is woken, then the next one hears of the task."""
-    looking, put = threading.Event(), threading.Event()
+def test_what_an_answer_changes_answers_others(hub):
+    """Given a full queue, one who waits to put and one who gets: what the getter takes makes room."""
+    with a_hub(backlog=1) as hub:
+        hub.do_now(hub.broker.plain_put, ["first"])
+        putter = Waiter(hub, [("plain room", None)], lambda now: hub.broker.plain_put(["second"], now))
+        assert putter.wait.pending
+        getter = take_plain(hub, "getter")
+        assert getter.result == ["first"] and putter.result is True
 
-    def gone() -> bool:
-        looking.set()
-        put.wait(10)
-        return False
 
-    dying = take_plain(hub, "gone", alive=gone)
-    waiting(hub, ("ready", PLAIN), 1)
-    assert looking.wait(10)
-    living = take_plain(hub, "living")
-    waiting(hub, ("ready", PLAIN), 2)
-    hub.do_now(hub.broker.plain_put, ["x"])  # rings the bell of the one that is about to give up
-    put.set()
-    assert isinstance(dying.outcome(), EOFError)
-    assert living.outcome() == ["x"]
-    assert living.seconds < LOOK
+def test_who_hung_up_leaves_its_place(hub):
+    gone, living = take_plain(hub, "gone"), take_plain(hub, "living")
+    hub.drop(gone.wait)
+    hub.do_now(hub.broker.plain_put, ["x"])
+    assert living.result == ["x"] and not gone.told.is_set() and hub._waiting == {}
+
+
+def test_what_an_attempt_raises_is_for_who_waits(hub):
+    def attempt(now: float) -> bool:
+        return bool(hub.broker.counts) and bool(1 / 0)
+
+    waiter = Waiter(hub, [("ready", PLAIN)], attempt)
+    assert hub.do_now(hub.broker.plain_put, ["x"]) is True
+    assert isinstance(waiter.result, ZeroDivisionError) and hub._waiting == {}
+    assert isinstance(Waiter(hub, [], lambda now: 1 / 0).result, ZeroDivisionError)
 
 
 def test_commands_are_carried_outside_the_lock(hub):
@@ -171,12 +184,10 @@ def test_a_failing_tick_is_reported_and_does_not_stop_the_clock(hub, caplog, mon
         eventually(lambda: len(ticks) > 2)
 
 
-def test_new_events_wake_who_follows_them(hub):
+def test_new_events_are_told_to_who_follows_them(hub):
     follower = Waiter(hub, [("events", None)], lambda now: hub.broker.events.since(0))
-    waiting(hub, ("events", None), 1)
     hub.do_now(hub.broker.pause, "default", True)
     assert [record.kind for record in follower.outcome()] == ["paused"]
-    assert follower.seconds < LOOK
 
 
 def test_an_error_of_the_broker_reaches_the_caller_and_frees_the_lock(hub):
@@ -185,11 +196,10 @@ def test_an_error_of_the_broker_reaches_the_caller_and_frees_the_lock(hub):
     assert hub.do(lambda: "free") == "free"
 
 
-def test_closing_wakes_everybody_and_ends_the_threads():
+def test_closing_answers_everybody_and_ends_the_threads():
     before = set(threading.enumerate())
     with a_hub() as hub:
         waiters = [take_plain(hub, name) for name in "abc"]
-        waiting(hub, ("ready", PLAIN), 3)
-    assert [waiter.outcome() for waiter in waiters] == [[], [], []]
+    assert [waiter.result for waiter in waiters] == [[], [], []]
     eventually(lambda: set(threading.enumerate()) <= before, timeout=5)
-    assert hub.wait([("ready", PLAIN)], lambda now: [], None, lambda: True) == []
+    assert Waiter(hub, [("ready", PLAIN)], lambda now: [], None).result == []
