@@ -12,18 +12,20 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
 from dqlab.broker import Broker
 
-__all__ = ["ANY", "Answer", "Hub", "Wait"]
+__all__ = ["ANY", "LATER", "Answer", "Hub", "Wait"]
 
 #: seconds between two looks at what is due
 TICK = 0.02
 #: in place of a queue's name: for who waits for tasks of whatever queue
 ANY = ""
+#: in place of an answer that is still to come
+LATER = object()
 
 Topic = tuple[str, Any]
 #: returns what a call is answered with, or raises
@@ -33,7 +35,7 @@ log = logging.getLogger("dqlab")
 
 
 class Wait:
-    """An answer that is due once ``attempt(now)`` is true, or ``timeout`` seconds have passed (None: only then).
+    """A call that is answered once ``attempt(now)`` is true, or ``timeout`` seconds have passed (None: only then).
 
     ``attempt`` runs under the hub's lock. The answer is what ``shape`` makes of its result, or raises, outside of it.
     """
@@ -42,14 +44,14 @@ class Wait:
 
     def __init__(
         self,
-        topics: Iterable[Topic],
+        topics: tuple[Topic, ...],
         attempt: Callable[[float], Any],
         timeout: float | None,
         shape: Callable[[Any], Any] = lambda result: result,
     ) -> None:
-        self.topics, self.attempt, self.timeout, self.shape = tuple(topics), attempt, timeout, shape
-        self.pending = False  #: whether the answer is still to come
-        self.deadline: float | None = None
+        self.topics, self.attempt, self.timeout, self.shape = topics, attempt, timeout, shape
+        self.pending = False  #: whether the hub has it
+        self.deadline: float | None
         self.tell: Callable[[Answer], None]
 
 
@@ -79,8 +81,10 @@ class Hub:
                 try:
                     return method(*args)
                 finally:
-                    self._serve()
-                    due, self._due = self._due, due
+                    if self.broker.signals:
+                        self._serve()
+                    if self._due:
+                        due, self._due = self._due, due
         finally:
             for answer in due:
                 answer()
@@ -89,10 +93,10 @@ class Hub:
         """The same, with the time as the last argument."""
         return self.do(lambda: method(*args, self.now()))
 
-    def wait(self, wait: Wait, tell: Callable[[Answer], None]) -> None:
-        """Call ``tell(answer)`` when there is one: at once, or later in another thread."""
-        wait.tell = tell
-        self.do(self._begin, wait)
+    def wait(self, wait: Wait, tell: Callable[[Answer], None]) -> Any:
+        """The answer if there is one at once; or `LATER`, and then ``tell`` is called with it in another thread."""
+        result = self.do(self._begin, wait, tell)
+        return result if result is LATER else wait.shape(result)
 
     def drop(self, wait: Wait) -> None:
         """Nobody is there any more to hear the answer."""
@@ -102,38 +106,19 @@ class Hub:
         """Answer everybody with what there is; nobody waits after this."""
         self._closed.set()
         self._commands.put(None)
-        self.do(lambda: self._end(self._everybody()))
+        self.do(self._end)
 
     # -- under the lock -------------------------------------------------------------------------------------------
 
-    def _begin(self, wait: Wait) -> None:
-        if self._try(wait, last=wait.timeout == 0 or self._closed.is_set()):
-            return
-        wait.pending = True
-        if wait.timeout is not None:
-            wait.deadline = self.now() + wait.timeout
+    def _begin(self, wait: Wait, tell: Callable[[Answer], None]) -> Any:
+        result = wait.attempt(now := self.now())
+        if result or wait.timeout == 0 or self._closed.is_set():
+            return result
+        wait.tell, wait.pending = tell, True
+        wait.deadline = None if wait.timeout is None else now + wait.timeout
         for topic in wait.topics:
             self._waiting.setdefault(topic, {})[wait] = None
-
-    def _try(self, wait: Wait, last: bool = False) -> bool:
-        """Make an attempt; if it succeeds, or is the last, the answer is due."""
-        try:
-            result = wait.attempt(self.now())
-            if not result and not last:
-                return False
-            answer = partial(wait.shape, result)
-        except Exception as exc:  # for who asked, not for who happens to try
-            answer = partial(_raise, exc)
-        self._due.append(partial(wait.tell, answer))
-        return True
-
-    def _forget(self, wait: Wait) -> None:
-        wait.pending = False
-        for topic in wait.topics:
-            waiting = self._waiting.get(topic, {})
-            waiting.pop(wait, None)
-            if not waiting:
-                self._waiting.pop(topic, None)
+        return LATER
 
     def _serve(self) -> None:
         """Try who waits for what has happened, and for what happens by that."""
@@ -145,29 +130,40 @@ class Hub:
                 elif kind == "ready":
                     self._serve_ready(name)
                 else:
-                    self._serve_all((kind, name))
+                    for wait in list(self._waiting.get((kind, name), ())):
+                        self._try(wait)
 
     def _serve_ready(self, queue: str) -> None:
-        for topic in (("ready", queue), ("ready", ANY)):
-            for wait in list(self._waiting.get(topic, ())):
+        for name in (queue, ANY):
+            for wait in list(self._waiting.get(("ready", name), ())):
                 if not self.broker.counts[queue]["ready"]:
                     return
-                if self._try(wait):
-                    self._forget(wait)
+                self._try(wait)
 
-    def _serve_all(self, topic: Topic) -> None:
-        for wait in list(self._waiting.get(topic, ())):
-            if self._try(wait):
-                self._forget(wait)
+    def _try(self, wait: Wait, last: bool = False) -> None:
+        """Make an attempt; if it succeeds, or is the last, the answer is due."""
+        try:
+            result = wait.attempt(self.now())
+            if not result and not last:
+                return
+            answer = partial(wait.shape, result)
+        except Exception as exc:  # for who asked, not for who happens to try
+            answer = partial(_raise, exc)
+        self._forget(wait)
+        self._due.append(partial(wait.tell, answer))
 
-    def _end(self, waits: Iterable[Wait]) -> None:
+    def _forget(self, wait: Wait) -> None:
+        wait.pending = False
+        for topic in wait.topics:
+            waiting = self._waiting.get(topic, {})
+            waiting.pop(wait, None)
+            if not waiting:
+                self._waiting.pop(topic, None)
+
+    def _end(self, whose: Callable[[Wait], bool] = lambda wait: True) -> None:
         """They have waited for long enough."""
-        for wait in waits:
+        for wait in {wait: None for waiting in self._waiting.values() for wait in waiting if whose(wait)}:
             self._try(wait, last=True)
-            self._forget(wait)
-
-    def _everybody(self) -> list[Wait]:
-        return list(dict.fromkeys(wait for waiting in self._waiting.values() for wait in waiting))
 
     def _take_commands(self, name: str) -> None:
         worker = self.broker.workers.get(name)
@@ -194,7 +190,7 @@ class Hub:
             if self.broker.events.last != self._seen:
                 self._seen = self.broker.events.last
                 self.broker.signals.add(("events", None))
-            self._end(wait for wait in self._everybody() if wait.deadline is not None and wait.deadline <= now)
+            self._end(lambda wait: wait.deadline is not None and wait.deadline <= now)
 
 
 def _raise(exc: Exception) -> NoReturn:

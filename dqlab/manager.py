@@ -19,7 +19,7 @@ from multiprocessing import AuthenticationError, connection, managers
 from typing import Any
 
 from dqlab.errors import BadInput, DqlabError, Refused
-from dqlab.hub import Answer, Hub, Wait
+from dqlab.hub import LATER, Hub, Wait
 from dqlab.peer import ControlLines, Peer
 from dqlab.queues import ResultQueue, TaskQueue
 from dqlab.service import BrokerService
@@ -141,17 +141,22 @@ class MasterServer(managers.Server):
         except Exception as exc:  # whatever a malformed pickle raises
             peer.send(self._refuse(f"the master takes plain data only: {exc}"))
             return
-        answer = self._answer(lambda: perform(peer, *request))
-        if isinstance(answer[1], Wait):
-            peer.waits = answer[1]
-            self.hub.wait(peer.waits, lambda result: peer.send(self._answer(result)))
-        else:
+        answer = self._answer(self._perform, perform, peer, request)
+        if answer is not None:
             peer.send(answer)
 
-    def _answer(self, result: Answer) -> tuple[str, Any]:
-        """The result of a call, or what it raised, as BaseManager's clients understand it."""
+    def _perform(self, perform: Callable[..., Any], peer: Peer, request: Any) -> Any:
+        result = perform(peer, *request)
+        if isinstance(result, Wait):
+            peer.waits = result
+            return self.hub.wait(result, lambda answer: peer.send(self._answer(answer)))
+        return result
+
+    def _answer(self, call: Callable[..., Any], *args: Any) -> tuple[str, Any] | None:
+        """What a call returns or raises, as BaseManager's clients understand it; None if that comes later."""
         try:
-            return "#RETURN", result()
+            result = call(*args)
+            return None if result is LATER else ("#RETURN", result)
         except (queue.Empty, queue.Full) as exc:
             return "#ERROR", exc
         except BadInput as exc:

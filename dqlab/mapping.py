@@ -105,7 +105,7 @@ class MapResults:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._most = min(OUT_ITEMS, buffersize or OUT_ITEMS)
         backlog = session.about["backlog"]
-        self._longest = max(1, min(LONGEST_RUN, backlog // 4, (buffersize or LONGEST_RUN) // 4))
+        self._longest = max(1, min(LONGEST_RUN, backlog // 4, self._most // 4))
         self._next_run = min(self._longest, max(chunksize, FIRST_RUN))
         self._runs: deque[_Run] = deque()
         self._out_items = self._out_bytes = 0
@@ -155,10 +155,12 @@ class MapResults:
         """Draw items, in runs, up to what may be out."""
         while True:
             self._send()
-            if self._exhausted or self._out_items >= self._most or self._out_bytes >= OUT_BYTES:
+            # Room for a part of a run is no reason to draw: runs would become as small as the pieces that come back.
+            full = self._out_items + self._next_run > self._most or self._out_bytes >= OUT_BYTES
+            if self._exhausted or full:
                 return
             began = time.perf_counter()
-            self._fetch(min(self._next_run, self._most - self._out_items) - len(self._drawn))
+            self._fetch(self._next_run - len(self._drawn))
             if not self._drawn:
                 self._exhausted = True
                 return

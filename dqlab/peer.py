@@ -5,7 +5,6 @@ Of a worker's two connections one is its control line: heartbeats come in on it,
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -62,8 +61,11 @@ class Peer:
             threading.Thread(target=self._send, args=(parts,), name="dqlab-answer", daemon=True).start()
 
     def _send(self, parts: list[Any]) -> None:
-        with contextlib.suppress(OSError, ValueError), self._sending:
-            self._conn.send_parts(parts)
+        try:
+            with self._sending:
+                self._conn.send_parts(parts)
+        except (OSError, ValueError):
+            pass  # it is gone; its own thread notices
 
     def hang_up(self) -> None:
         """The connection ended: give back what it held."""

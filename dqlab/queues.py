@@ -53,11 +53,11 @@ class _PlainQueue(ABC):
         return f"<dqlab {type(self).__name__}, {self.qsize()} ready>"
 
     def get(self, block: bool = True, timeout: float | None = None) -> Wait:
-        return Wait([self._topic], self._take, _seconds(block, timeout), _first_or_empty)
+        return Wait((self._topic,), self._take, _seconds(block, timeout), _first_or_empty)
 
     def get_some(self, timeout: float) -> Wait:
         """``[value]``, or ``[]`` if there is none within ``timeout`` seconds: for dqlab's own client."""
-        return Wait([self._topic], self._take, min(timeout, LONGEST_WAIT))
+        return Wait((self._topic,), self._take, min(timeout, LONGEST_WAIT))
 
     def put_some(self, items: list[Any], timeout: float) -> Wait:
         """Put all of them; False if there is no room for them within ``timeout`` seconds: for dqlab's own client."""
@@ -69,7 +69,7 @@ class _PlainQueue(ABC):
         def put(now: float) -> bool:
             return not items or self._put(items, now)
 
-        return Wait([("plain room", None)], put, timeout, shape)
+        return Wait((("plain room", None),), put, timeout, shape)
 
     _topic: tuple[str, Any]
 
@@ -120,7 +120,7 @@ class TaskQueue(_PlainQueue):
             self._broker.plain_settle(id(self._peer), now)
             return self._broker.unfinished([PLAIN]) == 0
 
-        return Wait([("plain idle", None)], all_ended, timeout, shape)
+        return Wait((("plain idle", None),), all_ended, timeout, shape)
 
 
 class ResultQueue(_PlainQueue):

@@ -78,7 +78,7 @@ class BrokerService:
         """What has finished of the client's tasks since serial ``ack``; waits up to ``timeout`` seconds for some."""
         self._collects(number)
         return Wait(
-            [("results", number)],
+            (("results", number),),
             lambda now: self._broker.collect(number, ack),
             min(timeout, LONGEST_WAIT),
             lambda batch: [(serial, span.run.first, span.lo, span.hi, *_outcome(span)) for serial, span in batch],
@@ -110,7 +110,7 @@ class BrokerService:
                 )
             return (*_outcome(span), task - span.first, len(span), span.run.kind)
 
-        return Wait([("events", None)], look, min(timeout, LONGEST_WAIT), tell)
+        return Wait((("events", None),), look, min(timeout, LONGEST_WAIT), tell)
 
     def stats(self) -> dict[str, Any]:
         stats = self._hub.do_now(self._broker.stats)
@@ -123,7 +123,7 @@ class BrokerService:
             found = [record.as_dict() for record in records]
             return list(expand(found)) if expanded else found
 
-        topics = [("events", None)]
+        topics = (("events", None),)
         return Wait(topics, lambda now: self._broker.events.since(since, limit), min(timeout, LONGEST_WAIT), tell)
 
     def pause(self, name: str, paused: bool) -> None:
@@ -217,7 +217,7 @@ class BrokerService:
 
         if outcomes:
             self._hub.do_now(settle)
-        topics = [*(("ready", queue) for queue in worker.queues or (ANY,)), ("worker", name)]
+        topics = (*(("ready", queue) for queue in worker.queues or (ANY,)), ("worker", name))
         return Wait(topics, lease, min(timeout, LONGEST_WAIT), _leased)
 
     def leave(self, reason: str) -> None:

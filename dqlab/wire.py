@@ -35,6 +35,10 @@ BESIDE = 1 << 10
 _FOLLOWED = "#FOLLOWED"
 #: payloads that may follow one message
 MOST_BESIDE = 1 << 16
+#: bytes that are sent, and read, at once if there are as many
+AHEAD = 1 << 14
+#: how a message begins: its size in bytes, or -1 and a longer size (as `multiprocessing.connection` has it)
+_SIZE, _LONG_SIZE = struct.Struct("!i"), struct.Struct("!Q")
 #: bytes of memory that are set aside at once for a payload that has only been announced
 ANNOUNCED = 1 << 26
 
@@ -62,6 +66,8 @@ class PlainConnection(connection.Connection):
 
     careful = False
 
+    _ahead: bytes = b""  #: what was read together with the last message
+
     def recv(self) -> Any:
         """Return the next value; `EOFError` when the other side has closed."""
         value = load_plain(self.recv_bytes(), careful=self.careful)
@@ -69,7 +75,7 @@ class PlainConnection(connection.Connection):
             _, count, message = value
             if not 0 < count <= MOST_BESIDE:
                 raise pickle.UnpicklingError(f"{count} payloads beside one message")
-            buffers = [self._recv_buffer() for _ in range(count)]
+            buffers = [self.recv_bytes() for _ in range(count)]
             return load_plain(message, careful=self.careful, buffers=buffers)
         return value
 
@@ -79,20 +85,42 @@ class PlainConnection(connection.Connection):
 
     def send_parts(self, parts: list[Any]) -> None:
         """Send what `pack` has made of a value."""
-        for part in parts:
-            self.send_bytes(part)
+        if sum(map(len, parts)) > AHEAD:
+            for part in parts:
+                self.send_bytes(part)
+        else:
+            pieces = [piece for part in parts for piece in (_SIZE.pack(len(part)), part)]
+            self._send(b"".join(pieces))  # type: ignore[attr-defined]
 
-    def _recv_buffer(self) -> bytes | bytearray:
-        """One payload, read into the memory where it stays."""
+    def recv_bytes(self, maxlength: int | None = None) -> Any:
+        """The next message as bytes, or a bytearray if it is large, read into the memory where it stays."""
         if not hasattr(os, "readv"):
-            return self.recv_bytes()
-        (size,) = struct.unpack("!i", self._read(4))
+            return super().recv_bytes(maxlength)
+        (size,) = _SIZE.unpack(self._read(_SIZE.size))
         if size == -1:
-            (size,) = struct.unpack("!Q", self._read(8))
-        return self._read(size)
+            (size,) = _LONG_SIZE.unpack(self._read(_LONG_SIZE.size))
+        if size < 0 or (maxlength is not None and size > maxlength):
+            raise OSError(f"a message of {size} bytes")
+        return self._read(size) if size <= AHEAD else self._read_into_place(size)
 
-    def _read(self, size: int) -> bytearray:
-        data, read = bytearray(min(size, ANNOUNCED)), 0
+    def poll(self, timeout: float | None = 0.0) -> bool:
+        """Whether there is something to receive within ``timeout`` seconds."""
+        return bool(self._ahead) or super().poll(timeout)
+
+    def _read(self, size: int) -> bytes:
+        # A size and its message, and what follows it, mostly arrive together, and a read costs as much as a task.
+        ahead = self._ahead
+        while len(ahead) < size:
+            more = os.read(self.fileno(), AHEAD)
+            if not more:
+                raise EOFError
+            ahead += more
+        self._ahead = ahead[size:]
+        return ahead[:size]
+
+    def _read_into_place(self, size: int) -> bytearray:
+        data, read = bytearray(min(size, ANNOUNCED)), min(size, len(self._ahead))
+        data[:read], self._ahead = self._ahead[:read], self._ahead[read:]
         while read < size:
             if read == len(data):
                 data += bytes(min(size - read, read))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dqlab.broker import Broker
-from dqlab.hub import ANY, Hub, Wait
+from dqlab.hub import ANY, LATER, Hub, Wait
 from dqlab.tasks import PLAIN, Run
 from tests.helpers import eventually
 
@@ -24,8 +24,10 @@ class Waiter:
         self.told = threading.Event()
         self.result: Any = None
         self.thread: Any = None
-        self.wait = Wait(topics, attempt, timeout, **more)
-        hub.wait(self.wait, self.tell)
+        self.wait = Wait(tuple(topics), attempt, timeout, **more)
+        result = hub.wait(self.wait, self.tell)
+        if result is not LATER:
+            self.tell(lambda: result)
 
     def tell(self, answer: Any) -> None:
         assert not self.told.is_set(), "told twice"
@@ -157,7 +159,8 @@ def test_what_an_attempt_raises_is_for_who_waits(hub):
     waiter = Waiter(hub, [("ready", PLAIN)], attempt)
     assert hub.do_now(hub.broker.plain_put, ["x"]) is True
     assert isinstance(waiter.result, ZeroDivisionError) and hub._waiting == {}
-    assert isinstance(Waiter(hub, [], lambda now: 1 / 0).result, ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        Waiter(hub, [], lambda now: 1 / 0)
 
 
 def test_commands_are_carried_outside_the_lock(hub):
