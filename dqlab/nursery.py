@@ -48,10 +48,15 @@ class Job:
 
 
 class ChildProcess:
-    """One child after another. ``inbox`` gets ``(generation, messages)`` for all that a child says; None at its end."""
+    """One child after another. ``inbox`` gets ``(generation, messages)`` for all that a child says; None at its end.
+
+    While ``gathering``, results only pile up in ``aside``: to be woken for each would cost more than a short task does.
+    """
 
     def __init__(self, handler: str | None, inbox: queue.SimpleQueue[Any]) -> None:
         self.handler, self.inbox = handler, inbox
+        self.aside: deque[tuple[int, list[Any]]] = deque()
+        self.gathering = False
         self.generation = 0
         self.worker = ""
         self.functions: dict[str, bytes] = {}
@@ -80,7 +85,9 @@ class ChildProcess:
     def _listen(self, stdout: BinaryIO, generation: int) -> None:
         try:
             while True:
-                self.inbox.put((generation, read_frame(stdout, _load)))
+                words = read_frame(stdout, _load)
+                aside = self.gathering and all(word[0] == "done" for word in words)
+                (self.aside.append if aside else self.inbox.put)((generation, words))
         except Exception:  # its end, or whatever a task's code wrote between the frames leads to
             self.inbox.put((generation, None))
         finally:

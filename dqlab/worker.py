@@ -44,7 +44,7 @@ RETRY, RETRY_MAX = 0.1, 5.0
 #: seconds that a task may still take when its lease has run out
 LATE = 0.5
 #: seconds that an outcome may wait for others, while the child has more to do
-TOGETHER = 0.02
+TOGETHER = 0.05
 #: seconds between two looks at the time-outs of running tasks
 LOOK = 0.05
 
@@ -204,21 +204,26 @@ class Worker:
             left = LOOK if soon is None else soon - time.monotonic()
             if left <= 0:
                 break
+            self._child.gathering = soon is not None
             heard = self._hear_within(left)
+            self._child.gathering = False
             self._child.overdue()  # also when there is always something to hear
             if heard and not self._outcomes:
                 break
-        while not self._inbox.empty():
-            self._hear(self._inbox.get())
+        while self._hear_within(0.0):
+            pass
 
     def _hear_within(self, seconds: float) -> bool:
-        """Take in the next word, if one comes within ``seconds``."""
+        """Take in what was put aside, and the next word, if one comes within ``seconds``."""
         try:
             item = self._inbox.get(timeout=seconds)
         except queue.Empty:
-            return False
-        self._hear(item)
-        return True
+            item = None
+        while self._child.aside:  # this was said before the word
+            self._hear(self._child.aside.popleft())
+        if item is not None:
+            self._hear(item)
+        return item is not None
 
     def _say_late(self) -> None:
         """We slept, and our leases ran out: what is as good as done is said nevertheless, so that it is counted."""

@@ -375,6 +375,45 @@ def test_no_run_keeps_the_master_from_giving_out_others(
         assert master.stats()["queues"]["default"]["ready"] == 0
 
 
+# -- those who wait ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def waiting(here: RunningMaster) -> Iterator[Hand]:
+    """A peer that waits for a plain task."""
+    with hand(here.connection.address) as peer:
+        peer.conn.send(("tasks", "get", (), {}))
+        eventually(lambda: here.hub._waiting, what="the peer to wait")
+        yield peer
+
+
+def test_a_peer_that_does_not_read_its_answer_keeps_nobody(here: RunningMaster) -> None:
+    """Given one who waits, when another one brings about a large answer, then it goes on before that is read."""
+    value = os.urandom(1 << 20) * 20
+    with waiting(here) as slow, hand(here.connection.address) as putter:
+        get(putter.ask("tasks", "put", value))
+        assert get(putter.ask("tasks", "qsize")) == 0
+        assert get(slow.answer()) == value
+
+
+def test_a_peer_that_does_not_wait_for_its_answer_is_hung_up_and_loses_nothing(here: RunningMaster) -> None:
+    with waiting(here) as hasty, hand(here.connection.address) as other:
+        hasty.conn.send(("tasks", "qsize", (), {}))
+        with pytest.raises((EOFError, ConnectionError)):
+            hasty.answer()
+        eventually(lambda: not here.hub._waiting)
+        get(other.ask("tasks", "put", "url"))
+        assert get(other.ask("tasks", "get")) == "url"
+
+
+def test_a_peer_that_hangs_up_while_it_waits_is_missed_at_once(here: RunningMaster) -> None:
+    with waiting(here) as gone, hand(here.connection.address) as other:
+        gone.close()
+        eventually(lambda: not here.hub._waiting, timeout=1)
+        get(other.ask("tasks", "put", "url"))
+        assert get(other.ask("tasks", "get")) == "url"
+
+
 # -- size, and other addresses -----------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from dqlab import LocalWorkers, Master, progress
 from dqlab.errors import Refused
-from dqlab.mapping import _Run
+from dqlab.mapping import MapResults, _Run
+from dqlab.options import Options
 from tests.helpers import eventually
 
 
@@ -218,3 +219,28 @@ def test_what_the_master_forgot_ends_a_map_only_where_it_has_not_come_yet():
     assert run.piece_at(0, 0.0) == (2, [0, 1])
     with pytest.raises(Refused):
         run.piece_at(4, 0.0)
+
+
+class InPieces:
+    """A session whose tasks come back at once, in pieces of 300; ``counts`` are the lengths of the runs."""
+
+    about = {"backlog": 2_000_000, "max_attempts": 3}
+    closed = False
+
+    def __init__(self):
+        self.counts = []
+
+    def submit(self, count, make):
+        self.counts.append(count)
+        submission = make(sum(self.counts))
+        values = pickle.loads(submission.payload)
+        for lo in range(0, count, 300):
+            hi = min(count, lo + 300)
+            submission.sink.deliver(lo, hi, "done", pickle.dumps(values[lo:hi]), 1, [])
+
+
+def test_runs_keep_their_length_whatever_comes_back():
+    session = InPieces()
+    assert list(MapResults(session, Options(), double, (range(300_000),), None, 1, None)) == list(range(300_000))
+    grown = session.counts[10:-1]
+    assert grown and min(grown) >= 512, session.counts

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import socket
+import struct
 import threading
 import time
 import uuid
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed
 from dqlab.plaindata import check_plain, dump_plain, load_plain
-from dqlab.wire import ANNOUNCED, BESIDE, PlainConnection, PlainListener, beside, dial
+from dqlab.wire import AHEAD, ANNOUNCED, BESIDE, PlainConnection, PlainListener, beside, dial
 from tests.helpers import eventually
 
 ZONE = datetime.timezone(datetime.timedelta(hours=2), "here")
@@ -136,6 +137,46 @@ def test_values_cross_in_both_directions(pair: tuple[PlainConnection, PlainConne
     for sender, receiver in (pair, pair[::-1]):
         sender.send(VALUES)
         assert receiver.recv() == VALUES
+
+
+@pytest.mark.parametrize("size", [0, 1, AHEAD - 20, AHEAD, AHEAD + 20, 1 << 22])
+def test_messages_of_all_sizes_one_after_another(pair: tuple[PlainConnection, PlainConnection], size: int) -> None:
+    values = [b"x" * size, "between", b"y" * size, "last"]
+    sender = threading.Thread(target=lambda: [pair[0].send(value) for value in values])
+    sender.start()
+    assert [pair[1].recv() for _ in values] == values
+    sender.join(20)
+    assert not pair[1].poll()
+
+
+def test_what_was_read_with_the_message_before_is_there_to_receive(
+    pair: tuple[PlainConnection, PlainConnection],
+) -> None:
+    message = pickle.dumps("word")
+    os.write(pair[0].fileno(), 2 * (struct.pack("!i", len(message)) + message))
+    assert pair[1].poll(10) and pair[1].recv() == "word"
+    assert pair[1].poll() and pair[1].recv() == "word"
+    assert not pair[1].poll()
+
+
+def test_a_message_that_comes_in_small_pieces(pair: tuple[PlainConnection, PlainConnection]) -> None:
+    message = pickle.dumps("word")
+
+    def trickle() -> None:
+        for byte in struct.pack("!i", len(message)) + message:
+            os.write(pair[0].fileno(), bytes([byte]))
+
+    sender = threading.Thread(target=trickle)
+    sender.start()
+    assert pair[1].recv() == "word"
+    sender.join(20)
+
+
+@pytest.mark.parametrize("size", [-2, -(1 << 31)])
+def test_a_size_that_cannot_be_is_refused(pair: tuple[PlainConnection, PlainConnection], size: int) -> None:
+    os.write(pair[1].fileno(), struct.pack("!i", size))
+    with pytest.raises(OSError, match=f"a message of {size} bytes"):
+        pair[0].recv()
 
 
 @pytest.mark.parametrize("size", [0, 1, BESIDE - 1, BESIDE, 1 << 20, ANNOUNCED + (1 << 20)])
