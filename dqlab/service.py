@@ -61,9 +61,9 @@ class BrokerService:
 
     def submit(self, number: int, functions: dict[str, bytes], runs: list[tuple[Any, ...]]) -> int:
         """Take in as many of the runs as the backlog holds, in order; return how many."""
-        self._known(number)
 
         def take(now: float) -> int:
+            self._broker.clients.find(number, now)
             self._broker.functions.add(functions)
             for i, fields in enumerate(runs):
                 if fields[3] == PLAIN or fields[2] == PLAIN:

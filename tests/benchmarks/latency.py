@@ -1,25 +1,70 @@
-"""One task on an idle system, there and back, against a bare pair of `multiprocessing.connection` round trips."""
+"""One task on an idle system, there and back, against a bare pair of `multiprocessing.connection` round trips.
+
+What a pair costs is two processes that take turns. A task passes through four (client, master, worker, child), so the
+table also has what a bare word takes on that way and back: no queue with these processes can be faster.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Client, Listener
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Client, Connection, Listener
 
 from dqlab import LocalWorkers, Master
 from tests.benchmarks.harness import Row, Table, tiny
-from tests.benchmarks.plain_loop import KEY, spawn
+from tests.benchmarks.plain_loop import KEY, plain_loop, spawn
 
 TASKS = 1_000
 
 
-def _echo(port_to: object) -> None:
+def _echo(conn: Connection) -> None:
+    while (word := conn.recv()) is not None:
+        conn.send(word)
+
+
+def _serve(port_to: Connection, onward: tuple[str, int] | str) -> None:
+    """Echo what comes over TCP, or hand it on: to an address, or to a child of our own."""
     with Listener(("127.0.0.1", 0), authkey=KEY) as listener:
-        port_to.send(listener.address)  # type: ignore[attr-defined]
+        if onward == "child":
+            there, here = spawn.Pipe()
+            spawn.Process(target=_echo, args=(here,), daemon=True).start()
+        elif onward != "nowhere":
+            there = Client(onward, authkey=KEY)
+        port_to.send(listener.address)
         with listener.accept() as conn:
-            while (item := conn.recv()) is not None:
-                conn.send(item)
+            if onward == "nowhere":
+                _echo(conn)
+                return
+            while (word := conn.recv()) is not None:
+                there.send(word)
+                conn.send(there.recv())
+            there.send(None)
+
+
+@contextmanager
+def _served(onward: tuple[str, int] | str) -> Iterator[tuple[str, int]]:
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(there, onward))  # not a daemon: those may have no children
+    process.start()
+    yield here.recv()
+    process.join(10)
+    process.kill()
+
+
+@contextmanager
+def _connected(address: tuple[str, int]) -> Iterator[Callable[[], None]]:
+    """A function that sends a word to ``address`` and waits until it is back."""
+    with Client(address, authkey=KEY) as conn:
+
+        def round_trip() -> None:
+            conn.send("url_1")
+            conn.recv()
+
+        yield round_trip
+        conn.send(None)
 
 
 def _times(once: Callable[[], object], n: int) -> list[float]:
@@ -32,27 +77,31 @@ def _times(once: Callable[[], object], n: int) -> list[float]:
 
 
 def run(rounds: int = 5) -> list[Table]:
-    here, there = spawn.Pipe()
-    process = spawn.Process(target=_echo, args=(there,), daemon=True)
-    process.start()
-    bare: list[float] = []
-    ours: list[float] = []
-    with Client(here.recv(), authkey=KEY) as conn, Master() as master, LocalWorkers(master, 2) as workers:
-        workers.wait()
-
-        def two_round_trips() -> None:
-            for _ in range(2):
-                conn.send("url_1")
-                conn.recv()
-
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        there_and_back = enter(_connected(enter(_served("nowhere"))))
+        through_four = enter(_connected(enter(_served(enter(_served("child"))))))
+        through_three = enter(_connected(enter(_served(enter(_served("nowhere"))))))
+        loop = enter(plain_loop(tiny))
+        pool = enter(ProcessPoolExecutor(2, mp_context=spawn))
+        master = enter(Master())
+        enter(LocalWorkers(master, 2)).wait()
+        contenders: dict[str, Callable[[], object]] = {
+            "two bare round trips": lambda: (there_and_back(), there_and_back()),
+            "a word through three processes": through_three,
+            "a word through four processes": through_four,
+            "ProcessPoolExecutor": lambda: pool.submit(tiny, "url_1").result(10),
+            "plain loop": lambda: (loop.tasks.put("url_1"), loop.results.get(timeout=10)),
+            "dqlab": lambda: master.submit(tiny, "url_1").result(10),
+        }
+        times: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(rounds):
-            bare += _times(two_round_trips, TASKS // rounds)
-            ours += _times(lambda: master.submit(tiny, "url_1").result(10), TASKS // rounds)
-        conn.send(None)
-    process.join(10)
+            for name, once in contenders.items():
+                times[name] += _times(once, TASKS // rounds)
+    bare = statistics.median(times["two bare round trips"])
     rows = []
-    for name, times in (("two bare round trips", bare), ("one dqlab task", ours)):
-        cuts = statistics.quantiles(times, n=100)
-        ratio = statistics.median(times) / statistics.median(bare)
-        rows.append(Row(name, statistics.median(times), ratio, note=f"99th {cuts[98]:,.0f} us"))
-    return [Table("Latency on an idle system, median", "us", rows)]
+    for name, taken in times.items():
+        median = statistics.median(taken)
+        note = f"99th {statistics.quantiles(taken, n=100)[98]:,.0f} us"
+        rows.append(Row(name, median, median / bare, note=note))
+    return [Table("Latency of one task on an idle system, median", "us", rows)]
