@@ -37,10 +37,11 @@ log = logging.getLogger("dqlab")
 class Wait:
     """A call that is answered once ``attempt(now)`` is true, or ``timeout`` seconds have passed (None: only then).
 
-    ``attempt`` runs under the hub's lock. The answer is what ``shape`` makes of its result, or raises, outside of it.
+    ``attempt`` runs under the hub's lock. The answer is what ``shape`` makes of its result, or raises, outside of it
+    (and in a thread of its own if that may take ``long``).
     """
 
-    __slots__ = ("attempt", "deadline", "pending", "shape", "tell", "timeout", "topics")
+    __slots__ = ("attempt", "deadline", "long", "pending", "shape", "tell", "timeout", "topics")
 
     def __init__(
         self,
@@ -48,8 +49,9 @@ class Wait:
         attempt: Callable[[float], Any],
         timeout: float | None,
         shape: Callable[[Any], Any] = lambda result: result,
+        long: bool = False,
     ) -> None:
-        self.topics, self.attempt, self.timeout, self.shape = topics, attempt, timeout, shape
+        self.topics, self.attempt, self.timeout, self.shape, self.long = topics, attempt, timeout, shape, long
         self.pending = False  #: whether the hub has it
         self.deadline: float | None
         self.tell: Callable[[Answer], None]
@@ -136,7 +138,7 @@ class Hub:
     def _serve_ready(self, queue: str) -> None:
         for name in (queue, ANY):
             for wait in list(self._waiting.get(("ready", name), ())):
-                if not self.broker.counts[queue]["ready"]:
+                if not self.broker.counts.get(queue, {}).get("ready"):
                     return
                 self._try(wait)
 
@@ -150,7 +152,8 @@ class Hub:
         except Exception as exc:  # for who asked, not for who happens to try
             answer = partial(_raise, exc)
         self._forget(wait)
-        self._due.append(partial(wait.tell, answer))
+        tell = partial(wait.tell, answer)
+        self._due.append(threading.Thread(target=tell, name="dqlab-answer", daemon=True).start if wait.long else tell)
 
     def _forget(self, wait: Wait) -> None:
         wait.pending = False

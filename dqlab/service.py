@@ -123,8 +123,10 @@ class BrokerService:
             found = [record.as_dict() for record in records]
             return list(expand(found)) if expanded else found
 
-        topics = (("events", None),)
-        return Wait(topics, lambda now: self._broker.events.since(since, limit), min(timeout, LONGEST_WAIT), tell)
+        def attempt(now: float) -> list[Record]:
+            return self._broker.events.since(since, limit)
+
+        return Wait((("events", None),), attempt, min(timeout, LONGEST_WAIT), tell, long=True)
 
     def pause(self, name: str, paused: bool) -> None:
         self._hub.do_now(self._broker.pause, name, bool(paused))

@@ -145,6 +145,21 @@ def test_what_an_answer_changes_answers_others(hub):
         assert getter.result == ["first"] and putter.result is True
 
 
+def test_results_that_nobody_had_asked_for_wake_nobody_in_vain():
+    """Given a waiting worker and no plain task so far, when a full result queue is read, then it still waits."""
+    with a_hub(backlog=1) as hub:
+        waiter = take_plain(hub, "worker")
+        hub.do(hub.broker.plain_result, "unmatched")
+        assert hub.do(hub.broker.plain_take) == ["unmatched"]
+        assert waiter.wait.pending
+
+
+def test_an_answer_that_takes_long_keeps_nobody(hub):
+    waiter = take_plain(hub, "a", long=True)
+    hub.do_now(hub.broker.plain_put, ["x"])
+    assert waiter.outcome() == ["x"] and waiter.thread is not threading.current_thread()
+
+
 def test_who_hung_up_leaves_its_place(hub):
     gone, living = take_plain(hub, "gone"), take_plain(hub, "living")
     hub.drop(gone.wait)
