@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dqlab import __version__
+from dqlab.address import place
 from dqlab.errors import BadInput, DqlabError
-from dqlab.files import find_connection, place, read_key
+from dqlab.files import find_connection, read_key
 
 __all__ = ["main"]
 
@@ -244,7 +245,7 @@ def _status(args: argparse.Namespace) -> int:
     connection = _connection(args)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with connect(f"{connection.host}:{connection.port}", authkey=connection.authkey) as client:
+    with connect(place(*connection.address), authkey=connection.authkey) as client:
         while True:
             stats = client.stats()
             if args.json:

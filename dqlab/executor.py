@@ -15,6 +15,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dqlab.address import place
 from dqlab.channel import pause
 from dqlab.client import Session
 from dqlab.errors import BadInput, MasterGone
@@ -58,7 +59,7 @@ class Client(concurrent.futures.Executor):
     @property
     def address(self) -> str:
         """``HOST:PORT`` of the master."""
-        return f"{self.connection.host}:{self.connection.port}"
+        return place(*self.connection.address)
 
     def options(self, **changes: Any) -> Client:
         """This client with other `Options`; ``client.options(queue="images", retries=2).submit(f, x)``."""

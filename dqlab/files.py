@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dqlab.address import parse_address, place
 from dqlab.errors import BadInput
 
-__all__ = ["Connection", "find_connection", "parse_address", "place", "read_key", "runtime_dir", "write_private"]
+__all__ = ["Connection", "find_connection", "read_key", "runtime_dir", "write_private"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Connection:
     version: str = ""
 
     def __repr__(self) -> str:
-        return f"<Connection {self.host}:{self.port}>"
+        return f"<Connection {place(*self.address)}>"
 
     @property
     def address(self) -> tuple[str, int]:
@@ -102,21 +103,6 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     if not key:
         raise BadInput(f"key file {os.fspath(path)!r} is empty")
     return key
-
-
-def parse_address(text: str) -> tuple[str, int] | None:
-    """``HOST:PORT`` or ``[IPv6]:PORT`` as a pair; None if the text is something else."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or "/" in host or "\\" in host:
-        return None
-    if not 0 < int(port) < 65536:
-        raise BadInput(f"port {port} in {text!r}", "a number from 1 to 65535")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def place(host: str, port: int) -> str:
-    """``HOST:PORT``, an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def find_connection(where: str | os.PathLike[str], authkey: bytes | None = None) -> Connection:

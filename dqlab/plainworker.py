@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from typing import Any
 
+from dqlab.address import place
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, Refused
 from dqlab.nursery import ChildProcess, Job
 from dqlab.tasks import PLAIN, Grant, Outcome
@@ -270,4 +271,4 @@ def _say(text: str) -> None:
 
 
 def _where(settings: WorkerSettings) -> str:
-    return f"{settings.address[0]}:{settings.address[1]}"
+    return place(*settings.address)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from dqlab.address import place
 from dqlab.calls import open_broker, request
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, DqlabError, MasterGone, Refused
 from dqlab.files import Connection
@@ -65,7 +66,7 @@ class Route:
                     conn.close()
                 conn = None
                 if self.closed or time.monotonic() > deadline:
-                    raise MasterGone(f"the master at {self.connection.host}:{self.connection.port} is gone") from exc
+                    raise MasterGone(f"the master at {place(*self.connection.address)} is gone") from exc
                 threading.Event().wait(RETRY)
 
     def hang_up(self) -> None:

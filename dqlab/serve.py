@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dqlab import __version__
+from dqlab.address import place
 from dqlab.broker import Broker
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.files import Connection, runtime_dir
@@ -89,9 +90,8 @@ class RunningMaster:
         try:
             self.server = MasterServer(self.hub, controls, (settings.host, settings.port), key, about)
         except OSError as exc:
-            raise LaunchFailed(
-                f"cannot serve at {settings.host}:{settings.port}: {exc.strerror or exc}", "another --host or --port?"
-            ) from exc
+            where = place(settings.host, settings.port)
+            raise LaunchFailed(f"cannot serve at {where}: {exc.strerror or exc}", "another --host or --port?") from exc
         host, port = self.server.listener.address  # type: ignore[attr-defined]
         self.connection = Connection(host, port, key, os.getpid(), __version__)
         self.file = settings.connection_file or runtime_dir() / f"dqlab-{os.getpid()}.json"

@@ -14,7 +14,7 @@ from dqlab.hub import ANY, Wait
 from dqlab.parties import Client, Worker
 from dqlab.peer import LONGEST_WAIT, Peer
 from dqlab.plaindata import check_plain
-from dqlab.tasks import FINAL, PLAIN, Outcome, Run, Span, check_queue
+from dqlab.tasks import FINAL, KEPT, PLAIN, Outcome, Run, Span, check_queue
 from dqlab.wire import beside
 
 __all__ = ["BrokerService"]
@@ -105,9 +105,7 @@ class BrokerService:
         def tell(span: Span | None) -> tuple[Any, ...]:
             span = span or self._broker.find(task)
             if span is None:
-                raise Refused(
-                    f"the master knows no task {task}", "results are kept for an hour, the last 100,000 of them"
-                )
+                raise Refused(f"the master knows no task {task}", KEPT)
             return (*_outcome(span), task - span.first, len(span), span.run.kind)
 
         return Wait((("events", None),), look, min(timeout, LONGEST_WAIT), tell)

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple, Protocol
 
 from dqlab.errors import DqlabError, Refused
 from dqlab.futures import Future, FutureRun
+from dqlab.tasks import KEPT
 from dqlab.wire import beside
 
 __all__ = ["LONGEST", "Sink", "Style", "Submission", "Waiting", "pack", "tell"]
 
 #: calls that are packed into one run at most
 LONGEST = 2_000
-#: what a client that was away too long is told
-KEPT = "results are kept for an hour, the last 100,000 of them"
 
 
 class Sink(Protocol):

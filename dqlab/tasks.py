@@ -21,8 +21,10 @@ from typing import Any, NamedTuple
 
 from dqlab.errors import BadInput
 
-__all__ = ["CALLS", "FINAL", "KINDS", "PLAIN", "Grant", "Outcome", "Run", "Span", "State", "check_queue"]
+__all__ = ["CALLS", "FINAL", "KEPT", "KINDS", "PLAIN", "Grant", "Outcome", "Run", "Span", "State", "check_queue"]
 
+#: how long `Shelf` keeps what nobody fetches, for those who come too late
+KEPT = "results are kept for an hour, the last 100,000 of them"
 #: the queue of the two plain BaseManager queues
 PLAIN = "plain"
 

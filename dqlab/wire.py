@@ -16,6 +16,7 @@ from collections.abc import Callable
 from multiprocessing import AuthenticationError, connection
 from typing import Any
 
+from dqlab.address import place
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed
 from dqlab.plaindata import load_plain
 
@@ -202,7 +203,7 @@ def dial(
     Raises `ConnectionFailed` where nobody answers within ``timeout`` seconds, `AuthenticationFailed` where the
     key is another.
     """
-    where = f"{address[0]}:{address[1]}"
+    where = place(*address)
     try:
         sock = socket.create_connection(address, timeout)
     except OSError as exc:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dqlab.errors import BadInput
-from dqlab.files import Connection, find_connection, parse_address, read_key, runtime_dir, write_private
+from dqlab.files import Connection, find_connection, read_key, runtime_dir, write_private
 
 HERE = Connection("127.0.0.1", 5000, b"\x00key\xff", 17, "0.1.0")
 
@@ -83,30 +83,6 @@ def test_an_empty_key_is_refused(tmp_path, content):
         read_key(tmp_path / "key")
     with pytest.raises(BadInput, match="No such file"):
         read_key(tmp_path / "none")
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:5000", ("127.0.0.1", 5000)),
-        ("lab1:80", ("lab1", 80)),
-        ("[::1]:5000", ("::1", 5000)),
-        ("master.json", None),
-        ("dir/with:7", None),
-        (":5000", None),
-        ("C:\\master:1", None),
-        ("host:", None),
-        ("host:http", None),
-    ],
-)
-def test_addresses(text, address):
-    assert parse_address(text) == address
-
-
-@pytest.mark.parametrize("text", ["host:0", "host:65536"])
-def test_ports_that_do_not_exist(text):
-    with pytest.raises(BadInput, match="1 to 65535"):
-        parse_address(text)
 
 
 def test_a_connection_is_found_by_file_or_by_address_and_key(tmp_path, monkeypatch):

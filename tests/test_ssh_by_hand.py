@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dqlab.files import Connection, place, read_key
+from dqlab.address import place
+from dqlab.files import Connection, read_key
 
 STRONG = b"0123456789abcdefghij"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "curves", "lanes", "tiles"]
 
 #: colours that people who see no red or no green can tell apart (Okabe and Ito)
-BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#BBBBBB", "#333333"
+BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#BBBBBB", "#333333"
 #: pixels a point of the screen: 2 is what sharp screens have
 SHARPNESS = 2
 #: points an inch

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dqlab.address import place
 from dqlab.errors import LaunchFailed
-from dqlab.files import place
 from dqlab.ssh.hosts import Host
 
 __all__ = ["ALIVE_COUNT", "ALIVE_S", "HostFailed", "Tunnel"]
