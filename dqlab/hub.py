@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from dqlab.broker import Broker
 
-__all__ = ["ANY", "LATER", "Answer", "Hub", "Wait"]
+__all__ = ["ANY", "LATER", "Answer", "Hub", "Wait", "apart"]
 
 #: seconds between two looks at what is due
 TICK = 0.02
@@ -153,7 +153,7 @@ class Hub:
             answer = partial(_raise, exc)
         self._forget(wait)
         tell = partial(wait.tell, answer)
-        self._due.append(threading.Thread(target=tell, name="dqlab-answer", daemon=True).start if wait.long else tell)
+        self._due.append(partial(apart, tell) if wait.long else tell)
 
     def _forget(self, wait: Wait) -> None:
         wait.pending = False
@@ -194,6 +194,14 @@ class Hub:
                 self._seen = self.broker.events.last
                 self.broker.signals.add(("events", None))
             self._end(lambda wait: wait.deadline is not None and wait.deadline <= now)
+
+
+def apart(call: Callable[[], None]) -> None:
+    """Run ``call`` in a thread of its own."""
+    try:
+        threading.Thread(target=call, name="dqlab-answer", daemon=True).start()
+    except RuntimeError:  # out of threads
+        call()
 
 
 def _raise(exc: Exception) -> NoReturn:

@@ -12,6 +12,7 @@ and no traceback, and every method that the names below don't list is refused.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from multiprocessing import AuthenticationError, connection, managers
 from typing import Any
 
 from dqlab.errors import BadInput, DqlabError, Refused
-from dqlab.hub import LATER, Hub, Wait
+from dqlab.hub import LATER, Answer, Hub, Wait
 from dqlab.peer import ControlLines, Peer
 from dqlab.queues import ResultQueue, TaskQueue
 from dqlab.service import BrokerService
@@ -39,6 +40,8 @@ REASON_CHARS = 300
 
 #: what `create` gives out: name -> id of the object that exists
 OBJECTS = {"get_task_queue": "tasks", "get_result_queue": "results"}
+
+log = logging.getLogger("dqlab")
 
 managers.listener_client["dqlab"] = (  # type: ignore[attr-defined]
     lambda address, backlog: PlainListener(address),
@@ -149,8 +152,16 @@ class MasterServer(managers.Server):
         result = perform(peer, *request)
         if isinstance(result, Wait):
             peer.waits = result
-            return self.hub.wait(result, lambda answer: peer.send(self._answer(answer)))
+            return self.hub.wait(result, lambda answer: self._tell(peer, answer))
         return result
+
+    def _tell(self, peer: Peer, answer: Answer) -> None:
+        """Send an answer from another peer's thread, which must not suffer from it."""
+        try:
+            peer.send(self._answer(answer))
+        except Exception:
+            log.exception("an answer could not be sent", extra={"action": "answer"})
+            peer.cut_off()
 
     def _answer(self, call: Callable[..., Any], *args: Any) -> tuple[str, Any] | None:
         """What a call returns or raises, as BaseManager's clients understand it; None if that comes later."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from dqlab.hub import Hub, Wait
+from dqlab.hub import Hub, Wait, apart
 from dqlab.parties import Client, Worker
 from dqlab.wire import PlainConnection, pack
 
@@ -58,7 +59,7 @@ class Peer:
         if threading.get_ident() == self._thread or sum(map(len, parts)) <= SHORT:
             self._send(parts)
         else:
-            threading.Thread(target=self._send, args=(parts,), name="dqlab-answer", daemon=True).start()
+            apart(partial(self._send, parts))
 
     def _send(self, parts: list[Any]) -> None:
         try:
@@ -66,6 +67,10 @@ class Peer:
                 self._conn.send_parts(parts)
         except (OSError, ValueError):
             pass  # it is gone; its own thread notices
+
+    def cut_off(self) -> None:
+        """End the connection: its own thread then gives back what it held."""
+        self._conn.hang_up()
 
     def hang_up(self) -> None:
         """The connection ended: give back what it held."""

@@ -97,18 +97,18 @@ class PlainConnection(connection.Connection):
         """The next message as bytes, or a bytearray if it is large, read into the memory where it stays."""
         if not hasattr(os, "readv"):
             return super().recv_bytes(maxlength)
-        (size,) = _SIZE.unpack(self._read(_SIZE.size))
+        (size,) = _SIZE.unpack(self._take(_SIZE.size))
         if size == -1:
-            (size,) = _LONG_SIZE.unpack(self._read(_LONG_SIZE.size))
+            (size,) = _LONG_SIZE.unpack(self._take(_LONG_SIZE.size))
         if size < 0 or (maxlength is not None and size > maxlength):
             raise OSError(f"a message of {size} bytes")
-        return self._read(size) if size <= AHEAD else self._read_into_place(size)
+        return self._take(size) if size <= AHEAD else self._take_in_place(size)
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Whether there is something to receive within ``timeout`` seconds."""
         return bool(self._ahead) or super().poll(timeout)
 
-    def _read(self, size: int) -> bytes:
+    def _take(self, size: int) -> bytes:
         # A size and its message, and what follows it, mostly arrive together, and a read costs as much as a task.
         ahead = self._ahead
         while len(ahead) < size:
@@ -119,7 +119,7 @@ class PlainConnection(connection.Connection):
         self._ahead = ahead[size:]
         return ahead[:size]
 
-    def _read_into_place(self, size: int) -> bytearray:
+    def _take_in_place(self, size: int) -> bytearray:
         data, read = bytearray(min(size, ANNOUNCED)), min(size, len(self._ahead))
         data[:read], self._ahead = self._ahead[:read], self._ahead[read:]
         while read < size:

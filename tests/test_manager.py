@@ -21,6 +21,7 @@ import pytest
 
 from dqlab import AuthenticationFailed, LocalWorkers, Master, connect
 from dqlab.serve import MasterSettings, RunningMaster
+from dqlab.wire import pack
 from tests.helpers import eventually, free_port
 from tests.plain import KEY, Hand, Lab, get, hand
 
@@ -404,6 +405,33 @@ def test_a_peer_that_does_not_wait_for_its_answer_is_hung_up_and_loses_nothing(h
         eventually(lambda: not here.hub._waiting)
         get(other.ask("tasks", "put", "url"))
         assert get(other.ask("tasks", "get")) == "url"
+
+
+def test_an_answer_that_cannot_be_sent_costs_only_its_own_peer(
+    here: RunningMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(message: Any) -> list[Any]:
+        return pack(message if message != ("#RETURN", "boom") else threading.Lock())
+
+    monkeypatch.setattr("dqlab.peer.pack", failing)
+    with waiting(here) as unlucky, hand(here.connection.address) as putter:
+        get(putter.ask("tasks", "put", "boom"))
+        with pytest.raises((EOFError, ConnectionError)):
+            unlucky.answer()
+        eventually(lambda: get(putter.ask("tasks", "qsize")) == 1, what="the task to be given back")
+
+
+def test_a_large_answer_goes_out_also_without_threads_to_spare(
+    here: RunningMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    value = "x" * (1 << 17)
+    with waiting(here) as peer, hand(here.connection.address) as putter:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        get(putter.ask("tasks", "put", value))
+        assert get(peer.answer()) == value
 
 
 def test_a_peer_that_hangs_up_while_it_waits_is_missed_at_once(here: RunningMaster) -> None:
