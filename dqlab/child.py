@@ -18,7 +18,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
 import cloudpickle
 
@@ -199,43 +199,40 @@ class _Child:
     ) -> None:  # fmt: skip
         """The inner loop. A tiny task costs little more than its call: two stores, a load and a look at the clock."""
         cursor, clock, current_task = self._cursor, time.perf_counter, _current
-        offset = lo if kind == "plain" else 0
+        do, start, task = _caller(kind, call), (0 if kind == "plain" else lo), first - base
         results: list[Any] = []
         began = since = clock()
-        flush_at = lo
-        for i in range(lo, hi):
+        flush_at, look = lo, 0.0  #: the first item that is not sent yet; when to look whether it has to be
+        for position, item in enumerate(items[start : start + hi - lo], base + lo):
             if timeout is not None:  # before `BEGUN`: the worker would take the last task's start for this one's
                 cursor[STARTED] = time.monotonic_ns()
-            cursor[BEGUN] = base + i
-            if base + i >= cursor[LIMIT]:
-                hi = i
+            cursor[BEGUN] = position
+            if position >= cursor[LIMIT]:
+                hi = position - base
                 break
-            current_task.task = first + i
-            item = items[i - offset]
+            current_task.task = task + position
             try:
-                if kind == "map" or kind == "plain":
-                    value = call(item)
-                elif kind == "star":
-                    value = call(*item)
-                else:
-                    args, kwargs = pickle.loads(item)
-                    value = _dump(call(*args, **kwargs))
+                value = do(item)
                 if self._forked:
                     self._end_copy(None)
                 results.append(value)
             except BaseException as exc:
                 if self._forked:
                     self._end_copy(exc)
+                i = position - base
                 self._flush(number, flush_at, i, results, kind, since)
                 self._printer.flush_task()
                 self._say(("failed", number, i, i + 1, _describe(exc), clock() - began))
                 results, flush_at, since = [], i + 1, clock()
             now = clock()
-            if now - since > FLUSH or now - began > EAGER or careful:
-                self._printer.flush_task()
-                self._flush(number, flush_at, i + 1, results, kind, since)
-                self._deliver()
-                results, flush_at, since = [], i + 1, clock()
+            if now > look:
+                if now - since > FLUSH or now - began > EAGER or careful:
+                    self._printer.flush_task()
+                    self._flush(number, flush_at, position - base + 1, results, kind, since)
+                    self._deliver()
+                    results, flush_at, since = [], position - base + 1, clock()
+                # No sooner can a task have taken long, or the first one wait for long.
+                look = 0.0 if careful else min(now + EAGER, since + FLUSH)
             began = now
         self._printer.flush_task()
         self._flush(number, flush_at, hi, results, kind, since)
@@ -257,6 +254,20 @@ class _Child:
         self._say(("done", number, lo, hi, beside(data), seconds))
 
 
+def _caller(kind: str, function: Any) -> Callable[[Any], Any]:
+    """What to do with one item."""
+    if kind == "star":
+        return lambda item: function(*item)
+    if kind in CALLS:
+        return lambda item: _call(function, item)
+    return cast(Callable[[Any], Any], function)
+
+
+def _call(function: Any, item: bytes) -> bytes:
+    args, kwargs = pickle.loads(item)
+    return _dump(function(*args, **kwargs))
+
+
 def _dump(value: Any) -> bytes:
     """One result; the plain pickler does for what is only a number or a string."""
     return pickle.dumps(value, 5) if type(value) in _SIMPLE else cloudpickle.dumps(value)
@@ -267,7 +278,7 @@ def _pickle_results(results: list[Any], kind: str) -> bytes:
         return results[0] if len(results) == 1 else pickle.dumps(results, 5)
     if kind == "plain":
         return dump_plain(results)
-    simple = len(results) <= FEW and all(type(value) in _SIMPLE for value in results)
+    simple = len(results) <= FEW and _SIMPLE.issuperset(map(type, results))
     return pickle.dumps(results, 5) if simple else cloudpickle.dumps(results)
 
 
