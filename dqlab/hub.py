@@ -129,6 +129,8 @@ class Hub:
             for kind, name in signals:
                 if kind == "command":
                     self._take_commands(name)
+                elif not self._waiting:
+                    continue
                 elif kind == "ready":
                     self._serve_ready(name)
                 else:

@@ -82,6 +82,9 @@ class Ledger:
     def submit(self, number: int, run: Run, now: float) -> bool:
         """Take a run in, or return False because its queue is full. A run sent twice is taken once."""
         run.check()
+        return self._take_in(number, run, now)
+
+    def _take_in(self, number: int, run: Run, now: float) -> bool:
         client = self.clients.find(number, now)
         if run.first < client.first or run.first + run.count > (number + 1) * CLIENT_IDS:
             raise BadInput(f"tasks {run.first} + {run.count} are not of client {number}")
@@ -214,8 +217,8 @@ class Ledger:
 
     def _move(self, span: Span, state: State, now: float) -> None:
         counts = self.counts[span.run.queue]
-        counts[span.state.value] -= len(span)
-        counts[state.value] += len(span)
+        counts[span.state] -= len(span)
+        counts[state] += len(span)
         span.state, span.since = state, now
 
     def _ready(self, span: Span, now: float) -> None:

@@ -16,6 +16,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import AuthenticationError, connection, managers
 from typing import Any
 
@@ -144,29 +145,25 @@ class MasterServer(managers.Server):
         except Exception as exc:  # whatever a malformed pickle raises
             peer.send(self._refuse(f"the master takes plain data only: {exc}"))
             return
-        answer = self._answer(self._perform, perform, peer, request)
+        answer = self._answer(peer, perform, peer, request)
         if answer is not None:
             peer.send(answer)
-
-    def _perform(self, perform: Callable[..., Any], peer: Peer, request: Any) -> Any:
-        result = perform(peer, *request)
-        if isinstance(result, Wait):
-            peer.waits = result
-            return self.hub.wait(result, lambda answer: self._tell(peer, answer))
-        return result
 
     def _tell(self, peer: Peer, answer: Answer) -> None:
         """Send an answer from another peer's thread, which must not suffer from it."""
         try:
-            peer.send(self._answer(answer))
+            peer.send(self._answer(peer, answer))
         except Exception:
             log.exception("an answer could not be sent", extra={"action": "answer"})
             peer.cut_off()
 
-    def _answer(self, call: Callable[..., Any], *args: Any) -> tuple[str, Any] | None:
+    def _answer(self, peer: Peer, call: Callable[..., Any], *args: Any) -> tuple[str, Any] | None:
         """What a call returns or raises, as BaseManager's clients understand it; None if that comes later."""
         try:
             result = call(*args)
+            if isinstance(result, Wait):
+                peer.waits = result
+                result = self.hub.wait(result, partial(self._tell, peer))
             return None if result is LATER else ("#RETURN", result)
         except (queue.Empty, queue.Full) as exc:
             return "#ERROR", exc
@@ -184,8 +181,9 @@ class MasterServer(managers.Server):
         self.hub.do(self.hub.broker.refused, reason, self.hub.now())
         return "#TRACEBACK", f"Refused: {reason}\n"  # a plain client draws a line under it
 
-    def _manage(self, peer: Peer, ident: Any, method: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> Any:
+    def _manage(self, peer: Peer, request: Any) -> Any:
         """The manager's own calls, on short-lived connections; `accept_connection` keeps it."""
+        _, method, args, kwds = request
         if method not in self.public:
             raise Refused(f"a client may not call {method!r} on the master")
         if method in ("create", "incref", "decref"):
@@ -199,7 +197,8 @@ class MasterServer(managers.Server):
             peer.accepted = True
         return None
 
-    def _call(self, peer: Peer, ident: str, method: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> Any:
+    def _call(self, peer: Peer, request: Any) -> Any:
+        ident, method, args, kwds = request
         call = peer.calls.get((ident, method))
         if call is None:
             kind = self._objects.get(ident)

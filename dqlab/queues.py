@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dqlab.hub import Wait
@@ -59,17 +60,14 @@ class _PlainQueue(ABC):
         """``[value]``, or ``[]`` if there is none within ``timeout`` seconds: for dqlab's own client."""
         return Wait((self._topic,), self._take, min(timeout, LONGEST_WAIT))
 
-    def put_some(self, items: list[Any], timeout: float) -> Wait:
+    def put_some(self, items: list[Any], timeout: float) -> Wait | bool:
         """Put all of them; False if there is no room for them within ``timeout`` seconds: for dqlab's own client."""
-        return self._put_within(list(items), min(timeout, LONGEST_WAIT), bool)
+        items = list(items)
+        return self._put_within(items, min(timeout, LONGEST_WAIT), bool) if items else True
 
     def _put_within(self, items: list[Any], timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
         check_plain(items)
-
-        def put(now: float) -> bool:
-            return not items or self._put(items, now)
-
-        return Wait((("plain room", None),), put, timeout, shape)
+        return Wait((("plain room", None),), partial(self._put, items), timeout, shape)
 
     _topic: tuple[str, Any]
 

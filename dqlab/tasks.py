@@ -15,7 +15,7 @@ import math
 import re
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 HISTORY, REASON_CHARS = 100, 1_000
 
 
-class State(Enum):
+class State(StrEnum):
     """Where a task is."""
 
     READY = "ready"  #: waits for a worker
@@ -82,7 +82,7 @@ class Span:
 
     def __repr__(self) -> str:
         tasks = f"Task {self.first}" if len(self) == 1 else f"Tasks {self.first}..{self.first + len(self) - 1}"
-        return f"<{tasks} {self.state.value} attempt {self.attempt}>"
+        return f"<{tasks} {self.state} attempt {self.attempt}>"
 
     def ended_badly(self, worker: str, reason: str) -> None:
         """Remember that a delivery did."""

@@ -90,38 +90,44 @@ class PlainConnection(connection.Connection):
             for part in parts:
                 self.send_bytes(part)
         else:
-            pieces = [piece for part in parts for piece in (_SIZE.pack(len(part)), part)]
-            self._send(b"".join(pieces))  # type: ignore[attr-defined]
+            self._send(b"".join([_SIZE.pack(len(part)) + part for part in parts]))  # type: ignore[attr-defined]
 
     def recv_bytes(self, maxlength: int | None = None) -> Any:
         """The next message as bytes, or a bytearray if it is large, read into the memory where it stays."""
         if not hasattr(os, "readv"):
             return super().recv_bytes(maxlength)
-        (size,) = _SIZE.unpack(self._take(_SIZE.size))
+        start = _SIZE.size
+        self._read_ahead(start)
+        (size,) = _SIZE.unpack_from(self._ahead)
         if size == -1:
-            (size,) = _LONG_SIZE.unpack(self._take(_LONG_SIZE.size))
+            start += _LONG_SIZE.size
+            self._read_ahead(start)
+            (size,) = _LONG_SIZE.unpack_from(self._ahead, _SIZE.size)
         if size < 0 or (maxlength is not None and size > maxlength):
             raise OSError(f"a message of {size} bytes")
-        return self._take(size) if size <= AHEAD else self._take_in_place(size)
+        if size > AHEAD:
+            return self._read_in_place(start, size)
+        end = start + size
+        self._read_ahead(end)
+        message, self._ahead = self._ahead[start:end], self._ahead[end:]
+        return message
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Whether there is something to receive within ``timeout`` seconds."""
         return bool(self._ahead) or super().poll(timeout)
 
-    def _take(self, size: int) -> bytes:
+    def _read_ahead(self, size: int) -> None:
         # A size and its message, and what follows it, mostly arrive together, and a read costs as much as a task.
-        ahead = self._ahead
-        while len(ahead) < size:
+        while len(self._ahead) < size:
             more = os.read(self.fileno(), AHEAD)
             if not more:
                 raise EOFError
-            ahead += more
-        self._ahead = ahead[size:]
-        return ahead[:size]
+            self._ahead += more
 
-    def _take_in_place(self, size: int) -> bytearray:
-        data, read = bytearray(min(size, ANNOUNCED)), min(size, len(self._ahead))
-        data[:read], self._ahead = self._ahead[:read], self._ahead[read:]
+    def _read_in_place(self, start: int, size: int) -> bytearray:
+        ahead = self._ahead[start : start + size]
+        data, read = bytearray(min(size, ANNOUNCED)), len(ahead)
+        data[:read], self._ahead = ahead, self._ahead[start + size :]
         while read < size:
             if read == len(data):
                 data += bytes(min(size - read, read))
