@@ -38,8 +38,6 @@ FLUSH = 0.05
 EAGER = 0.01
 #: types whose values any pickler pickles alike
 _SIMPLE = frozenset({int, float, complex, str, bytes, bool, type(None)})
-#: results that are looked at one by one for that
-FEW = 64
 #: characters of one printed piece; the rest of it is cut
 PRINT_CHARS = 8_000
 
@@ -276,10 +274,9 @@ def _dump(value: Any) -> bytes:
 def _pickle_results(results: list[Any], kind: str) -> bytes:
     if kind in CALLS:
         return results[0] if len(results) == 1 else pickle.dumps(results, 5)
-    if kind == "plain":
-        return dump_plain(results)
-    simple = len(results) <= FEW and _SIMPLE.issuperset(map(type, results))
-    return pickle.dumps(results, 5) if simple else cloudpickle.dumps(results)
+    if kind != "plain":
+        return cloudpickle.dumps(results)
+    return dump_plain(results)
 
 
 def _describe(exc: BaseException) -> tuple[bytes | None, str, str]:

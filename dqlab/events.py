@@ -78,7 +78,7 @@ class EventLog:
 
     def _extend(self, what: tuple[Any, ...], task: int | None, count: int, seconds: float | None) -> bool:
         """Add the tasks to the newest record if they follow on its own, at the same instant; say whether they do."""
-        if self.last == self._read or not self._ring or self._ring[-1][1] != what[0]:
+        if self.last == self._read or not self._ring:
             return False
         seq, time, kind, queue, first, n, worker, attempt, took, *rest = self._ring[-1]
         if (time, kind, queue, worker, attempt) != what or task != first + n:

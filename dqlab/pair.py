@@ -38,7 +38,7 @@ class PlainPair(Ledger):
         client = self._plain
         first = max(client.last + 1, client.first)
         run = Run(first, len(values), PLAIN, "plain", "", values, "", self.max_attempts - 1, None, self.max_attempts)
-        return self._take_in(client.number, run, now)
+        return self.submit(client.number, run, now)
 
     def plain_get(self, holder: Any, now: float) -> list[Any]:
         """``[value]`` of the next plain task, leased to a connection without a deadline; ``[]`` if there is none."""
