@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 
 from dqlab import LocalWorkers, Master
@@ -25,33 +26,47 @@ def _echo(conn: Connection) -> None:
         conn.send(word)
 
 
-def _serve(port_to: Connection, onward: tuple[str, int] | str) -> None:
-    """Echo what comes over TCP, or hand it on: to an address, or to a child of our own."""
+def _child() -> Connection:
+    """The line to an echoing child of the process that calls."""
+    here, there = spawn.Pipe()
+    spawn.Process(target=_echo, args=(there,), daemon=True).start()
+    return here
+
+
+def _line_to(address: tuple[str, int]) -> Connection:
+    """The line to one that listens."""
+    return Client(address, authkey=KEY)
+
+
+def _relay(conn: Connection, onward: Connection) -> None:
+    while (word := conn.recv()) is not None:
+        onward.send(word)
+        conn.send(onward.recv())
+    onward.send(None)
+
+
+def _serve(port_to: Connection, dial: Callable[[], Connection] | None) -> None:
+    """Echo what comes over TCP, or hand it on to the line that ``dial()`` opens."""
     with Listener(("127.0.0.1", 0), authkey=KEY) as listener:
-        if onward == "child":
-            there, here = spawn.Pipe()
-            spawn.Process(target=_echo, args=(here,), daemon=True).start()
-        elif onward != "nowhere":
-            there = Client(onward, authkey=KEY)
+        onward = dial() if dial else None
         port_to.send(listener.address)
         with listener.accept() as conn:
-            if onward == "nowhere":
+            if onward is None:
                 _echo(conn)
-                return
-            while (word := conn.recv()) is not None:
-                there.send(word)
-                conn.send(there.recv())
-            there.send(None)
+            else:
+                _relay(conn, onward)
 
 
 @contextmanager
-def _served(onward: tuple[str, int] | str) -> Iterator[tuple[str, int]]:
+def _served(dial: Callable[[], Connection] | None = None) -> Iterator[tuple[str, int]]:
     here, there = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=(there, onward))  # not a daemon: those may have no children
+    process = spawn.Process(target=_serve, args=(there, dial))  # not a daemon: those may have no children
     process.start()
-    yield here.recv()
-    process.join(10)
-    process.kill()
+    try:
+        yield here.recv()
+        process.join(10)
+    finally:
+        process.kill()
 
 
 @contextmanager
@@ -79,9 +94,9 @@ def _times(once: Callable[[], object], n: int) -> list[float]:
 def run(rounds: int = 5) -> list[Table]:
     with ExitStack() as stack:
         enter = stack.enter_context
-        there_and_back = enter(_connected(enter(_served("nowhere"))))
-        through_four = enter(_connected(enter(_served(enter(_served("child"))))))
-        through_three = enter(_connected(enter(_served(enter(_served("nowhere"))))))
+        there_and_back = enter(_connected(enter(_served())))
+        through_three = enter(_connected(enter(_served(partial(_line_to, enter(_served()))))))
+        through_four = enter(_connected(enter(_served(partial(_line_to, enter(_served(_child)))))))
         loop = enter(plain_loop(tiny))
         pool = enter(ProcessPoolExecutor(2, mp_context=spawn))
         master = enter(Master())
