@@ -65,7 +65,6 @@ class Broker(PlainPair):
         worker.deadline = now + self.lease_seconds
         self.workers[name] = worker
         self.events.add(now, "worker_joined", worker=name, host=host, pid=pid)
-        self.signals.add(("workers", None))
         return worker
 
     def heartbeat(self, name: str, now: float) -> bool:
@@ -85,7 +84,6 @@ class Broker(PlainPair):
         self.events.add(now, "worker_left", worker=name, host=worker.host, pid=worker.pid, reason=reason)
         for span in reversed(worker.leases.values()):
             self._lost(span, reason, now)
-        self.signals.add(("workers", None))
 
     def stop_worker(self, name: str) -> None:
         """Ask a worker to end after the task in hand."""
@@ -149,7 +147,7 @@ class Broker(PlainPair):
                 quota = 0 if worker.leases else 1
             elif key != span.run.key:
                 key = span.run.key
-                quota = self._pace.quota(key, worker, given.get(key, 0), self.counts[queue]["ready"], len(self.workers))
+                quota = self._pace.quota(key, worker, given.get(key, 0), self.ready(queue), len(self.workers))
             if quota < 1:
                 break
             span = line.take(client, quota)

@@ -35,7 +35,7 @@ log = logging.getLogger("dqlab")
 
 
 class Wait:
-    """A call that is answered once ``attempt(now)`` is true, or ``timeout`` seconds have passed (None: only then).
+    """A call that is answered once ``attempt(now)`` is true, or after ``timeout`` seconds (None: no limit) as it is.
 
     ``attempt`` runs under the hub's lock. The answer is what ``shape`` makes of its result, or raises, outside of it
     (and in a thread of its own if that may take ``long``).
@@ -129,8 +129,6 @@ class Hub:
             for kind, name in signals:
                 if kind == "command":
                     self._take_commands(name)
-                elif not self._waiting:
-                    continue
                 elif kind == "ready":
                     self._serve_ready(name)
                 else:
@@ -140,7 +138,7 @@ class Hub:
     def _serve_ready(self, queue: str) -> None:
         for name in (queue, ANY):
             for wait in list(self._waiting.get(("ready", name), ())):
-                if not self.broker.counts.get(queue, {}).get("ready"):
+                if not self.broker.ready(queue):
                     return
                 self._try(wait)
 

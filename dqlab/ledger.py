@@ -82,9 +82,6 @@ class Ledger:
     def submit(self, number: int, run: Run, now: float) -> bool:
         """Take a run in, or return False because its queue is full. A run sent twice is taken once."""
         run.check()
-        return self._take_in(number, run, now)
-
-    def _take_in(self, number: int, run: Run, now: float) -> bool:
         client = self.clients.find(number, now)
         if run.first < client.first or run.first + run.count > (number + 1) * CLIENT_IDS:
             raise BadInput(f"tasks {run.first} + {run.count} are not of client {number}")
@@ -176,6 +173,11 @@ class Ledger:
         self.events.add(now, "paused" if paused else "resumed", queue=queue)
         self.signals.add(("ready", queue))
 
+    def ready(self, queue: str) -> int:
+        """Tasks of a queue that a worker could have now."""
+        counts = self.counts.get(queue)
+        return counts["ready"] if counts else 0
+
     def waiting(self, queue: str) -> int:
         """Tasks of a queue that count for its backlog."""
         counts = self.counts.get(queue)
@@ -207,7 +209,6 @@ class Ledger:
                 raise BadInput(f"queue {queue!r} is one too many", f"the master has {MOST_QUEUES}, use one of them")
             names = [state.value for state in State]
             self.counts[queue] = dict.fromkeys([*names, "redelivered"], 0)
-            self.signals.add(("queues", None))
         return self.counts[queue]
 
     def _line(self, queue: str) -> Line:

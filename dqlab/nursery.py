@@ -86,8 +86,10 @@ class ChildProcess:
         try:
             while True:
                 words = read_frame(stdout, _load)
-                aside = self.gathering and all(word[0] == "done" for word in words)
-                (self.aside.append if aside else self.inbox.put)((generation, words))
+                if self.gathering and all(word[0] == "done" for word in words):
+                    self.aside.append((generation, words))
+                else:
+                    self.inbox.put((generation, words))
         except Exception:  # its end, or whatever a task's code wrote between the frames leads to
             self.inbox.put((generation, None))
         finally:

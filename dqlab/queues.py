@@ -94,7 +94,7 @@ class TaskQueue(_PlainQueue):
 
     def qsize(self) -> int:
         """What is ready, as the standard queue counts: leased tasks must not fool a loop that then blocks in `get`."""
-        return int(self._broker.counts.get(PLAIN, {}).get("ready", 0))
+        return self._broker.ready(PLAIN)
 
     def full(self) -> bool:
         return self._broker.waiting(PLAIN) >= self._broker.backlog

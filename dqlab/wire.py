@@ -66,7 +66,6 @@ class PlainConnection(connection.Connection):
     """
 
     careful = False
-
     _ahead: bytes = b""  #: what was read together with the last message
 
     def recv(self) -> Any:

@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
+from dqlab.address import place
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.sandbox.pages import FALSE, FLAKY, Drawing, plan
 
@@ -80,7 +81,7 @@ class Site:
             self._server = Server((host, port), self)
         except (OSError, OverflowError, UnicodeError) as error:  # the port is taken, or none; a host that can't be one
             why = getattr(error, "strerror", None) or error
-            raise LaunchFailed(f"the sandbox site can't listen at {host}:{port}: {why}") from error
+            raise LaunchFailed(f"the sandbox site can't listen at {place(host, port)}: {why}") from error
         self.host, self.port = host, self._server.server_address[1]
         self.url = url_of(host, self.port)
         self._thread = threading.Thread(
@@ -131,7 +132,7 @@ site = Site
 
 
 def url_of(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return f"http://{place(host, port)}/"
 
 
 def image_type(body: bytes) -> str:
