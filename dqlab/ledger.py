@@ -89,22 +89,24 @@ class Ledger:
             return True
         if run.function not in self.functions and run.kind != "plain":
             raise BadInput(f"function {run.function!r} was never sent")
-        if run.count > self.backlog:
-            raise BadInput(f"{run.count} tasks at once, and the backlog holds {self.backlog}", "send them in parts")
-        counts = self._counts(run.queue)
-        if self.waiting(run.queue) + run.count > self.backlog:
+        if not self._admit(client, run.queue, run.first, run.count, now):
             return False
-        client.last = run.first + run.count - 1
-        client.remember(run)
-        run.submitted, run.open = now, run.count
         if run.function:
             self.functions.use(run.function)
-        span = Span(run, 0, run.count)
-        run.spans.append(span)
-        counts["ready"] += run.count
-        self.events.add(now, "submitted", queue=run.queue, task=run.first, count=run.count)
-        self._line(run.queue).append(number, span)
-        self.signals.add(("ready", run.queue))
+        self._line(run.queue).append(number, client.remember(run, now))
+        return True
+
+    def _admit(self, client: Client, queue: str, first: int, count: int, now: float) -> bool:
+        """Count new tasks of a client as ready, or return False because the queue is full."""
+        if count > self.backlog:
+            raise BadInput(f"{count} tasks at once, and the backlog holds {self.backlog}", "send them in parts")
+        counts = self._counts(queue)
+        if counts["ready"] + counts["delayed"] + count > self.backlog:
+            return False
+        counts["ready"] += count
+        client.last = first + count - 1
+        self.events.add(now, "submitted", queue, first, count)
+        self.signals.add(("ready", queue))
         return True
 
     def cancel(self, first: int, count: int, now: float) -> list[tuple[int, int]]:
@@ -296,10 +298,13 @@ class Ledger:
                 self._wait_for(behind)
         return span.cut(lo, hi)
 
-    def _note(self, span: Span, kind: str, now: float, **fields: Any) -> None:
-        fields.setdefault("worker", span.worker)
+    def _note(
+        self, span: Span, kind: str, now: float, seconds: float | None = None, reason: str | None = None,
+        worker: str | None = None,
+    ) -> None:  # fmt: skip
+        worker = span.worker if worker is None else worker
         self.events.add(
-            now, kind, queue=span.run.queue, task=span.first, count=len(span), attempt=span.attempt, **fields
+            now, kind, span.run.queue, span.first, len(span), worker, span.attempt, seconds=seconds, reason=reason
         )
 
     # -- what is going on --------------------------------------------------------------------------------------

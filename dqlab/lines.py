@@ -20,16 +20,16 @@ class Line:
         self.paused = False
         self._of: OrderedDict[int, deque[Span]] = OrderedDict()
         self._behind: dict[Span, Span] = {}  #: pieces whose turn comes directly after that of another span
-        self._waiting = self._cancelled = 0  #: spans, and how many of them were cancelled
+        self.waiting = self._cancelled = 0  #: spans that are here, and how many of them were cancelled
 
     def append(self, client: int, span: Span) -> None:
         """To the end: new tasks."""
-        self._waiting += 1
+        self.waiting += 1
         self._of.setdefault(client, deque()).append(span)
 
     def appendleft(self, client: int, span: Span) -> None:
         """To the front: tasks that have waited once already."""
-        self._waiting += 1
+        self.waiting += 1
         self._of.setdefault(client, deque()).appendleft(span)
 
     def insert_after(self, span: Span, piece: Span) -> None:
@@ -38,7 +38,7 @@ class Line:
         if span in self._behind:
             self._behind[piece] = self._behind[span]
         self._behind[span] = piece
-        self._waiting += 1
+        self.waiting += 1
 
     def front(self, blocked: Container[int] = ()) -> tuple[int, Span] | None:
         """The client whose turn it is and its first span; clients in ``blocked`` wait."""
@@ -70,17 +70,17 @@ class Line:
         span = line.popleft()
         if span in self._behind:
             line.appendleft(self._behind.pop(span))
-        self._waiting -= 1
+        self.waiting -= 1
         return span
 
     def cancelled(self) -> None:
         """A span that waits here was cancelled."""
         self._cancelled += 1
-        if 2 * self._cancelled > self._waiting + CANCELLED:
+        if 2 * self._cancelled > self.waiting + CANCELLED:
             lines = {client: deque(self._ready(line)) for client, line in self._of.items()}
             self._of = OrderedDict((client, line) for client, line in lines.items() if line)
             self._behind.clear()
-            self._waiting, self._cancelled = sum(map(len, lines.values())), 0
+            self.waiting, self._cancelled = sum(map(len, lines.values())), 0
 
     def _ready(self, line: deque[Span]) -> Iterator[Span]:
         for first in line:

@@ -1,19 +1,74 @@
 """The plain pair: what unchanged BaseManager scripts see of the broker, a task queue and a result queue. Pure.
 
-What `task.get` handed out is leased to the connection it went out on, without a deadline (a plain worker sends no
-heartbeats): the connection's next word settles it, its end gives the task back.
+    put ──> waiting value ──get──> held by a script's connection ──its next word──> done
+                 │                           │ its end
+                 └────> span of a run <──────┘      ──lease──> a worker with a handler ──ack──> done
+
+A value that one script puts and another takes is no more than that: a script knows no attempts, outcomes or time-outs,
+and its calls should cost what BaseManager's own do. Only a worker's lease, or a script that went away with its task,
+makes a run of it. What `get` handed out is leased to the connection it went out on, without a deadline (a plain worker
+sends no heartbeats): the connection's next word settles it, its end gives the task back.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Callable, Container
+from typing import Any, NamedTuple
 
 from dqlab.ledger import Ledger
-from dqlab.parties import Client
+from dqlab.lines import Line
+from dqlab.parties import CLIENT_IDS, Client
 from dqlab.tasks import PLAIN, Run, Span, State
 
 __all__ = ["PlainPair"]
+
+
+class _Put:
+    """What one `put` brought: of its ``values``, those from ``at`` on wait; the first has the task id ``first``."""
+
+    __slots__ = ("at", "first", "submitted", "values")
+
+    def __init__(self, first: int, values: list[Any], submitted: float) -> None:
+        self.first, self.values, self.submitted, self.at = first, values, submitted, 0
+
+
+class _Held(NamedTuple):
+    """A value that a script has taken, and when."""
+
+    task: int
+    value: Any
+    submitted: float
+    since: float
+
+
+class _PlainLine(Line):
+    """The plain queue's line: spans, and behind them ``puts``, of which ``make`` makes spans when a worker asks."""
+
+    def __init__(self, make: Callable[[_Put], tuple[int, Span]]) -> None:
+        super().__init__()
+        self.puts: deque[_Put] = deque()
+        self._make = make
+
+    def front(self, blocked: Container[int] = ()) -> tuple[int, Span] | None:
+        if not self.waiting and self.puts:
+            self.make_span()
+        return super().front(blocked)
+
+    def make_span(self) -> None:
+        """Put the next values into line as a span."""
+        self.append(*self._make(self.puts.popleft()))
+
+    def take_value(self, now: float) -> _Held | None:
+        """The next value, unless there is none or a span comes before it."""
+        if self.waiting or not self.puts:
+            return None
+        put = self.puts[0]
+        at = put.at
+        put.at += 1
+        if put.at == len(put.values):
+            self.puts.popleft()
+        return _Held(put.first + at, put.values[at], put.submitted, now)
 
 
 class PlainPair(Ledger):
@@ -27,52 +82,83 @@ class PlainPair(Ledger):
         self.max_attempts = max_attempts
         self.results: deque[Any] = deque()  #: the plain result queue
         self.unmatched = 0  #: plain results that no lease was waiting for
-        self._held_plain: dict[Any, Span] = {}  #: connection -> what its `get` handed out
+        self._held_plain: dict[Any, _Held | Span] = {}  #: connection -> what its `get` handed out
         self._plain: Client | None = None
+        self._lines[PLAIN] = self._plain_line = _PlainLine(
+            lambda put: self._as_run(put.first + put.at, put.values[put.at :], put.submitted)
+        )
 
     def plain_put(self, values: list[Any], now: float) -> bool:
         """Values from `task.put`: plain tasks, one for each. False if there is no room for them now."""
-        if self._plain is None:
-            self._plain = self.open_client()
-            self._plain.plain = True
-        client = self._plain
+        client = self._plain_client()
         first = max(client.last + 1, client.first)
-        run = Run(first, len(values), PLAIN, "plain", "", values, "", self.max_attempts - 1, None, self.max_attempts)
-        return self.submit(client.number, run, now)
+        if not self._admit(client, PLAIN, first, len(values), now):
+            return False
+        self._plain_line.puts.append(_Put(first, values, now))
+        return True
 
     def plain_get(self, holder: Any, now: float) -> list[Any]:
         """``[value]`` of the next plain task, leased to a connection without a deadline; ``[]`` if there is none."""
         self.plain_settle(holder, now)
-        line = self._line(PLAIN)
-        turn = None if self._held_back(PLAIN) else line.front()
+        if self._held_back(PLAIN):
+            return []
+        held = self._plain_line.take_value(now)
+        if held is None:
+            return self._get_span(holder, now)
+        self._held_plain[holder] = held
+        counts = self.counts[PLAIN]
+        counts["ready"] -= 1
+        counts["leased"] += 1
+        self.events.add(now, "leased", PLAIN, held.task, 1, None, 1)
+        self.signals.add(("plain room", None))
+        return [held.value]
+
+    def _get_span(self, holder: Any, now: float) -> list[Any]:
+        turn = self._plain_line.front()
         if turn is None:
             return []
-        span = line.take(turn[0], 1)
+        self._held_plain[holder] = span = self._plain_line.take(turn[0], 1)
         span.worker = None
         span.attempt += 1
         self._move(span, State.LEASED, now)
-        self._held_plain[holder] = span
         self._note(span, "leased", now)
         self.signals.add(("plain room", None))
         return [span.run.payload[span.lo]]
 
     def plain_settle(self, holder: Any, now: float) -> bool:
         """The connection is through with the task that it holds, if it holds one."""
-        span = self._held_plain.pop(holder, None)
-        if span is None:
+        held = self._held_plain.pop(holder, None)
+        if held is None:
             return False
         self._rate.add(1, now)
-        self._latency.add(now - span.run.submitted, 1)
-        self._note(span, "done", now, seconds=now - span.since)
-        self._finish(span, State.DONE, None, now)
+        if isinstance(held, Span):
+            self._latency.add(now - held.run.submitted, 1)
+            self._note(held, "done", now, seconds=now - held.since)
+            self._finish(held, State.DONE, None, now)
+            return True
+        self._latency.add(now - held.submitted, 1)
+        counts = self.counts[PLAIN]
+        counts["leased"] -= 1
+        counts["done"] += 1
+        self.events.add(now, "done", PLAIN, held.task, 1, None, 1, now - held.since)
+        self.signals.add(("plain idle", None))
         return True
 
     def plain_hang_up(self, holder: Any, now: float) -> None:
         """The connection ended: what it held goes back, as often as it takes."""
-        span = self._held_plain.pop(holder, None)
-        if span is not None:
-            span.attempt = 0  # a lost connection never dead-letters a plain task
-            self._redeliver(span, "", "its connection ended", now)
+        held = self._held_plain.pop(holder, None)
+        if held is None:
+            return
+        span = held if isinstance(held, Span) else self._as_run(held.task, [held.value], held.submitted)[1]
+        span.state = State.LEASED
+        span.attempt = 0  # a lost connection never dead-letters a plain task
+        self._redeliver(span, "", "its connection ended", now)
+
+    def cancel(self, first: int, count: int, now: float) -> list[tuple[int, int]]:
+        if self._plain is not None and first // CLIENT_IDS == self._plain.number:
+            while self._plain_line.puts:  # values have no ids to be found by
+                self._plain_line.make_span()
+        return super().cancel(first, count, now)
 
     def plain_result(self, value: Any) -> None:
         """A value for the plain result queue; `unmatched` counts those that no lease was waiting for."""
@@ -94,4 +180,17 @@ class PlainPair(Ledger):
 
     def _held_back(self, queue: str) -> bool:
         """Whether nothing of a queue is given out now: it is paused, or nobody reads the plain results."""
-        return self._line(queue).paused or (queue == PLAIN and len(self.results) >= self.backlog)
+        return self._lines[queue].paused or (queue == PLAIN and len(self.results) >= self.backlog)
+
+    def _plain_client(self) -> Client:
+        """Whose tasks the plain ones are."""
+        if self._plain is None:
+            self._plain = self.open_client()
+            self._plain.plain = True
+        return self._plain
+
+    def _as_run(self, first: int, values: list[Any], submitted: float) -> tuple[int, Span]:
+        """Values as a run of the plain client; returns the client's number and the run's only span."""
+        client = self._plain_client()
+        run = Run(first, len(values), PLAIN, "plain", "", values, "", self.max_attempts - 1, None, self.max_attempts)
+        return client.number, client.remember(run, submitted)

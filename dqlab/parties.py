@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Any
@@ -125,9 +125,13 @@ class Client:
         """Whether anything that it has submitted is remembered."""
         return bool(self._runs)
 
-    def remember(self, run: Run) -> None:
+    def remember(self, run: Run, now: float) -> Span:
+        """A run of the client's; returns the span of all its tasks, which are ready."""
+        run.submitted, run.open = now, run.count
+        run.spans.append(span := Span(run, 0, run.count))
         self._runs[run.first] = run
-        self._firsts.append(run.first)
+        insort(self._firsts, run.first)  # almost always at the end
+        return span
 
     def run_of(self, task: int) -> Run | None:
         """The run that holds a task, None if it is forgotten."""

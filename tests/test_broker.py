@@ -870,6 +870,43 @@ def test_a_lost_connection_never_ends_a_plain_task():
     assert scene.broker.counts[PLAIN]["redelivered"] == 20
 
 
+def test_what_only_scripts_have_had_is_a_value_and_everybody_is_served_in_order():
+    scene = Scene()
+    broker = scene.broker
+    broker.plain_put(["a", "b", "c", "d"], scene.now)
+    broker.plain_put(["e"], scene.now)
+    first = next(client.first for client in broker.clients.values() if client.plain)
+    assert broker.plain_get("one", scene.now) == ["a"]
+    assert scene.states(range(first, first + 5)) == ["forgotten"] * 5
+    broker.plain_hang_up("one", scene.now)
+    worker = scene.join(handler=True)
+    given = []
+    while grants := scene.lease(worker):
+        given += [value for grant in grants for value in grant.payload]
+        assert scene.states(range(first, first + len(given))) == ["forgotten"] * (len(given) - 1) + ["leased"]
+        values = [value.upper() for value in grants[0].payload]
+        scene.say(worker, "done", grants[0], value=values, seconds=1.0)  # so long that it gets one at a time
+        if given == ["a", "b"]:
+            assert broker.plain_get("one", scene.now) == ["c"], "a script takes what is left of a run"
+            broker.plain_hang_up("one", scene.now)
+    assert given == ["a", "b", "c", "d", "e"] and list(broker.results) == ["A", "B", "C", "D", "E"]
+    assert broker.counts[PLAIN] == {
+        "ready": 0, "delayed": 0, "leased": 0, "done": 5, "failed": 0, "cancelled": 0, "redelivered": 2,
+    }  # fmt: skip
+
+
+def test_plain_tasks_that_wait_can_be_cancelled_and_those_that_a_script_holds_cannot():
+    scene = Scene()
+    scene.broker.plain_put(["a", "b", "c"], scene.now)
+    scene.broker.plain_put(["d"], scene.now)
+    first = next(client.first for client in scene.broker.clients.values() if client.plain)
+    assert scene.broker.plain_get("one", scene.now) == ["a"]
+    assert scene.broker.cancel(first, 2, scene.now) == [(first + 1, 1)]
+    assert [scene.broker.plain_get("two", scene.now) for _ in range(3)] == [["c"], ["d"], []]
+    counts = scene.broker.counts[PLAIN]
+    assert (counts["done"], counts["leased"], counts["cancelled"]) == (2, 1, 1)
+
+
 def test_a_handlers_results_go_to_the_plain_queue_and_its_exceptions_are_retried():
     scene = Scene(max_attempts=2)
     worker = scene.join(handler=True)

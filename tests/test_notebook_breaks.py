@@ -42,8 +42,8 @@ BREAKS = [
     ),
     Break(
         "wrong counts in stats", "ledger",
-        'counts["ready"] += run.count',
-        'counts["ready"] += 2 * run.count',
+        'counts["ready"] += count',
+        'counts["ready"] += 2 * count',
         "01_master",
     ),
     Break(
