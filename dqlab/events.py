@@ -55,6 +55,7 @@ class EventLog:
         self._ring: deque[tuple[Any, ...]] = deque()  #: the fields of a `Record`, which is made when read
         self._size = size
         self._chars = 0
+        self._time: float | None = None  #: of the newest record
         self._read = 0  #: the newest record that somebody has read, which must not change any more
         self.last = 0
 
@@ -64,8 +65,10 @@ class EventLog:
         reason: str | None = None, text: str | None = None, host: str | None = None, pid: int | None = None,
     ) -> None:  # fmt: skip
         """Remember an event; the fields are those of `Record`."""
-        if kind in TOGETHER and self._extend((time, kind, queue, worker, attempt), task, count, seconds):
+        what = (kind, queue, worker, attempt)
+        if time == self._time and kind in TOGETHER and self._extend(what, task, count, seconds):
             return
+        self._time = time
         if text or reason:
             text, reason = text and text[:TEXT_CHARS], reason and reason[:TEXT_CHARS]
             self._chars += len(text or "") + len(reason or "")
@@ -77,11 +80,11 @@ class EventLog:
             self._chars -= len(oldest[_REASON] or "") + len(oldest[_TEXT] or "")
 
     def _extend(self, what: tuple[Any, ...], task: int | None, count: int, seconds: float | None) -> bool:
-        """Add the tasks to the newest record if they follow on its own, at the same instant; say whether they do."""
+        """Add the tasks to the newest record, of the same instant, if they follow on its own; say whether they do."""
         if self.last == self._read or not self._ring:
             return False
         seq, time, kind, queue, first, n, worker, attempt, took, *rest = self._ring[-1]
-        if (time, kind, queue, worker, attempt) != what or task != first + n:
+        if (kind, queue, worker, attempt) != what or task != first + n:
             return False
         if seconds is not None:
             if seconds > SHORT * count or took > SHORT * n:

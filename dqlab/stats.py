@@ -28,9 +28,9 @@ class Rate:
         if self._first is None:
             self._first = now
         if not self._slices or now - self._slices[-1][0] > RATE_WINDOW / self._SLICES:
+            self._forget(now)
             self._slices.append([now, 0])
         self._slices[-1][1] += n
-        self._forget(now)
 
     def _forget(self, now: float) -> None:
         while self._slices and now - self._slices[0][0] > RATE_WINDOW:

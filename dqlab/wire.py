@@ -40,6 +40,8 @@ MOST_BESIDE = 1 << 16
 AHEAD = 1 << 14
 #: how a message begins: its size in bytes, or -1 and a longer size (as `multiprocessing.connection` has it)
 _SIZE, _LONG_SIZE = struct.Struct("!i"), struct.Struct("!Q")
+#: whether the system reads into memory that exists; Windows does not
+_READS_IN_PLACE = hasattr(os, "readv")
 #: bytes of memory that are set aside at once for a payload that has only been announced
 ANNOUNCED = 1 << 26
 
@@ -93,7 +95,7 @@ class PlainConnection(connection.Connection):
 
     def recv_bytes(self, maxlength: int | None = None) -> Any:
         """The next message as bytes, or a bytearray if it is large, read into the memory where it stays."""
-        if not hasattr(os, "readv"):
+        if not _READS_IN_PLACE:
             return super().recv_bytes(maxlength)
         start = _SIZE.size
         self._read_ahead(start)
