@@ -30,7 +30,8 @@ class _Put:
     __slots__ = ("at", "first", "submitted", "values")
 
     def __init__(self, first: int, values: list[Any], submitted: float) -> None:
-        self.first, self.values, self.submitted, self.at = first, values, submitted, 0
+        self.first, self.submitted, self.at = first, submitted, 0
+        self.values = tuple(values)  # of strings and numbers, which the garbage collector need not go through again
 
 
 class _Held(NamedTuple):
@@ -85,7 +86,7 @@ class PlainPair(Ledger):
         self._held_plain: dict[Any, _Held | Span] = {}  #: connection -> what its `get` handed out
         self._plain: Client | None = None
         self._lines[PLAIN] = self._plain_line = _PlainLine(
-            lambda put: self._as_run(put.first + put.at, put.values[put.at :], put.submitted)
+            lambda put: self._as_run(put.first + put.at, list(put.values[put.at :]), put.submitted)
         )
 
     def plain_put(self, values: list[Any], now: float) -> bool:
