@@ -155,9 +155,26 @@ class PlainPair(Ledger):
         span.attempt = 0  # a lost connection never dead-letters a plain task
         self._redeliver(span, "", "its connection ended", now)
 
+    def find(self, task: int) -> Span | None:
+        span = super().find(task)
+        if span is None and self._plain is not None and task // CLIENT_IDS == self._plain.number:
+            return self._picture_of(task, self._plain)
+        return span
+
+    def _picture_of(self, task: int, client: Client) -> Span | None:
+        """A span that shows where a value is, if it is anywhere; nobody else has it."""
+        span = Span(self._run(task, [None]), 0, 1)
+        put = self._plain_line.puts[0] if self._plain_line.puts else None
+        if put is not None and put.first + put.at <= task <= client.last:  # they wait in the order of their ids
+            return span
+        if any(isinstance(held, _Held) and held.task == task for held in self._held_plain.values()):
+            span.state, span.attempt = State.LEASED, 1
+            return span
+        return None
+
     def cancel(self, first: int, count: int, now: float) -> list[tuple[int, int]]:
         if self._plain is not None and first // CLIENT_IDS == self._plain.number:
-            while self._plain_line.puts:  # values have no ids to be found by
+            while self._plain_line.puts:
                 self._plain_line.make_span()
         return super().cancel(first, count, now)
 
@@ -193,5 +210,7 @@ class PlainPair(Ledger):
     def _as_run(self, first: int, values: list[Any], submitted: float) -> tuple[int, Span]:
         """Values as a run of the plain client; returns the client's number and the run's only span."""
         client = self._plain_client()
-        run = Run(first, len(values), PLAIN, "plain", "", values, "", self.max_attempts - 1, None, self.max_attempts)
-        return client.number, client.remember(run, submitted)
+        return client.number, client.remember(self._run(first, values), submitted)
+
+    def _run(self, first: int, values: list[Any]) -> Run:
+        return Run(first, len(values), PLAIN, "plain", "", values, "", self.max_attempts - 1, None, self.max_attempts)

@@ -877,7 +877,7 @@ def test_what_only_scripts_have_had_is_a_value_and_everybody_is_served_in_order(
     broker.plain_put(["e"], scene.now)
     first = next(client.first for client in broker.clients.values() if client.plain)
     assert broker.plain_get("one", scene.now) == ["a"]
-    assert scene.states(range(first, first + 5)) == ["forgotten"] * 5
+    assert scene.states(range(first, first + 6)) == ["leased", *["ready"] * 4, "forgotten"]
     broker.plain_hang_up("one", scene.now)
     worker = scene.join(handler=True)
     given = []

@@ -517,9 +517,6 @@ class BrokerMachine(RuleBasedStateMachine):
             if task.place == "forgotten":
                 assert span is None
                 continue
-            if span is None and task.queue == PLAIN and not task.history:
-                assert (task.state, task.attempt, task.holder) in (("ready", 0, ""), ("leased", 1, ""))
-                continue  # only scripts have had it: it is no more than a value
             assert span is not None, f"{task} is lost"
             assert span.state.value == task.state, f"{span!r}, but {task}"
             assert (span.attempt, span.errors) == (task.attempt, task.errors), f"{span!r}, but {task}"
