@@ -55,7 +55,6 @@ class EventLog:
         self._ring: deque[tuple[Any, ...]] = deque()  #: the fields of a `Record`, which is made when read
         self._size = size
         self._chars = 0
-        self._time: float | None = None  #: of the newest record
         self._read = 0  #: the newest record that somebody has read, which must not change any more
         self.last = 0
 
@@ -65,10 +64,9 @@ class EventLog:
         reason: str | None = None, text: str | None = None, host: str | None = None, pid: int | None = None,
     ) -> None:  # fmt: skip
         """Remember an event; the fields are those of `Record`."""
-        what = (kind, queue, worker, attempt)
-        if time == self._time and kind in TOGETHER and self._extend(what, task, count, seconds):
+        same_instant = kind in TOGETHER and self._ring and self._ring[-1][1] == time
+        if same_instant and self._extend((kind, queue, worker, attempt), task, count, seconds):
             return
-        self._time = time
         if text or reason:
             text, reason = text and text[:TEXT_CHARS], reason and reason[:TEXT_CHARS]
             self._chars += len(text or "") + len(reason or "")
@@ -81,7 +79,7 @@ class EventLog:
 
     def _extend(self, what: tuple[Any, ...], task: int | None, count: int, seconds: float | None) -> bool:
         """Add the tasks to the newest record, of the same instant, if they follow on its own; say whether they do."""
-        if self.last == self._read or not self._ring:
+        if self.last == self._read:
             return False
         seq, time, kind, queue, first, n, worker, attempt, took, *rest = self._ring[-1]
         if (kind, queue, worker, attempt) != what or task != first + n:
