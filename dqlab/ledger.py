@@ -219,10 +219,13 @@ class Ledger:
         return self._lines[queue]
 
     def _move(self, span: Span, state: State, now: float) -> None:
-        counts = self.counts[span.run.queue]
-        counts[span.state] -= len(span)
-        counts[state] += len(span)
+        self._recount(span.run.queue, len(span), span.state, state)
         span.state, span.since = state, now
+
+    def _recount(self, queue: str, count: int, old: State, new: State) -> None:
+        counts = self.counts[queue]
+        counts[old] -= count
+        counts[new] += count
 
     def _ready(self, span: Span, now: float) -> None:
         self._move(span, State.READY, now)

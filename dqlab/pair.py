@@ -107,9 +107,7 @@ class PlainPair(Ledger):
         if held is None:
             return self._get_span(holder, now)
         self._held_plain[holder] = held
-        counts = self.counts[PLAIN]
-        counts["ready"] -= 1
-        counts["leased"] += 1
+        self._recount(PLAIN, 1, State.READY, State.LEASED)
         self.events.add(now, "leased", PLAIN, held.task, 1, None, 1)
         self.signals.add(("plain room", None))
         return [held.value]
@@ -138,9 +136,7 @@ class PlainPair(Ledger):
             self._finish(held, State.DONE, None, now)
             return True
         self._latency.add(now - held.submitted, 1)
-        counts = self.counts[PLAIN]
-        counts["leased"] -= 1
-        counts["done"] += 1
+        self._recount(PLAIN, 1, State.LEASED, State.DONE)
         self.events.add(now, "done", PLAIN, held.task, 1, None, 1, now - held.since)
         self.signals.add(("plain idle", None))
         return True
