@@ -52,9 +52,11 @@ class _PlainLine(Line):
         self._make = make
 
     def front(self, blocked: Container[int] = ()) -> tuple[int, Span] | None:
-        if not self.waiting and self.puts:
+        turn = super().front(blocked)  # which drops what was cancelled: only now `waiting` says what is here
+        if turn is None and not self.waiting and self.puts:
             self.make_span()
-        return super().front(blocked)
+            turn = super().front(blocked)
+        return turn
 
     def make_span(self) -> None:
         """Put the next values into line as a span."""

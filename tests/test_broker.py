@@ -907,6 +907,20 @@ def test_plain_tasks_that_wait_can_be_cancelled_and_those_that_a_script_holds_ca
     assert (counts["done"], counts["leased"], counts["cancelled"]) == (2, 1, 1)
 
 
+@pytest.mark.parametrize("handler", [False, True], ids=["a script", "a worker"])
+def test_a_value_that_waits_behind_cancelled_tasks_only_is_given_out(handler):
+    scene = Scene()
+    worker = scene.join(handler=True)
+    scene.broker.plain_put(["a", "b"], scene.now)
+    first = next(client.first for client in scene.broker.clients.values() if client.plain)
+    assert scene.broker.cancel(first, 2, scene.now) == [(first, 2)]
+    scene.broker.plain_put(["c"], scene.now)
+    if handler:
+        assert [grant.payload for grant in scene.lease(worker)] == [["c"]]
+    else:
+        assert scene.broker.plain_get("one", scene.now) == ["c"]
+
+
 def test_a_handlers_results_go_to_the_plain_queue_and_its_exceptions_are_retried():
     scene = Scene(max_attempts=2)
     worker = scene.join(handler=True)
