@@ -18,11 +18,12 @@ from random import Random
 from typing import Any
 
 from dqlab.errors import Refused
+from dqlab.messages import PLAIN, Grant, Outcome, check_queue
 from dqlab.pair import PlainPair
-from dqlab.parties import Worker
 from dqlab.policy import TARGET, Pace
 from dqlab.shelf import size_of
-from dqlab.tasks import PLAIN, Grant, Outcome, Span, State, check_queue
+from dqlab.tasks import Span, State
+from dqlab.workers import Worker
 
 __all__ = ["Broker"]
 

@@ -24,10 +24,9 @@ import cloudpickle
 
 from dqlab.cursor import BEGUN, LIMIT, STARTED, Cursor
 from dqlab.frames import read_frame, write_frame
+from dqlab.messages import CALLS, PAYLOADS_HELD
 from dqlab.owner import die_with_parent
-from dqlab.parties import PAYLOADS_HELD
 from dqlab.plaindata import dump_plain
-from dqlab.tasks import CALLS
 from dqlab.wire import beside
 
 __all__ = ["Current", "current", "load_handler"]

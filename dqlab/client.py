@@ -20,10 +20,10 @@ from dqlab.channel import Channel, Origin, pause
 from dqlab.collector import Collector
 from dqlab.errors import DqlabError, MasterGone
 from dqlab.files import Connection
+from dqlab.messages import PLAIN
 from dqlab.route import PATIENCE, Route
 from dqlab.sender import Sender
 from dqlab.submission import Submission, Waiting
-from dqlab.tasks import PLAIN
 
 __all__ = ["Session"]
 

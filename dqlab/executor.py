@@ -22,12 +22,12 @@ from dqlab.errors import BadInput, MasterGone
 from dqlab.files import Connection, find_connection
 from dqlab.futures import HINT_AFTER, Future
 from dqlab.mapping import MapResults
+from dqlab.messages import PLAIN
 from dqlab.options import Options
 from dqlab.outcomes import raise_outcome
 from dqlab.plain import PlainQueue
 from dqlab.portable import dump_call, dump_function
 from dqlab.submission import Submission
-from dqlab.tasks import PLAIN
 
 __all__ = ["Client", "connect"]
 

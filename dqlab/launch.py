@@ -21,9 +21,9 @@ from dqlab.client import Session
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.executor import Client
 from dqlab.files import Connection, read_key
+from dqlab.messages import check_queue
 from dqlab.process import STOP_TIMEOUT, OwnedProcess
 from dqlab.serve import MasterSettings
-from dqlab.tasks import check_queue
 
 __all__ = ["Launcher", "LocalWorkers", "Master", "worker_settings"]
 

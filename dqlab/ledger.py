@@ -14,14 +14,15 @@ import heapq
 from collections.abc import Iterable
 from typing import Any
 
+from dqlab.clients import CLIENT_IDS, Client, Clients
 from dqlab.errors import BadInput
 from dqlab.events import EventLog
 from dqlab.functions import Functions
 from dqlab.lines import Line
-from dqlab.parties import CLIENT_IDS, Client, Clients
+from dqlab.messages import check_queue
 from dqlab.shelf import Shelf, size_of
 from dqlab.stats import Latency, Rate
-from dqlab.tasks import FINAL, Run, Span, State, check_queue
+from dqlab.tasks import FINAL, Run, Span, State
 
 __all__ = ["Ledger"]
 

@@ -16,8 +16,7 @@ from typing import Any, BinaryIO, cast
 from dqlab.cursor import BEGUN, LIMIT, STARTED, Cursor
 from dqlab.errors import LaunchFailed
 from dqlab.frames import read_frame, write_frame
-from dqlab.parties import PAYLOADS_HELD
-from dqlab.tasks import Grant, Outcome
+from dqlab.messages import PAYLOADS_HELD, Grant, Outcome
 from dqlab.wire import beside, load_plain
 
 __all__ = ["ChildProcess", "Job"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dqlab.errors import BadInput
+from dqlab.messages import PLAIN, check_queue
 from dqlab.submission import Style
-from dqlab.tasks import PLAIN, check_queue
 
 __all__ = ["Options"]
 

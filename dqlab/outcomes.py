@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from dqlab.errors import TaskFailed, TaskTimeout
-from dqlab.tasks import CALLS
+from dqlab.messages import CALLS
 
 __all__ = ["RemoteTraceback", "load_error", "raise_outcome", "unpack"]
 

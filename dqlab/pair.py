@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
+from dqlab.clients import CLIENT_IDS, Client
 from dqlab.ledger import Ledger
 from dqlab.lines import Line
-from dqlab.parties import CLIENT_IDS, Client
-from dqlab.tasks import PLAIN, Run, Span, State
+from dqlab.messages import PLAIN
+from dqlab.tasks import Run, Span, State
 
 __all__ = ["PlainPair"]
 

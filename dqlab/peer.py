@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from dqlab.clients import Client
 from dqlab.hub import Hub, Wait, apart
-from dqlab.parties import Client, Worker
 from dqlab.wire import PlainConnection, pack
+from dqlab.workers import Worker
 
 __all__ = ["LONGEST_WAIT", "ControlLines", "Peer"]
 

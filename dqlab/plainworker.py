@@ -27,8 +27,8 @@ from typing import Any
 
 from dqlab.address import place
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, Refused
+from dqlab.messages import PLAIN, Grant, Outcome
 from dqlab.nursery import ChildProcess, Job
-from dqlab.tasks import PLAIN, Grant, Outcome
 from dqlab.wire import dial
 from dqlab.worker import LOOK, RETRY, RETRY_MAX, WorkerSettings
 

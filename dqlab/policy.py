@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from dqlab.parties import Worker
 from dqlab.tasks import Span
+from dqlab.workers import Worker
 
 __all__ = ["Pace"]
 

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any
 
 from dqlab.hub import Wait
+from dqlab.messages import PLAIN
 from dqlab.peer import LONGEST_WAIT, Peer
 from dqlab.plaindata import check_plain
-from dqlab.tasks import PLAIN
 
 __all__ = ["ResultQueue", "TaskQueue"]
 

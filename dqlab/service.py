@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from dqlab.clients import Client
 from dqlab.errors import BadInput, Refused
 from dqlab.events import Record, expand
 from dqlab.hub import ANY, Wait
-from dqlab.parties import Client, Worker
+from dqlab.messages import KEPT, PLAIN, Outcome, check_queue
 from dqlab.peer import LONGEST_WAIT, Peer
 from dqlab.plaindata import check_plain
-from dqlab.tasks import FINAL, KEPT, PLAIN, Outcome, Run, Span, check_queue
+from dqlab.tasks import FINAL, Run, Span
 from dqlab.wire import beside
+from dqlab.workers import Worker
 
 __all__ = ["BrokerService"]
 

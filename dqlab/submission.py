@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from dqlab.errors import DqlabError, Refused
 from dqlab.futures import Future, FutureRun
-from dqlab.tasks import KEPT
+from dqlab.messages import KEPT
 from dqlab.wire import beside
 
 __all__ = ["LONGEST", "Sink", "Style", "Submission", "Waiting", "pack", "tell"]

@@ -26,9 +26,8 @@ from typing import Any
 from dqlab.calls import open_broker, request
 from dqlab.control import ControlLine
 from dqlab.errors import AuthenticationFailed, ConnectionFailed
+from dqlab.messages import PAYLOADS_HELD, Grant, Outcome
 from dqlab.nursery import ChildProcess, Job
-from dqlab.parties import PAYLOADS_HELD
-from dqlab.tasks import Grant, Outcome
 from dqlab.wire import PlainConnection, beside
 
 __all__ = ["Worker", "WorkerSettings"]

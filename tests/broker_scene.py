@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from dqlab.broker import Broker
-from dqlab.parties import Client
-from dqlab.tasks import Grant, Outcome, Run
+from dqlab.clients import Client
+from dqlab.messages import Grant, Outcome
+from dqlab.tasks import Run
 
 LEASE = 10.0
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dqlab.clients import AWAY_SECONDS, CLIENT_IDS
 from dqlab.errors import BadInput, Refused
-from dqlab.parties import AWAY_SECONDS, CLIENT_IDS
-from dqlab.tasks import PLAIN, Outcome, Run
+from dqlab.messages import PLAIN, Outcome
+from dqlab.tasks import Run
 from tests.broker_scene import LEASE, Scene, tasks
 
 # -- how much at once ------------------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 from dqlab.broker import Broker
 from dqlab.errors import BadInput
 from dqlab.events import expand
-from dqlab.parties import PAYLOADS_HELD
-from dqlab.tasks import PLAIN, Grant, Outcome, Run
+from dqlab.messages import PAYLOADS_HELD, PLAIN, Grant, Outcome
+from dqlab.tasks import Run
 from tests.broker_model import Model, Replay, Task
 
 LEASE = 10.0

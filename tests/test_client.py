@@ -13,8 +13,8 @@ import pytest
 from dqlab import BacklogFull, BadInput, LocalWorkers, Master, MasterGone, TaskFailed, as_completed, connect
 from dqlab.calls import open_broker, request
 from dqlab.errors import ConnectionFailed, Refused
+from dqlab.messages import Outcome
 from dqlab.serve import MasterSettings, RunningMaster
-from dqlab.tasks import Outcome
 from tests.cluster import cluster, run, script
 from tests.helpers import eventually
 

@@ -13,7 +13,8 @@ import pytest
 
 from dqlab.broker import Broker
 from dqlab.hub import ANY, LATER, Hub, Wait
-from dqlab.tasks import PLAIN, Run
+from dqlab.messages import PLAIN
+from dqlab.tasks import Run
 from tests.helpers import eventually
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from dqlab.messages import Grant
 from dqlab.nursery import ChildProcess, Job
-from dqlab.tasks import Grant
 from tests.helpers import eventually
 
 

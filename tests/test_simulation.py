@@ -17,8 +17,9 @@ from random import Random
 import pytest
 
 from dqlab.broker import Broker
-from dqlab.parties import CLIENT_IDS
-from dqlab.tasks import Grant, Outcome, Run
+from dqlab.clients import CLIENT_IDS
+from dqlab.messages import Grant, Outcome
+from dqlab.tasks import Run
 
 LEASE = 15.0
 #: seconds: between two reports, between two ticks, and for one round trip

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dqlab.errors import BadInput
-from dqlab.tasks import Run, Span, State, check_queue
+from dqlab.messages import check_queue
+from dqlab.tasks import Run, Span, State
 
 
 def a_run(count: int = 10, **fields) -> Run:
