@@ -255,4 +255,3 @@ def _status(args: argparse.Namespace) -> int:
                 print(clear + status_table(stats, client.address), flush=True)
             if not args.watch or stop.wait(1.0):
                 return 0
-

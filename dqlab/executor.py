@@ -1,8 +1,8 @@
 """The client as people use it: a `concurrent.futures.Executor` whose work is done by dqlab's workers.
 
-    client.submit(f, x)  ──>  a run of one task     ──>  Future
-    client.map(f, xs)    ──>  runs of many tasks    ──>  MapResults, in order
-    client.options(queue="images", retries=2)       ──>  the same client, other settings
+client.submit(f, x)  ──>  a run of one task     ──>  Future
+client.map(f, xs)    ──>  runs of many tasks    ──>  MapResults, in order
+client.options(queue="images", retries=2)       ──>  the same client, other settings
 """
 
 from __future__ import annotations

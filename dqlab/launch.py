@@ -270,5 +270,3 @@ def _end_workers(workers: list[_LocalWorker]) -> None:
 def _check_count(n: object) -> None:
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise BadInput(f"n={n!r}", "a whole number of workers, at least 1")
-
-

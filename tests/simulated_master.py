@@ -15,8 +15,15 @@ class SimulatedMaster:
     Time passes by `advance`; with ``live=True`` it follows the real clock whenever somebody asks.
     """
 
-    def __init__(self, workers: int = 4, seconds: float = 0.5, live: bool = False, failing: float = 0.0, seed: int = 1,
-                 remembered: int = 10_000) -> None:
+    def __init__(
+        self,
+        workers: int = 4,
+        seconds: float = 0.5,
+        live: bool = False,
+        failing: float = 0.0,
+        seed: int = 1,
+        remembered: int = 10_000,
+    ) -> None:
         self.random = random.Random(seed)
         self.live, self.seconds, self.failing = live, seconds, failing
         self.now = self.started = time.time() if live else 1_000_000.0
@@ -50,14 +57,34 @@ class SimulatedMaster:
 
     def stats(self) -> dict[str, Any]:
         workers = [
-            {"name": n, "host": h, "pid": 1, "state": "busy" if n in self.running else "idle", "done": 0,
-             "utilisation": 0.0, "running": self.running[n][0] if n in self.running else None, "queues": None}
+            {
+                "name": n,
+                "host": h,
+                "pid": 1,
+                "state": "busy" if n in self.running else "idle",
+                "done": 0,
+                "utilisation": 0.0,
+                "running": self.running[n][0] if n in self.running else None,
+                "queues": None,
+            }
             for n, h in self.hosts.items()
         ]
-        queue = {"ready": len(self.ready), "delayed": len(self.delayed), "leased": len(self.running),
-                 "paused": self.paused, "cancelled": 0, **self.counts}
-        return {"queues": {"default": queue}, "workers": workers, "throughput": 0.0, "time": self.now,
-                "latency": {"p50": self.seconds * 2, "p95": self.seconds * 5}, "uptime": self.now - self.started}
+        queue = {
+            "ready": len(self.ready),
+            "delayed": len(self.delayed),
+            "leased": len(self.running),
+            "paused": self.paused,
+            "cancelled": 0,
+            **self.counts,
+        }
+        return {
+            "queues": {"default": queue},
+            "workers": workers,
+            "throughput": 0.0,
+            "time": self.now,
+            "latency": {"p50": self.seconds * 2, "p95": self.seconds * 5},
+            "uptime": self.now - self.started,
+        }
 
     def failures(self, limit: int = 20) -> list[dict[str, Any]]:
         return self.failed[-limit:]

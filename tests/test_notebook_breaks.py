@@ -109,9 +109,7 @@ def run(copy: Path, notebook: str, *more: Path) -> subprocess.CompletedProcess[s
     ]  # fmt: skip
     path = os.pathsep.join(map(str, (copy, *more)))
     environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=NOTEBOOK_SECONDS
-    )
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=NOTEBOOK_SECONDS)
 
 
 @pytest.mark.timeout(NOTEBOOK_SECONDS + 60)

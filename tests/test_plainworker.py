@@ -74,11 +74,7 @@ def test_a_task_whose_process_dies_or_that_raises_is_run_again(lab: Lab, queues:
 
 def test_a_task_that_always_kills_its_process_is_given_up_after_three_attempts(lab: Lab, queues: Queues) -> None:
     handler = lab.handler(
-        "import os\n"
-        "def handle(x):\n"
-        "    print('trying', x)\n"
-        "    if x == 'bad': os._exit(7)\n"
-        "    return x + ' done'\n"
+        "import os\ndef handle(x):\n    print('trying', x)\n    if x == 'bad': os._exit(7)\n    return x + ' done'\n"
     )
     queues.put("bad", "good")
     said = lab.worker("--handler", handler, "--until-empty").ends()

@@ -127,7 +127,6 @@ def test_nonsense_is_refused():
         sandbox.site(port=99999)
 
 
-
 def test_an_ipv6_address_stands_in_brackets():
     assert url_of("::1", 8000) == "http://[::1]:8000/"
     assert url_of("127.0.0.1", 8000) == "http://127.0.0.1:8000/"
