@@ -11,7 +11,7 @@ The client (`executor`, `client`) turns calls into tasks and results into future
 `service`, `hub`, `broker`) owns every task's state and runs nobody's code. A worker (`worker`, `nursery`) holds the
 connections; its child (`child`) runs the tasks and may crash. `launch` starts masters and workers that end with you.
 
-Start reading at `dqlab.broker`.
+Start reading at `dqlab.broker.broker`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -48,12 +48,13 @@ __all__ = [
 ]
 
 _HOME = {
-    "executor": ("Client", "connect"),
-    "futures": ("Future", "as_completed", "wait"),
-    "progress": ("progress",),
-    "launch": ("Master", "LocalWorkers"),
-    "ssh": ("SSHWorkers",),
-    "child": ("current",),
+    "client.client": ("Client", "connect"),
+    "client.future": ("Future", "as_completed", "wait"),
+    "client.progress_bar": ("progress",),
+    "launch.master": ("Master",),
+    "launch.local_workers": ("LocalWorkers",),
+    "launch.ssh": ("SSHWorkers",),
+    "worker.child": ("current",),
     "dashboard": ("Dashboard", "trace"),
     "errors": (
         "AuthenticationFailed", "BacklogFull", "BadInput", "ConnectionFailed", "DqlabError", "LaunchFailed",
@@ -62,7 +63,9 @@ _HOME = {
 }  # fmt: skip
 
 if TYPE_CHECKING:
-    from dqlab.child import current
+    from dqlab.client.client import Client, connect
+    from dqlab.client.future import Future, as_completed, wait
+    from dqlab.client.progress_bar import progress
     from dqlab.dashboard import Dashboard, trace
     from dqlab.errors import (
         AuthenticationFailed,
@@ -76,11 +79,10 @@ if TYPE_CHECKING:
         TaskFailed,
         TaskTimeout,
     )
-    from dqlab.executor import Client, connect
-    from dqlab.futures import Future, as_completed, wait
-    from dqlab.launch import LocalWorkers, Master
-    from dqlab.progress import progress
-    from dqlab.ssh import SSHWorkers
+    from dqlab.launch.local_workers import LocalWorkers
+    from dqlab.launch.master import Master
+    from dqlab.launch.ssh import SSHWorkers
+    from dqlab.worker.child import current
 
 
 def __getattr__(name: str) -> Any:
@@ -90,6 +92,6 @@ def __getattr__(name: str) -> Any:
     for module, names in _HOME.items():
         if name in names:
             value = getattr(importlib.import_module(f"dqlab.{module}"), name)
-            globals()[name] = value  # so that the function `progress` wins over the module of that name
+            globals()[name] = value
             return value
     raise AttributeError(f"module 'dqlab' has no attribute {name!r}")

@@ -15,7 +15,7 @@ from dqlab.crawl.settings import MAX_PAGES, OUTSTANDING, Settings
 from dqlab.crawl.store import Store
 from dqlab.crawl.web import Limits
 from dqlab.errors import BadInput
-from dqlab.files import read_key
+from dqlab.wire.connection_file import read_key
 
 if TYPE_CHECKING:
     from dqlab import Client

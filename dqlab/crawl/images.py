@@ -7,8 +7,8 @@ import socket
 import time
 from dataclasses import dataclass
 
-from dqlab.child import current
 from dqlab.crawl.web import FetchFailed, Limits, get
+from dqlab.worker.child import current
 
 __all__ = ["Image", "fetch_image"]
 

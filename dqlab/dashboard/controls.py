@@ -71,7 +71,7 @@ class Controls(ipywidgets.VBox):
     def _add(self) -> str:
         launcher = self._launcher_of(self.worker.value) or next(iter(reversed(self._master.launchers)), None)
         if launcher is None:
-            from dqlab.launch import LocalWorkers
+            from dqlab.launch.local_workers import LocalWorkers
 
             LocalWorkers(self._master, 1)
         else:

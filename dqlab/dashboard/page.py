@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.errors import BadInput, DqlabError
-from dqlab.files import read_key
+from dqlab.wire.connection_file import read_key
 
 __all__ = ["add_arguments", "page", "run"]
 
@@ -65,7 +65,7 @@ def page(connection: str, authkey_file: Path | None = None) -> dict[str, Any]:
     key = f", authkey=read_key({str(authkey_file)!r})" if authkey_file else ""
     source = [
         "from dqlab import Dashboard, connect\n",
-        "from dqlab.files import read_key\n",
+        "from dqlab.wire.connection_file import read_key\n",
         f"Dashboard(connect({connection!r}{key}))",
     ]
     cell: dict[str, Any] = {

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dqlab.client.recording import read
 from dqlab.dashboard.history import Bar, History, Lane
-from dqlab.record import read
 
 __all__ = ["trace"]
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import ipywidgets
 
+from dqlab.client.recording import follow, read
 from dqlab.dashboard.controls import Controls
 from dqlab.dashboard.demo import Feeder
 from dqlab.dashboard.history import History
 from dqlab.dashboard.picture import PARTS, Picture
 from dqlab.dashboard.still import still
 from dqlab.errors import BadInput
-from dqlab.record import follow, read
 
 __all__ = ["Dashboard"]
 

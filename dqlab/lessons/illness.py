@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dqlab.client.recording import read
 from dqlab.dashboard.demo import nap
 from dqlab.dashboard.history import LEVELS, History
 from dqlab.lessons.check import NotYet, checker
-from dqlab.record import read
 
 __all__ = ["ILLNESSES", "Symptoms", "diagnosis_of", "symptoms"]
 

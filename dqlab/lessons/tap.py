@@ -16,7 +16,7 @@ import socket
 import threading
 from typing import Any, NamedTuple
 
-from dqlab.wire import load_plain
+from dqlab.wire.connection import load_plain
 
 __all__ = ["Message", "Tap"]
 

@@ -21,9 +21,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
-from dqlab.address import place
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.sandbox.pages import FALSE, FLAKY, Drawing, plan
+from dqlab.wire.address import place
 
 __all__ = ["Site", "site"]
 

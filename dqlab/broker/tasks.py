@@ -1,0 +1,168 @@
+"""What the broker moves: runs of tasks, cut into spans that are each in one state.
+
+A *run* is what one message brought: consecutive tasks with one function and one payload (``submit`` makes runs of
+one task, ``map`` runs of thousands). A *span* is a stretch of a run whose tasks share a state. One Python object per
+task would cost more than the tasks themselves; a run that moves as a whole is one object, and as soon as a part of it
+fails, is cancelled or taken back, the span is cut, so that whatever is visible is true for each single task.
+
+    run    [ 0 . . . . . . . . . . . . . . . 15 ]   one payload, one function
+    spans  [ done     ][ leased, w1 ][failed][ ready ]
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from dqlab.errors import BadInput
+from dqlab.wire.messages import KINDS, Buffer, check_queue, is_whole
+
+__all__ = ["FINAL", "Run", "Span", "State"]
+
+#: deliveries that ended badly, and characters of each one's reason, that are remembered of a task
+HISTORY, REASON_CHARS = 100, 1_000
+
+
+class State(StrEnum):
+    """Where a task is."""
+
+    READY = "ready"  #: waits for a worker
+    DELAYED = "delayed"  #: waits for its back-off to pass
+    LEASED = "leased"  #: a worker has the right to it
+    DONE = "done"  #: ended well
+    FAILED = "failed"  #: ended badly (dead-lettered), never retried by itself
+    CANCELLED = "cancelled"  #: taken back by its client before it started
+
+
+FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
+
+
+class Span:
+    """The tasks ``first + lo`` .. ``first + hi - 1`` of a run, all in one state."""
+
+    __slots__ = (
+        "attempt", "deaths", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "token",
+        "worker",
+    )  # fmt: skip
+
+    def __init__(self, run: Run, lo: int, hi: int) -> None:
+        self.run, self.lo, self.hi = run, lo, hi
+        self.state = State.READY
+        self.attempt = 0  #: deliveries so far
+        self.errors = self.deaths = 0  #: exceptions and lost workers so far
+        self.history: tuple[tuple[str, str], ...] = ()  #: (worker, reason) of the last deliveries that ended badly
+        self.worker: str | None = None
+        self.token = 0  #: the lease, while leased
+        self.due = 0.0  #: when a delayed task is ready again
+        self.since = 0.0  #: when the state was entered
+        self.result: Any = None  #: bytes of a result list, or the error, once final
+
+    @property
+    def first(self) -> int:
+        """Id of the first task."""
+        return self.run.first + self.lo
+
+    def __len__(self) -> int:
+        return self.hi - self.lo
+
+    def __lt__(self, other: Span) -> bool:
+        return self.lo < other.lo
+
+    def __repr__(self) -> str:
+        tasks = f"Task {self.first}" if len(self) == 1 else f"Tasks {self.first}..{self.first + len(self) - 1}"
+        return f"<{tasks} {self.state} attempt {self.attempt}>"
+
+    def ended_badly(self, worker: str, reason: str) -> None:
+        """Remember that a delivery did."""
+        self.history = (*self.history[1 - HISTORY :], (worker, reason[:REASON_CHARS]))
+
+    def begin_anew(self) -> None:
+        """As if it had never been delivered."""
+        self.attempt, self.errors, self.deaths, self.history, self.result = 0, 0, 0, (), None
+
+    def has_end(self, lo: int, hi: int) -> bool:
+        """Whether [lo, hi) begins or ends this span, or is all of it."""
+        return self.lo <= lo < hi <= self.hi and (lo == self.lo or hi == self.hi)
+
+    def cut(self, lo: int, hi: int) -> Span:
+        """Take [lo, hi), which begins or ends this span (or is all of it), out of it and return it."""
+        if not self.has_end(lo, hi):
+            raise BadInput(f"[{lo}, {hi}) is not an end of {self!r}")
+        if lo == self.lo and hi == self.hi:
+            return self
+        piece = Span(self.run, lo, hi)
+        for name in ("state", "attempt", "errors", "deaths", "history", "worker", "token", "due", "since", "result"):
+            setattr(piece, name, getattr(self, name))
+        if lo == self.lo:
+            self.lo = hi
+        else:
+            self.hi = lo
+        insort(self.run.spans, piece)
+        return piece
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive tasks ``first`` .. ``first + count - 1`` of one client, with all that they have in common."""
+
+    first: int
+    count: int
+    queue: str
+    kind: str  #: how a worker calls; see `KINDS`
+    function: str  #: digest of the pickled function; "" for plain tasks, whose worker has a handler
+    payload: Any  #: the items, as their kind has them
+    python: str = ""  #: "3.11" if function or items travel by value, which only that Python can read
+    retries: int = 0  #: how many exceptions are retried
+    timeout: float | None = None  #: seconds that one task may run
+    max_attempts: int = 3  #: deliveries after which a task that keeps losing its worker is failed
+    submitted: float = field(default=0.0, init=False)
+    open: int = field(default=0, init=False)  #: tasks that may run yet or again: not done, cancelled or forgotten
+    spans: list[Span] = field(default_factory=list, init=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tasks of about one length have in common."""
+        return self.queue, self.function
+
+    def check(self) -> None:
+        """Raise `BadInput` unless every field makes sense."""
+        check_queue(self.queue)
+        if self.kind not in KINDS:
+            raise BadInput(f"kind {self.kind!r}", f"one of {', '.join(KINDS)}")
+        if not is_whole(self.first, 0) or not is_whole(self.count, 1):
+            raise BadInput(f"tasks {self.first!r} + {self.count!r}")
+        if not isinstance(self.payload, list if self.kind == "plain" else Buffer):
+            raise BadInput(f"a payload of type {type(self.payload).__name__} for kind {self.kind!r}")
+        if not isinstance(self.function, str) or not isinstance(self.python, str):
+            raise BadInput(f"function {self.function!r}, python {self.python!r}")
+        if not is_whole(self.retries, 0):
+            raise BadInput(f"retries={self.retries!r}", "a whole number from 0")
+        if not is_whole(self.max_attempts, 1):
+            raise BadInput(f"max_attempts={self.max_attempts!r}", "a whole number from 1")
+        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
+            raise BadInput(f"timeout={self.timeout!r}", "seconds, above 0, or None")
+
+    def span_of(self, task: int) -> Span | None:
+        """The span that holds ``task``, None if it was forgotten."""
+        index = task - self.first
+        i = bisect_right(self.spans, index, key=_low) - 1
+        return self.spans[i] if i >= 0 and self.spans[i].lo <= index < self.spans[i].hi else None
+
+    def spans_in(self, lo: int, hi: int) -> list[Span]:
+        """The spans that hold some of the items [lo, hi)."""
+        start, stop = bisect_right(self.spans, lo, key=_low) - 1, bisect_left(self.spans, hi, key=_low)
+        return [span for span in self.spans[max(0, start) : stop] if span.hi > lo]
+
+    def drop(self, span: Span) -> bool:
+        """Forget a span; False if it was forgotten before."""
+        i = bisect_left(self.spans, span.lo, key=_low)
+        if i == len(self.spans) or self.spans[i] is not span:
+            return False
+        del self.spans[i]
+        return True
+
+
+def _low(span: Span) -> int:
+    return span.lo

@@ -1,0 +1,92 @@
+"""What the broker remembers of each worker that has joined. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from dqlab.broker.meters import Utilisation
+from dqlab.broker.tasks import Run, Span
+from dqlab.wire.messages import PAYLOADS_HELD, PLAIN
+
+__all__ = ["Worker"]
+
+#: seconds between two requests to one worker to give back what it has not begun
+RECLAIM_PAUSE = 0.03
+
+
+class Worker:
+    """A worker that has joined: what it holds, and what it was told."""
+
+    def __init__(
+        self, name: str, host: str, pid: int, queues: tuple[str, ...] | None, handler: bool, now: float
+    ) -> None:
+        self.name, self.host, self.pid, self.queues, self.handler = name, host, pid, queues, handler
+        self.deadline = now  #: when its leases end unless a heartbeat comes
+        self.leases: dict[int, Span] = {}  #: by token
+        self.holding = 0  #: tasks in these leases
+        self.held: dict[tuple[str, str], int] = {}  #: the same by (queue, function)
+        self.done = 0
+        self.functions: set[str] = set()  #: digests it was sent
+        self.batch: dict[tuple[str, str], int] = {}  #: size of the last batch by (queue, function)
+        self.commands: deque[tuple[Any, ...]] = deque()  #: to be sent to it
+        self.stopping = False
+        self.alone = False  #: whether it holds a task's last attempt, and may hold nothing else
+        self.reported = now  #: when its last outcome came, or a lease after it had none
+        self.asked = 0.0  #: when it was last asked to give something back
+        self.turn = 0  #: which queue comes first
+        self.meter = Utilisation(now)
+        self._payloads: deque[int] = deque(maxlen=PAYLOADS_HELD)
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name} on {self.host}, {self.holding} leased, {self.done} done>"
+
+    def serves(self, queue: str) -> bool:
+        """Whether it may be given tasks of a queue."""
+        return (queue != PLAIN or self.handler) and (self.queues is None or queue in self.queues)
+
+    def take(self, span: Span, now: float) -> None:
+        """It has the lease of a span now."""
+        if not self.leases:
+            self.reported = now
+        self.leases[span.token] = span
+        self.holding += len(span)
+        self.held[span.run.key] = self.held.get(span.run.key, 0) + len(span)
+
+    def give_back(self, span: Span) -> Span:
+        """It has the span, a lease or what was cut off one, no longer."""
+        if self.leases[span.token] is span:
+            del self.leases[span.token]
+            self.alone = False
+        self.holding -= len(span)
+        self.held[span.run.key] -= len(span)
+        if not self.held[span.run.key]:
+            del self.held[span.run.key]
+        return span
+
+    def could_give(self, now: float) -> bool:
+        """Whether to ask it for something that it has not begun: it was not asked, nor has it reported, just now."""
+        return self.holding > 1 and now - max(self.asked, self.reported) >= RECLAIM_PAUSE
+
+    def payload_for(self, run: Run, span: Span) -> Any:
+        """What to send along with a lease: None if the worker still holds the run's payload."""
+        if run.kind == "plain":
+            return run.payload[span.lo : span.hi]
+        if run.first in self._payloads:
+            return None
+        self._payloads.append(run.first)
+        return run.payload
+
+    def as_dict(self, now: float) -> dict[str, Any]:
+        """Its line in `stats()`."""
+        running = next(iter(self.leases.values()), None)
+        return {
+            "name": self.name,
+            "host": self.host,
+            "pid": self.pid,
+            "state": "stopping" if self.stopping else "busy" if self.leases else "idle",
+            "done": self.done,
+            "utilisation": round(self.meter.share(now), 4),
+            "running": running.first if running else None,
+            "queues": list(self.queues) if self.queues is not None else None,
+        }

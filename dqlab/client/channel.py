@@ -1,0 +1,175 @@
+"""A connection that an interrupt cannot harm: only a background thread touches the socket.
+
+Ctrl-C (Jupyter's stop button) may hit the main thread between any two of its instructions. Were it in the middle of a
+request, the answer would stay in the socket and the next call would read it. So a `Channel` has a thread that makes the
+calls, one after another; whoever asks waits on a lock that only that thread releases, and can walk away at any instant.
+No lock is shared with the thread that an interrupted one could leave locked.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dqlab.errors import AuthenticationFailed, MasterGone
+from dqlab.wire.connection import PlainConnection
+from dqlab.wire.request import request
+
+__all__ = ["Call", "Channel", "Origin", "pause"]
+
+#: longest uninterruptible wait in seconds (on Windows a lock is not interruptible at all)
+SLICE = 0.25
+#: seconds between two attempts to reach the master
+RETRY = 0.1
+
+
+def pause(lock: Any, seconds: float) -> bool:
+    """Wait up to ``seconds`` for a lock to be released; return whether it was."""
+    if lock.acquire(timeout=max(0.0, min(seconds, SLICE))):
+        lock.release()
+        return True
+    return False
+
+
+class Origin:
+    """The process that something belongs to: threads do not come along when it forks."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    @property
+    def is_here(self) -> bool:
+        """False in a forked copy of the process."""
+        return os.getpid() == self._pid
+
+    def check(self) -> None:
+        """Raise `MasterGone` in a forked copy, where nobody would ever answer."""
+        if not self.is_here:
+            raise MasterGone("this process was forked, and the client is its parent's", "connect(...) anew")
+
+
+class Call:
+    """A request that is on its way. ``done`` is true once ``value`` or ``error`` stands."""
+
+    __slots__ = ("_gate", "args", "done", "error", "method", "object", "taken", "value")
+
+    def __init__(self, object: str, method: str, args: tuple[Any, ...]) -> None:
+        self.object, self.method, self.args = object, method, args
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.done = self.taken = False
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def finish(self, value: Any = None, error: BaseException | None = None) -> None:
+        self.value, self.error, self.done = value, error, True
+        self._gate.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is done; False if ``timeout`` seconds pass first."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.done:
+            left = SLICE if deadline is None else deadline - time.monotonic()
+            if not pause(self._gate, left) and left <= 0:
+                return self.done
+        return True
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The value; raises what the call raised, or `TimeoutError`."""
+        if not self.wait(timeout):
+            raise TimeoutError(f"{self.method} was not answered within {timeout:g} s")
+        if self.error is not None:
+            self.taken = True
+            raise self.error
+        # Nothing below can be interrupted: taken and returned, or neither.
+        self.taken = True
+        return self.value
+
+
+class Channel:
+    """Makes calls on a connection of its own, dialled by ``dial()`` when first needed and again when it broke.
+
+    A call that may be repeated is repeated for up to ``patience`` seconds, then fails with `MasterGone`.
+    """
+
+    def __init__(self, dial: Callable[[], PlainConnection], patience: float, name: str = "calls") -> None:
+        self._dial, self._patience = dial, patience
+        self._inbox: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._conn: PlainConnection | None = None
+        self._closed = False
+        self._origin = Origin()
+        self._thread = threading.Thread(target=self._run, name=f"dqlab-{name}", daemon=True)
+        self._thread.start()
+
+    def start(self, object: str, method: str, *args: Any) -> Call:
+        """Ask for a call and return at once."""
+        self._origin.check()
+        call = Call(object, method, args)
+        self._inbox.put(call)
+        if self._closed:
+            self._refuse_rest()
+        return call
+
+    def call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
+        """Call the broker and wait for the answer."""
+        return self.start("broker", method, *args).result(timeout)
+
+    def close(self) -> None:
+        """End the thread and its connection, without waiting for a call under way."""
+        self._closed = True
+        self._inbox.put(None)
+        conn = self._conn
+        if conn is not None:
+            conn.hang_up()
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (call := self._inbox.get()) is not None and not self._closed:
+            try:
+                call.finish(self._perform(call))
+            except BaseException as exc:  # whoever waits for the call must hear of it
+                call.finish(error=exc)
+        if call is not None:
+            call.finish(error=MasterGone("the client is closed"))
+        self._refuse_rest()
+        self._drop()
+
+    def _refuse_rest(self) -> None:
+        while True:
+            try:
+                call = self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            if call is not None:
+                call.finish(error=MasterGone("the client is closed"))
+
+    def _perform(self, call: Call) -> Any:
+        deadline = time.monotonic() + self._patience
+        rest = threading.Event()
+        while True:
+            sent = False
+            try:
+                if self._conn is None:
+                    self._conn = self._dial()
+                sent = True
+                return request(self._conn, call.method, *call.args, object=call.object)
+            except (AuthenticationFailed, MasterGone):
+                raise
+            except (EOFError, OSError) as exc:
+                self._drop()
+                # What a plain put or get did before the connection broke is unknown: to repeat it is the caller's call.
+                again = call.object == "broker" or not sent
+                if self._closed or not again or time.monotonic() > deadline:
+                    raise MasterGone(f"the master is gone: {exc or 'it hung up'}") from exc
+                rest.wait(RETRY)
+
+    def _drop(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()

@@ -1,0 +1,254 @@
+"""The client as people use it: a `concurrent.futures.Executor` whose work is done by dqlab's workers.
+
+client.submit(f, x)  ──>  a run of one task     ──>  Future
+client.map(f, xs)    ──>  runs of many tasks    ──>  MapResults, in order
+client.options(queue="images", retries=2)       ──>  the same client, other settings
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dqlab.client.channel import pause
+from dqlab.client.future import HINT_AFTER, Future
+from dqlab.client.map_results import MapResults
+from dqlab.client.options import Options
+from dqlab.client.pickling import dump_call, dump_function
+from dqlab.client.plain_queue import PlainQueue
+from dqlab.client.results import raise_outcome
+from dqlab.client.session import Session
+from dqlab.client.submission import Submission
+from dqlab.errors import BadInput, MasterGone
+from dqlab.wire.address import place
+from dqlab.wire.connection_file import Connection, find_connection
+from dqlab.wire.messages import PLAIN
+
+__all__ = ["Client", "connect"]
+
+#: seconds between two looks whether the work that is waited for can be done by anybody
+LOOK = 0.25
+
+T = TypeVar("T")
+
+
+class Client(concurrent.futures.Executor):
+    """Submits tasks to a master and reads their results. Made by `connect`, `Master` or `options`."""
+
+    def __init__(self, session: Session, options: Options | None = None) -> None:
+        self._session = session
+        self._options = options or Options()
+        self.launchers: list[Any] = []
+        self.tasks = PlainQueue(session, "tasks")
+        self.results = PlainQueue(session, "results")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._session.closed else "gone" if self._session.error else "connected"
+        return f"<dqlab {type(self).__name__} {state}>"
+
+    @property
+    def connection(self) -> Connection:
+        """Where the master is, and its key."""
+        return self._session.connection
+
+    @property
+    def address(self) -> str:
+        """``HOST:PORT`` of the master."""
+        return place(*self.connection.address)
+
+    def options(self, **changes: Any) -> Client:
+        """This client with other `Options`; ``client.options(queue="images", retries=2).submit(f, x)``."""
+        known = [f.name for f in fields(Options)]
+        for name in changes:
+            if name not in known:
+                raise BadInput(f"no option {name!r}", f"one of {', '.join(known)}")
+        view = Client(self._session, replace(self._options, **changes))
+        view.launchers = self.launchers
+        return view
+
+    # -- Executor -------------------------------------------------------------------------------------------------
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Send one task on its way and return its `Future` at once; `flush` waits until the master has it."""
+        self._check_open()
+        _check_callable(fn)
+        future: Future[T] = Future(self._session)
+        try:
+            function = dump_function(fn)
+            payload, bound = dump_call(args, kwargs)
+        except Exception as exc:
+            future.resolve(None, exc)
+            return future
+        style = self._options.style("call", function, bound, self._session.about["max_attempts"])
+        accepted = None
+        if self._options.when_full == "raise":
+            accepted = threading.Lock()
+            accepted.acquire()
+        elif self._session.full:
+            self._wait_for_room()
+
+        def make(first: int) -> Submission:
+            future.task_id = first
+            return Submission(first, 1, style, payload, None, future, accepted)
+
+        self._session.submit(1, make)
+        while accepted is not None and accepted.locked() and not future.ended:
+            pause(accepted, LOOK)
+        if future.refused is not None:
+            raise future.refused
+        return future
+
+    def _wait_for_room(self) -> None:
+        """Wait while the backlog is full; after some seconds say so if nobody is there to empty it."""
+        hint_at = time.monotonic() + HINT_AFTER
+        while self._session.full and self._session.error is None and not self._session.closed:
+            if time.monotonic() > hint_at:
+                self.hint_if_stuck()
+                hint_at += HINT_AFTER
+            time.sleep(LOOK / 10)
+        self._check_open()
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """``map(fn, *iterables)`` on the workers: results in order, as they come, in bounded memory.
+
+        ``timeout`` in seconds from this call on; ``chunksize`` is a hint for the first batch (batches size
+        themselves); ``buffersize`` bounds the tasks whose results have not been taken.
+        """
+        self._check_open()
+        _check_callable(fn)
+        if buffersize is not None and (not isinstance(buffersize, int) or buffersize < 1):
+            raise BadInput(f"buffersize={buffersize!r}", "a whole number from 1, or None")
+        if not isinstance(chunksize, int) or chunksize < 1:
+            raise BadInput(f"chunksize={chunksize!r}", "a whole number from 1")
+        return MapResults(self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
+
+    def _check_open(self) -> None:
+        if self._session.closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if self._session.error is not None:
+            raise self._session.error
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Close this client; with ``wait``, after all its tasks that somebody can do have ended."""
+        try:
+            if not self._session.closed:
+                if cancel_futures:
+                    self._session.cancel_all()
+                while wait and not self._all_ended() and self._can_work():
+                    threading.Event().wait(LOOK / 10)
+        except (MasterGone, TimeoutError):
+            pass  # there is nothing left to wait for
+        finally:
+            self._close()  # a view of this client may have closed the session; the rest is still to do
+
+    def _all_ended(self) -> bool:
+        """Whether the master has all that was submitted, and all of that has ended."""
+        try:
+            self._session.flush(LOOK)
+        except TimeoutError:
+            return False  # the backlog is full, perhaps of what nobody does
+        return self._session.idle
+
+    def _close(self) -> None:
+        self._session.close()
+
+    def _can_work(self) -> bool:
+        """Whether a worker is there for the work that is left, or nothing is left and results are on their way."""
+        stats = self.stats()
+        waiting = {q for q, c in stats["queues"].items() if q != PLAIN and c["ready"] + c["delayed"] + c["leased"]}
+        paused = {q for q, c in stats["queues"].items() if c["paused"] and not c["leased"]}
+        served = [worker["queues"] for worker in stats["workers"]]
+        return not waiting or any(q is None or waiting.intersection(q) for q in served) and bool(waiting - paused)
+
+    # -- more -----------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until the master has accepted everything submitted; `TimeoutError` after ``timeout`` seconds."""
+        self._session.flush(timeout)
+
+    def result(self, task_id: int, timeout: float | None = None) -> Any:
+        """The result of a task of this or another client, by its id; raises what the task raised.
+
+        The master keeps the last 100,000 results for an hour. `TimeoutError` after ``timeout`` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        channel = self._session.channel()
+        while True:
+            left = 5.0 if deadline is None else max(0.0, min(5.0, deadline - time.monotonic()))
+            patience = None if deadline is None else max(0.0, deadline - time.monotonic()) + LOOK
+            state, *outcome = channel.call("lookup", task_id, left, timeout=patience)
+            if state in ("done", "failed", "cancelled"):
+                return raise_outcome(task_id, state, *outcome)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"task {task_id} is {state} after {timeout:g} s")
+
+    def stats(self) -> dict[str, Any]:
+        """Counts by queue, workers, throughput in tasks/s, latency in s; what `dqlab status --json` prints."""
+        return self._session.call("stats")
+
+    def events(self, since: int = 0, timeout: float = 0.0, expand: bool = True) -> list[dict[str, Any]]:
+        """What happened after event number ``since``; waits up to ``timeout`` seconds for the first.
+
+        One dictionary per task, or, with ``expand=False``, one for several consecutive tasks.
+        """
+        if timeout > 0:
+            return self._session.channel().call("events", since, timeout, expand)
+        return self._session.call("events", since, 0.0, expand)
+
+    def pause(self, queue: str = "default") -> None:
+        """Give out no more tasks of a queue; those leased are finished."""
+        self._session.call("pause", queue, True)
+
+    def resume(self, queue: str = "default") -> None:
+        """Give out the tasks of a paused queue again."""
+        self._session.call("pause", queue, False)
+
+    def requeue(self, queue: str | None = None) -> int:
+        """Make the failed tasks of a queue (None: of all) ready again; return how many."""
+        return int(self._session.call("requeue", queue))
+
+    def failures(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The last failed tasks, newest first: task, queue, attempts, reason, traceback, history."""
+        return self._session.call("failures", limit)
+
+    def stop_worker(self, name: str) -> None:
+        """Ask a worker to end after the task in hand."""
+        self._session.call("stop_worker", name)
+
+    def record(self, path: str | Path) -> Any:
+        """Keep the event log in a file, until the recorder's ``stop()``; see `dqlab.client.recording`.
+
+        It begins with what the master remembers of the time before.
+        """
+        from dqlab.client.recording import Recorder
+
+        return Recorder(self, path)
+
+    def hint_if_stuck(self) -> None:
+        """Say so, once, when somebody waits and no worker is there to do the work."""
+        self._session.hint_if_stuck()
+
+
+def _check_callable(fn: object) -> None:
+    if not callable(fn):
+        raise BadInput(f"{fn!r} is not callable")
+
+
+def connect(where: str | Path, *, authkey: bytes | None = None) -> Client:
+    """A client of the master that a connection file, or ``"HOST:PORT"`` with its key, stands for.
+
+    Closing it (``with``) closes that client only; the master and its workers go on.
+    """
+    return Client(Session(find_connection(where, authkey)))

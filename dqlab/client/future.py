@@ -1,0 +1,288 @@
+"""The future of one task. Waiting for it survives Ctrl-C at any instant.
+
+`concurrent.futures.Future` waits on a `threading.Condition`, whose Python-level ``with`` can be interrupted after it
+took its lock and before it would give it back; the thread that brings the result would then wait for ever. Here the
+outcome is stored first, waiters wait on a C lock, and the condition is entered by the lock's own C method.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import pickle
+import queue
+import threading
+import time
+from _thread import RLock
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from dqlab.client.channel import SLICE, pause
+from dqlab.client.results import load_error, unpack
+from dqlab.errors import BacklogFull, DqlabError
+
+__all__ = ["Future", "FutureRun", "as_completed", "wait"]
+
+#: seconds of waiting after which somebody looks whether there is a worker at all
+HINT_AFTER = 2.0
+
+T = TypeVar("T")
+
+
+class _Condition(threading.Condition):
+    """A condition whose ``with`` goes straight to the lock's C methods, between which no interrupt is delivered."""
+
+    def __init__(self) -> None:
+        super().__init__(RLock())
+
+    @property
+    def __enter__(self) -> Any:
+        return self._lock.__enter__  # type: ignore[attr-defined]
+
+    @property
+    def __exit__(self) -> Any:
+        return self._lock.__exit__  # type: ignore[attr-defined]
+
+
+class _Outcome(NamedTuple):
+    value: Any
+    error: BaseException | None
+
+
+class Asker(Protocol):
+    """What a future asks of the client that made it."""
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Call the master's broker."""
+
+    def cancel(self, ranges: list[tuple[int, int]]) -> int:
+        """Cancel those of the (first, count) tasks that have not started; return how many that were."""
+
+    def hint_if_stuck(self) -> None:
+        """Say so, once, when somebody waits and no worker is there to do the work."""
+
+
+class FutureRun:
+    """The futures of consecutive tasks that went out as one run (a `submission.Sink`)."""
+
+    def __init__(self, futures: list[Future[Any]]) -> None:
+        self.futures = futures
+        self._waiting = set(range(len(futures)))
+
+    def goes_out(self, first: int) -> bool:
+        return True
+
+    def deliver(self, lo: int, hi: int, state: str, result: Any, attempts: int, history: list[Any]) -> bool:
+        self._waiting.difference_update(range(lo, hi))
+        if state == "done":
+            for future, data in zip(self.futures[lo:hi], unpack(result, hi - lo), strict=True):
+                future.fulfil(data)
+        else:
+            for future in self.futures[lo:hi]:
+                future.end(state, result, attempts, history)
+        return not self._waiting
+
+    def gone(self, error: DqlabError) -> None:
+        for future in self.futures:
+            future.gone(error)
+
+    def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
+        self._waiting.difference_update(range(lo, hi))
+        for future in self.futures[lo:hi]:
+            future.gone(error)
+        return not self._waiting
+
+
+class Future(concurrent.futures.Future[T]):
+    """``task_id`` is the task's id at the master; everything else is as in `concurrent.futures`."""
+
+    _outcome: _Outcome | None = None
+
+    def __init__(self, client: Asker) -> None:
+        # What the base class sets, with another condition; its own would cost as much as all the rest of `submit`.
+        self._condition = _Condition()
+        self._state = "PENDING"
+        self._result = self._exception = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Any] = []
+        self._client = client
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self.task_id: int | None = None
+        self.refused: BacklogFull | None = None  #: set where the backlog was full
+
+    def __repr__(self) -> str:
+        if self._outcome is None or self.cancelled():
+            return f"<Future task {self.task_id} {self._state.lower()}>"
+        raised = f" raised {type(self._outcome.error).__name__}" if self._outcome.error is not None else ""
+        return f"<Future task {self.task_id} finished{raised}>"
+
+    # -- the collector's side (see submission.Sink) --------------------------------------------------------------
+
+    def fulfil(self, data: bytes) -> None:
+        """The task is done; ``data`` is its pickled result."""
+        try:
+            self.resolve(pickle.loads(data), None)
+        except BaseException as exc:
+            self.resolve(None, exc)
+
+    def end(self, state: str, error: Any, attempts: int, history: list[Any]) -> None:
+        """The task failed, or was cancelled."""
+        if state == "cancelled":
+            self._cancelled()
+        else:
+            self.resolve(None, load_error(self.task_id or 0, error, attempts, history))
+
+    def gone(self, error: DqlabError) -> None:
+        if isinstance(error, BacklogFull):
+            self.refused = error
+        self.resolve(None, error)
+
+    def resolve(self, value: Any, error: BaseException | None) -> None:
+        """Set the outcome, unless there is one."""
+        if not self._is_first(_Outcome(value, error)):
+            return
+        try:
+            self.set_result(value) if error is None else self.set_exception(error)
+        except concurrent.futures.InvalidStateError:
+            pass  # cancelled meanwhile
+
+    def _cancelled(self) -> None:
+        if self._is_first(_Outcome(None, concurrent.futures.CancelledError())):
+            super().cancel()
+            self.set_running_or_notify_cancel()
+
+    def _is_first(self, outcome: _Outcome) -> bool:
+        """Keep the outcome, unless there is one; whoever cancels and the collector may bring theirs at one time."""
+        if self.__dict__.setdefault("_outcome", outcome) is not outcome:
+            return False
+        self._gate.release()
+        return True
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is an outcome; unlike `done`, without a lock."""
+        return self._outcome is not None
+
+    # -- the user's side ---------------------------------------------------------------------------------------
+
+    def cancel(self) -> bool:
+        """Cancel the task if it has not started; asks the master."""
+        if self._outcome is not None:
+            return self.cancelled()
+        if self.task_id is None:
+            return False
+        try:
+            if self._client.cancel([(self.task_id, 1)]):
+                self._cancelled()
+        except (DqlabError, TimeoutError):
+            return False
+        return self.cancelled()
+
+    # What `result` has given out is the end, also before the thread that brought it has told everybody else.
+
+    def done(self) -> bool:
+        """Whether the task has ended: it was done, failed or cancelled."""
+        return self._outcome is not None
+
+    def cancelled(self) -> bool:
+        """Whether the task was cancelled."""
+        return self._outcome is not None and isinstance(self._outcome.error, concurrent.futures.CancelledError)
+
+    def running(self) -> bool:
+        """Whether a worker has the task now; asks the master."""
+        if self._outcome is not None or self.task_id is None:
+            return False
+        try:
+            return bool(self._client.call("lookup", self.task_id)[0] == "leased")
+        except (DqlabError, TimeoutError):
+            return False
+
+    def result(self, timeout: float | None = None) -> T:
+        """The task's result; raises what it raised (the worker's traceback is its cause), `TimeoutError`, ..."""
+        outcome = self._wait(timeout)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the task raised, None if nothing."""
+        outcome = self._wait(timeout)
+        if isinstance(outcome.error, concurrent.futures.CancelledError):
+            raise outcome.error
+        return outcome.error
+
+    def _wait(self, timeout: float | None) -> _Outcome:
+        began, hint_at = time.monotonic(), HINT_AFTER
+        while self._outcome is None:
+            waited = time.monotonic() - began
+            left = SLICE if timeout is None else timeout - waited
+            if pause(self._gate, left):
+                continue
+            if left <= 0:
+                raise TimeoutError(f"task {self.task_id} has no result after {timeout:g} s")
+            if waited > hint_at:
+                self._client.hint_if_stuck()
+                hint_at = waited + HINT_AFTER
+        return self._outcome
+
+
+def as_completed(futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None) -> Iterator[Any]:
+    """The futures in the order in which they end; `TimeoutError` after ``timeout`` seconds.
+
+    Like `concurrent.futures.as_completed`, and safe to interrupt.
+    """
+    waiting = set(futures)
+    ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for future in waiting:
+        ended.put(future) if future.done() else future.add_done_callback(ended.put)
+    try:
+        yield from _as_they_end(waiting, ended, timeout)
+    finally:
+        for future in waiting:  # who waits again and again would leave a trace on each every time
+            with contextlib.suppress(ValueError):
+                future._done_callbacks.remove(ended.put)  # type: ignore[attr-defined]
+
+
+def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: float | None) -> Iterator[Any]:
+    began = time.monotonic()
+    hint = HINT_AFTER
+    while waiting:
+        waited = time.monotonic() - began
+        left = SLICE if timeout is None else timeout - waited
+        try:
+            future = ended.get(timeout=max(0.0, min(left, SLICE)))
+        except queue.Empty:
+            if left <= 0:
+                raise TimeoutError(f"{len(waiting)} futures have not ended after {timeout:g} s") from None
+            if waited > hint and isinstance(some := next(iter(waiting)), Future):
+                some._client.hint_if_stuck()
+                hint = float("inf")
+            continue
+        waiting.discard(future)
+        yield future
+
+
+def wait(
+    futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
+) -> Any:
+    """``(done, not_done)`` like `concurrent.futures.wait`, and safe to interrupt."""
+    everything = set(futures)
+    done = {future for future in everything if future.done()}
+    waiting = everything - done
+
+    def is_enough(future: concurrent.futures.Future[T]) -> bool:
+        if return_when == concurrent.futures.FIRST_EXCEPTION:
+            return not future.cancelled() and future.exception() is not None
+        return return_when == concurrent.futures.FIRST_COMPLETED
+
+    try:
+        if not any(map(is_enough, done)):
+            for future in as_completed(waiting, timeout):
+                done.add(future)
+                if is_enough(future):
+                    break
+    except TimeoutError:
+        pass
+    done |= {future for future in waiting if future.done()}
+    return concurrent.futures._base.DoneAndNotDoneFutures(done, everything - done)

@@ -1,0 +1,242 @@
+"""`map`: items drawn in runs, results streamed in order, memory bounded, safe to interrupt and to abandon.
+
+    items ──islice──> run ──pickle──> master ... ──> pieces of results ──> one list at a time ──> the caller
+
+A run is one message and one payload, however many items it has; runs grow while they stay small and quick to draw.
+Workers are given any stretch of a run, so its length decides nothing but the cost per item.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from itertools import islice
+from typing import Any
+
+from dqlab.client.channel import SLICE
+from dqlab.client.future import HINT_AFTER
+from dqlab.client.options import Options
+from dqlab.client.pickling import dump_function, dump_values
+from dqlab.client.results import load_error
+from dqlab.client.session import Session
+from dqlab.client.submission import Style, Submission
+from dqlab.errors import DqlabError
+
+__all__ = ["MapResults"]
+
+#: items of the first run, and of the longest
+FIRST_RUN, LONGEST_RUN = 16, 4096
+#: bytes of payload, and seconds of drawing, above which runs do not grow
+RUN_BYTES, DRAW_SECONDS = 1 << 16, 0.005
+#: items, and bytes of payload, whose results have not been taken
+OUT_ITEMS, OUT_BYTES = 1 << 16, 64 << 20
+
+
+class _Run:
+    """One run on its way: pieces of its results arrive in any order and leave in order (a `submission.Sink`)."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.count, self.size = count, size
+        self.first: int | None = None  #: id of its first task, once it went out
+        self.unwanted = False  #: whether it need not go out any more
+        self._pieces: dict[int, tuple[int, str, Any, int, list[Any]]] = {}
+        self._left = count
+        self._error: DqlabError | None = None
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  #: rings for every piece
+
+    def goes_out(self, first: int) -> bool:
+        if self.first is not None:
+            return False  # an interrupted `_send` was repeated
+        self.first = first
+        return not self.unwanted
+
+    def deliver(self, lo: int, hi: int, state: str, result: Any, attempts: int, history: list[Any]) -> bool:
+        if lo not in self._pieces and self._left > 0:
+            self._pieces[lo] = (hi, state, result, attempts, history)
+            self._left -= hi - lo
+            self._bell.put(None)
+        return self._left <= 0
+
+    def gone(self, error: DqlabError) -> None:
+        self._error = error
+        self._bell.put(None)
+
+    def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
+        while lo < hi and lo in self._pieces:  # what the master forgot is whole pieces
+            lo = self._pieces[lo][0]
+        if lo < hi:
+            self.gone(error)
+        return self._left <= 0 or self._error is not None
+
+    def piece_at(self, at: int, seconds: float) -> tuple[int, list[Any]] | None:
+        """``(end, results)`` of the piece that begins at ``at``; None if it is not there after ``seconds``."""
+        if at not in self._pieces:
+            if self._error is not None:
+                raise self._error
+            with contextlib.suppress(queue.Empty):
+                self._bell.get(timeout=seconds)
+            if at not in self._pieces:
+                return None
+        hi, state, result, attempts, history = self._pieces[at]
+        if state == "done":
+            return hi, pickle.loads(result)
+        if state == "cancelled":
+            raise CancelledError
+        raise load_error((self.first or 0) + at, result, attempts, history)
+
+
+class MapResults:
+    """The iterator that `map` returns. ``close()``, or forgetting it, cancels what has not started."""
+
+    def __init__(
+        self, session: Session, options: Options, function: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...], timeout: float | None, chunksize: int, buffersize: int | None,
+    ) -> None:  # fmt: skip
+        self._session, self._options = session, options
+        self._kind = "map" if len(iterables) == 1 else "star"
+        self._source = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
+        self._function = dump_function(function)
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._most = min(OUT_ITEMS, buffersize or OUT_ITEMS)
+        backlog = session.about["backlog"]
+        self._longest = max(1, min(LONGEST_RUN, backlog // 4, self._most // 4))
+        self._next_run = min(self._longest, max(chunksize, FIRST_RUN))
+        self._runs: deque[_Run] = deque()
+        self._out_items = self._out_bytes = 0
+        self._at = 0  #: the next item of the first run
+        self._drawn: list[Any] = []  #: items that are in no run yet
+        self._outgoing: tuple[_Run, Style, bytes] | None = None  #: a run that is not on its way yet
+        self._broken: BaseException | None = None  #: why no more items can be drawn
+        self._current: Iterator[Any] = iter(())
+        self._exhausted = self._closed = False
+        self._draw()
+
+    def __repr__(self) -> str:
+        return f"<dqlab map, {self._out_items} tasks out>"
+
+    def __iter__(self) -> Iterator[Any]:
+        # `yield from` a list's iterator costs a tenth of a Python-level __next__, and keeps its place when interrupted.
+        yield from self._current
+        while self._advance():
+            yield from self._current
+
+    def __next__(self) -> Any:
+        while True:
+            for value in self._current:
+                return value
+            if not self._advance():
+                raise StopIteration
+
+    def close(self) -> None:
+        """Take no more results, and cancel what has not started."""
+        if not self._closed:
+            self._closed, self._current = True, iter(())
+            for run in self._runs:
+                run.unwanted = True
+            ranges = [(run.first, run.count) for run in self._runs if run.first is not None]
+            self._runs.clear()
+            if ranges and not self._session.closed:
+                self._session.cancel_later(ranges)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_closed"):
+            self.close()
+
+    # An interrupt is delivered after a call or at a turn of a loop, never between two plain assignments. So each step
+    # below leaves a state from which the next call goes on: nothing drawn is lost, nothing goes out twice.
+
+    def _draw(self) -> None:
+        """Draw items, in runs, up to what may be out."""
+        while True:
+            self._send()
+            # Room for a part of a run is no reason to draw: runs would become as small as the pieces that come back.
+            full = self._out_items + self._next_run > self._most or self._out_bytes >= OUT_BYTES
+            if self._exhausted or full:
+                return
+            began = time.perf_counter()
+            self._fetch(self._next_run - len(self._drawn))
+            if not self._drawn:
+                self._exhausted = True
+                return
+            took = time.perf_counter() - began
+            payload, bound = dump_values(self._drawn)
+            style = self._options.style(self._kind, self._function, bound, self._session.about["max_attempts"])
+            run = _Run(len(self._drawn), len(payload))
+            self._outgoing, self._drawn = (run, style, payload), []
+            if took < DRAW_SECONDS and 2 * len(payload) < RUN_BYTES:
+                self._next_run = min(self._longest, 2 * self._next_run)
+            elif len(payload) > RUN_BYTES or took > 2 * DRAW_SECONDS:
+                self._next_run = max(1, self._next_run // 2)
+
+    def _fetch(self, n: int) -> None:
+        """Add ``n`` items to those drawn, as far as there are as many."""
+        try:
+            self._drawn.extend(islice(self._source, max(0, n)))
+        except BaseException as exc:
+            # Raised inside the source, which is at its end by that: not to be taken for a good end later on.
+            if exc.__traceback__ is not None and exc.__traceback__.tb_next is not None:
+                self._broken = exc
+            raise
+        if not self._drawn and self._broken is not None:
+            raise self._broken
+
+    def _send(self) -> None:
+        """Give the session the run that is ready to go."""
+        if self._outgoing is None:
+            return
+        run, style, payload = self._outgoing
+        if not self._runs or self._runs[-1] is not run:
+            self._out_items += run.count
+            self._out_bytes += run.size
+            self._runs.append(run)
+        self._session.submit(run.count, lambda first: Submission(first, run.count, style, payload, run))
+        self._outgoing = None
+
+    def _advance(self) -> bool:
+        """Make ``_current`` the next stretch of results; False at the end."""
+        waited_since, hinted = time.monotonic(), False
+        while not self._closed:
+            if not self._runs:
+                if self._exhausted:
+                    return False
+                self._draw()
+                continue
+            run = self._runs[0]
+            try:
+                piece = run.piece_at(self._at, self._patience())
+            except (Exception, CancelledError):
+                self.close()
+                raise
+            if piece is not None:
+                self._take(run, *piece)
+                return True
+            if not hinted and time.monotonic() - waited_since > HINT_AFTER:
+                self._session.hint_if_stuck()
+                hinted = True
+        return False
+
+    def _patience(self) -> float:
+        if self._deadline is None:
+            return SLICE
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"not all results came within {self._timeout:g} s")
+        return min(SLICE, left)
+
+    def _take(self, run: _Run, end: int, results: list[Any]) -> None:
+        current = iter(results)
+        self._out_items -= end - self._at
+        self._current = current
+        if end < run.count:
+            self._at = end
+        else:
+            self._at = 0
+            self._out_bytes -= run.size
+            self._runs.popleft()
+        self._draw()

@@ -1,0 +1,104 @@
+"""`master.tasks` and `master.results`: the two plain queues, as a client uses them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import Any
+
+from dqlab.client.channel import Call
+from dqlab.client.session import Session
+from dqlab.wire.plain_data import dump_plain
+
+__all__ = ["PlainQueue"]
+
+#: seconds that one `get` or `put` waits in the master before it asks again, and that its answer may be late
+WAIT, LATE = 1.0, 2.0
+
+
+class PlainQueue:
+    """The methods of `queue.Queue`, on a queue of the master. Values are plain data.
+
+    A `get` that was interrupted is resumed by the thread's next `get`, so that what it was about to return is not lost.
+    """
+
+    def __init__(self, session: Session, name: str) -> None:
+        self._session, self._name = session, name
+        self._interrupted = threading.local()
+
+    def __repr__(self) -> str:
+        return f"<dqlab plain queue {self._name!r}>"
+
+    def _call(self, method: str, *args: Any) -> Any:
+        return self._session.channel().start(self._name, method, *args).result()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put one value; `BadInput` names the type that is not plain data.
+
+        `queue.Full` if the master has no room for it within ``timeout`` seconds (None: wait for ever).
+        """
+        self._put([item], 0.0 if not block else timeout)
+
+    def put_nowait(self, item: Any) -> None:
+        self.put(item, block=False)
+
+    def put_many(self, items: Any) -> None:
+        """Put many values with one message; wait until there is room for them."""
+        self._put(list(items), None)
+
+    def _put(self, values: list[Any], timeout: float | None) -> None:
+        dump_plain(values)
+        deadline = _deadline(timeout)
+        while not self._call("put_some", values, _left(deadline)):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise queue.Full
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """The next value; `queue.Empty` if there is none within ``timeout`` seconds (None: wait for ever)."""
+        deadline = _deadline(0.0 if not block else timeout)
+        while True:
+            left = _left(deadline)
+            call: Call | None = getattr(self._interrupted, "call", None)
+            if call is None or call.taken:
+                call = self._session.channel().start(self._name, "get_some", left)
+                self._interrupted.call = call
+            # Whatever interrupts the wait leaves the call where the next `get` finds it.
+            if call.wait(left + LATE):
+                found = call.result()
+                if found:
+                    return found[0]
+            if deadline is not None and time.monotonic() >= deadline:
+                raise queue.Empty
+
+    def get_nowait(self) -> Any:
+        return self.get(block=False)
+
+    def qsize(self) -> int:
+        """How many values are ready."""
+        return int(self._call("qsize"))
+
+    def empty(self) -> bool:
+        return bool(self._call("empty"))
+
+    def full(self) -> bool:
+        return bool(self._call("full"))
+
+    def task_done(self) -> None:
+        """The task that this thread got last is done."""
+        self._call("task_done")
+
+    def join(self) -> None:
+        """Wait until every plain task has ended."""
+        while not self._call("idle", WAIT):
+            pass
+
+
+def _deadline(timeout: float | None) -> float | None:
+    if timeout is not None and timeout < 0:
+        raise ValueError("'timeout' must be a non-negative number")
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _left(deadline: float | None) -> float:
+    return WAIT if deadline is None else max(0.0, min(WAIT, deadline - time.monotonic()))

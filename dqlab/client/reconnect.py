@@ -1,0 +1,75 @@
+"""The way to one master: dialled when it is needed, again when it broke, and never to another that answers there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, DqlabError, MasterGone, Refused
+from dqlab.wire.address import place
+from dqlab.wire.connection import PlainConnection
+from dqlab.wire.connection_file import Connection
+from dqlab.wire.request import open_broker, request
+
+__all__ = ["PATIENCE", "RETRY", "Route"]
+
+#: seconds for which a master that went away is looked for
+PATIENCE = 10.0
+#: seconds between two attempts to reach a master that is away, or to submit to a full backlog
+RETRY = 0.02
+
+
+class Route:
+    """Connections of one client to one master."""
+
+    def __init__(self, connection: Connection, has_ended: Callable[[], bool]) -> None:
+        self.connection = connection
+        self._has_ended = has_ended  #: whether whoever owns the master knows that it is gone for good
+        self.error: DqlabError | None = None  #: why there will be no more answers
+        self.closed = False
+        self.about: dict[str, Any] = {}  #: what the master says of itself
+        self.number: int | None = None  #: the client's number there, once it has one
+        self._connections: dict[str, PlainConnection] = {}  #: by what was called on them first
+
+    def dial(self) -> PlainConnection:
+        """A new connection to the same master; `MasterGone` if it is known to have ended, or another one answers."""
+        if self.error is not None:
+            raise self.error
+        try:
+            conn = open_broker(self.connection.address, self.connection.authkey)
+        except ConnectionFailed as exc:
+            if self._has_ended():
+                raise MasterGone("the master has ended") from exc
+            raise
+        about = request(conn, "about")
+        if about["id"] != self.about.get("id", about["id"]):
+            conn.close()
+            raise MasterGone("another master answers there now")
+        return conn
+
+    def attempt(self, conn: PlainConnection | None, method: str, *args: Any) -> tuple[PlainConnection, Any]:
+        """Call until it is answered; reconnect meanwhile, but not for longer than `PATIENCE`."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                if conn is None:
+                    conn = self._connections[method] = self.dial()
+                    if self.closed:
+                        conn.hang_up()
+                return conn, request(conn, method, *args)
+            except (AuthenticationFailed, MasterGone, Refused, BadInput):
+                raise
+            except (EOFError, OSError) as exc:
+                if conn is not None:
+                    conn.close()
+                conn = None
+                if self.closed or time.monotonic() > deadline:
+                    raise MasterGone(f"the master at {place(*self.connection.address)} is gone") from exc
+                threading.Event().wait(RETRY)
+
+    def hang_up(self) -> None:
+        """End all connections; whoever waits on one is told."""
+        for conn in list(self._connections.values()):
+            conn.hang_up()

@@ -1,0 +1,198 @@
+"""The client's end of the wire: what it submits goes out in batches, what has finished comes back in batches.
+
+    submit(), map() ──> outbox ── sender thread ──> master
+    Future, MapResults <── sinks <── collector thread <── master
+    stats(), pause(), tasks.put() ... ──> channels (one thread and connection each)
+
+A submission is accepted as soon as it is in the outbox; the sender repeats it until the master has it, and the master
+takes a repeated one once. The collector says which results it has, so none is lost and none comes twice.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dqlab.client.channel import Channel, Origin, pause
+from dqlab.client.collector import Collector
+from dqlab.client.reconnect import PATIENCE, Route
+from dqlab.client.sender import Sender
+from dqlab.client.submission import Submission, Waiting
+from dqlab.errors import DqlabError, MasterGone
+from dqlab.wire.connection_file import Connection
+from dqlab.wire.messages import PLAIN
+
+__all__ = ["Session"]
+
+#: what becomes of a task whose client went first
+CLOSED = "the client was closed before the task had ended"
+
+
+class Session(Route):
+    """One client's connections to one master."""
+
+    def __init__(self, connection: Connection, has_ended: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(connection, has_ended)
+        self._hinted = False
+        self.origin = Origin()
+        self._calls = Channel(self.dial, PATIENCE)
+        try:
+            self.about = self._calls.call("about")
+        except BaseException:
+            self._calls.close()
+            raise
+        self._lock = threading.Lock()
+        self._waiting = Waiting()
+        self._sender = Sender(self, self._waiting, self._give_up)
+        self._collector = Collector(self, self._waiting, self._give_up)
+        #: the two threads, and for each a lock that is held by the one that runs
+        self._runs = {"send": (self._sender.run, threading.Lock()), "collect": (self._collector.run, threading.Lock())}
+        self._opened = False
+        self._next = 0
+        self._local = threading.local()
+        self._channels: list[Channel] = [self._calls]
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
+        """Call the broker; for calls that do not wait in the master."""
+        return self._calls.call(method, *args, timeout=timeout)
+
+    def channel(self) -> Channel:
+        """The calling thread's own channel, for calls that wait in the master and for the plain queues."""
+        channel: Channel | None = getattr(self._local, "channel", None)
+        if channel is None:
+            self._local.channel = channel = Channel(self.dial, PATIENCE, "plain")
+            self._channels.append(channel)
+        return channel
+
+    def hint_if_stuck(self) -> None:
+        """Say so, once, when somebody waits and no worker is there to do the work."""
+        if self._hinted or self.error is not None or self.closed:
+            return
+        try:
+            stats = self.call("stats", timeout=1.0)
+        except (TimeoutError, ConnectionError):
+            return
+        waiting = [q for q, c in stats["queues"].items() if c["ready"] and q != PLAIN]
+        served = [worker["queues"] for worker in stats["workers"]]
+        stuck = [q for q in waiting if not any(queues is None or q in queues for queues in served)]
+        if stuck:
+            self._hinted = True
+            count = sum(stats["queues"][q]["ready"] for q in stuck)
+            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
+            print(
+                f"dqlab: {tasks} in {', '.join(stuck)} and no worker serves it. "
+                "Start one: LocalWorkers(master, 2), or `dqlab worker CONNECTION` in a terminal.",
+                file=sys.stderr,
+            )
+
+    # -- submitting -----------------------------------------------------------------------------------------------
+
+    def submit(self, count: int, make: Callable[[int], Submission]) -> Submission:
+        """Give the next ``count`` task ids to the submission that ``make(first)`` returns, and send it on its way."""
+        self.origin.check()
+        self._open()
+        # Ids must go out in order, so that the master can tell a repeated submission from a new one.
+        with self._lock:
+            first = self._next
+            self._next = first + count
+            submission = make(first)
+            self._sender.outbox.put(submission)
+        if self.error is not None or self.closed:
+            self._fail_waiting(self.error or MasterGone(CLOSED))
+        return submission
+
+    def _open(self) -> None:
+        # An interrupt may come after any call: whatever was not reached is done by the next submission.
+        if self._opened:
+            return
+        if self.number is None:
+            number, first = self._calls.call("open_client")
+            with self._lock:
+                if self.number is None:
+                    self.number, self._next = number, first
+        for name in self._runs:
+            threading.Thread(target=self._run_once, args=(name,), name=f"dqlab-{name}", daemon=True).start()
+        self._opened = True
+
+    def _run_once(self, name: str) -> None:
+        run, running = self._runs[name]
+        if running.acquire(blocking=False):
+            run()
+
+    @property
+    def full(self) -> bool:
+        """Whether the master's backlog is full."""
+        return self._sender.full
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until the master has accepted all that was submitted; `TimeoutError` after ``timeout`` seconds."""
+        if self.number is None or self.closed:
+            return
+        marker = threading.Lock()
+        marker.acquire()
+        self._sender.outbox.put(marker)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while marker.locked() and self.error is None and not self.closed:
+            left = 1.0 if deadline is None else deadline - time.monotonic()
+            if not pause(marker, left) and left <= 0:
+                raise TimeoutError(f"the master has not accepted everything within {timeout:g} s")
+        if self.error is not None:
+            raise self.error
+        if marker.locked():
+            raise MasterGone(CLOSED)
+
+    def cancel(self, ranges: list[tuple[int, int]]) -> int:
+        """Cancel those of the (first, count) tasks that have not started; return how many that were."""
+        self.flush(PATIENCE)
+        return sum(n for _, n in self.call("cancel", ranges, timeout=PATIENCE))
+
+    def cancel_all(self) -> None:
+        """Cancel everything that has not started."""
+        self.flush(PATIENCE)
+        self.call("cancel", self._waiting.ranges())
+
+    def cancel_later(self, ranges: list[tuple[int, int]]) -> None:
+        """The same for (first, count) ranges without waiting: whoever asks may be a finalizer."""
+        for first, _ in ranges:
+            self._waiting.drop(first)
+        if not self.closed:
+            self._sender.outbox.put(ranges)
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that the master has accepted has ended."""
+        return not self._waiting
+
+    def _give_up(self, error: DqlabError) -> None:
+        if not self.closed:
+            self.error = error
+        self._fail_waiting(error)
+
+    def _fail_waiting(self, error: DqlabError) -> None:
+        self._sender.call_off()
+        self._waiting.fail(error)
+
+    def close(self) -> None:
+        """End the connections; what still waits gets `MasterGone`."""
+        if self.closed:
+            return
+        self.closed = True
+        if not self.origin.is_here:
+            return  # the connections are our parent's
+        self._sender.outbox.put(None)
+        if self.number is not None and self.error is None:
+            try:
+                self._calls.call("close_client", self.number, timeout=2.0)
+            except (DqlabError, TimeoutError):
+                pass  # the master is gone; there is nobody to say goodbye to
+        for channel in self._channels:
+            channel.close()
+        self.hang_up()
+        self._fail_waiting(MasterGone(CLOSED))

@@ -1,0 +1,210 @@
+"""The master's server: a BaseManager server that serves two plain queues and the broker, and nothing else.
+
+Unchanged BaseManager scripts see what they expect: ``get_task_queue()`` and ``get_result_queue()``. dqlab's own clients
+and workers know of a third object, the broker, and call the methods of `BrokerService` on it. A connection:
+
+    accept ── handshake (both prove the key) ── create / incref / decref / dummy ── one answer, closed
+                                             └─ accept_connection ── requests of one peer, until it hangs up
+
+What differs from the standard `Server`: messages are read as plain data (`dqlab.wire.connection`), strangers are given
+little time and no traceback, and every method that the names below don't list is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import AuthenticationError, connection, managers
+from typing import Any
+
+from dqlab.errors import BadInput, DqlabError, Refused
+from dqlab.master.broker_calls import BrokerService
+from dqlab.master.peer import ControlLines, Peer
+from dqlab.master.queue_calls import ResultQueue, TaskQueue
+from dqlab.master.waiting_calls import LATER, Answer, Hub, Wait
+from dqlab.wire.connection import PlainConnection, PlainListener
+
+__all__ = ["OBJECTS", "MasterServer"]
+
+#: seconds that a stranger may take to prove that it has the key
+HANDSHAKE_SECONDS = 5.0
+#: strangers at one time; the one that waits longest makes room
+MAX_STRANGERS = 64
+#: seconds until the next attempt when no connection could be accepted
+ACCEPT_PAUSE = 0.05
+
+#: characters of what was wrong with a request, as its sender and the events are told
+REASON_CHARS = 300
+
+#: what `create` gives out: name -> id of the object that exists
+OBJECTS = {"get_task_queue": "tasks", "get_result_queue": "results"}
+
+log = logging.getLogger("dqlab")
+
+managers.listener_client["dqlab"] = (  # type: ignore[attr-defined]
+    lambda address, backlog: PlainListener(address),
+    connection.Client,
+)
+
+
+class MasterServer(managers.Server):
+    """Serves ``hub`` at ``address``, to whoever holds ``authkey``; ``about`` is what it says of itself."""
+
+    public = ["create", "incref", "decref", "dummy", "accept_connection"]
+
+    def __init__(
+        self, hub: Hub, controls: ControlLines, address: tuple[str, int], authkey: bytes, about: dict[str, Any]
+    ) -> None:
+        super().__init__({}, address, authkey, "dqlab")
+        self.hub, self._controls, self._about = hub, controls, about
+        self.stop_event = threading.Event()
+        self._strangers: dict[PlainConnection, float] = {}
+        self._objects: dict[str, Any] = {"tasks": TaskQueue, "results": ResultQueue, "broker": BrokerService}
+
+    def start(self) -> None:
+        """Accept connections, in threads of their own."""
+        for target in (self.accepter, self._hurry_strangers):
+            threading.Thread(target=target, name=f"dqlab-{target.__name__}", daemon=True).start()
+
+    def close(self) -> None:
+        """Say goodbye to the workers, then stop listening."""
+        self.stop_event.set()
+        self._controls.send_all(("bye",))
+        self.hub.close()
+        self.listener.close()  # type: ignore[attr-defined]
+
+    def accepter(self) -> None:
+        while not self.stop_event.is_set():
+            try:
+                conn = self.listener.accept()  # type: ignore[attr-defined]
+            except OSError:  # closed, or out of file descriptors until somebody hangs up
+                self.stop_event.wait(ACCEPT_PAUSE)
+                continue
+            self._admit(conn)
+            try:
+                threading.Thread(target=self.handle_request, args=(conn,), name="dqlab-peer", daemon=True).start()
+            except RuntimeError:  # out of threads: those who are here are served on
+                self._dismiss(conn)
+                conn.close()
+
+    # -- strangers ------------------------------------------------------------------------------------------------
+
+    def _admit(self, conn: PlainConnection) -> None:
+        with self.mutex:  # type: ignore[attr-defined]
+            if len(self._strangers) >= MAX_STRANGERS:
+                self._strangers.pop(oldest := next(iter(self._strangers)))
+                oldest.hang_up()
+            self._strangers[conn] = self.hub.now() + HANDSHAKE_SECONDS
+
+    def _dismiss(self, conn: PlainConnection) -> None:
+        with self.mutex:  # type: ignore[attr-defined]
+            self._strangers.pop(conn, None)
+
+    def _hurry_strangers(self) -> None:
+        while not self.stop_event.wait(0.5):
+            with self.mutex:  # type: ignore[attr-defined]
+                for conn in [c for c, deadline in self._strangers.items() if deadline < self.hub.now()]:
+                    del self._strangers[conn]
+                    conn.hang_up()
+
+    def _handshake(self, conn: PlainConnection) -> bool:
+        try:
+            connection.deliver_challenge(conn, self.authkey)  # type: ignore[attr-defined]
+            connection.answer_challenge(conn, self.authkey)  # type: ignore[attr-defined]
+            conn.acknowledge()
+        except (AuthenticationError, EOFError, OSError, ValueError, AssertionError):
+            return False
+        finally:
+            self._dismiss(conn)
+        return True
+
+    # -- peers ----------------------------------------------------------------------------------------------------
+
+    def handle_request(self, conn: PlainConnection) -> None:  # type: ignore[override]
+        """One connection, from handshake to end."""
+        peer = Peer(conn, self.hub, self._controls, self._about)
+        try:
+            if self._handshake(conn):
+                self._answer_next(peer, self._manage)
+                while peer.accepted and not self.stop_event.is_set():
+                    self._answer_next(peer, self._call)
+        except (EOFError, OSError):
+            pass  # the peer hung up: what it held is given back below
+        finally:
+            peer.hang_up()
+
+    def _answer_next(self, peer: Peer, perform: Callable[..., Any]) -> None:
+        """Read one request and answer it, or leave that to whoever brings about what it waits for."""
+        try:
+            request = peer.recv()
+        except (EOFError, OSError):
+            raise
+        except Exception as exc:  # whatever a malformed pickle raises
+            peer.send(self._refuse(f"the master takes plain data only: {exc}"))
+            return
+        answer = self._answer(peer, perform, peer, request)
+        if answer is not None:
+            peer.send(answer)
+
+    def _tell(self, peer: Peer, answer: Answer) -> None:
+        """Send an answer from another peer's thread, which must not suffer from it."""
+        try:
+            peer.send(self._answer(peer, answer))
+        except Exception:
+            log.exception("an answer could not be sent", extra={"action": "answer"})
+            peer.cut_off()
+
+    def _answer(self, peer: Peer, call: Callable[..., Any], *args: Any) -> tuple[str, Any] | None:
+        """What a call returns or raises, as BaseManager's clients understand it; None if that comes later."""
+        try:
+            result = call(*args)
+            if isinstance(result, Wait):
+                peer.waits = result
+                result = self.hub.wait(result, partial(self._tell, peer))
+            return None if result is LATER else ("#RETURN", result)
+        except (queue.Empty, queue.Full) as exc:
+            return "#ERROR", exc
+        except BadInput as exc:
+            return "#TRACEBACK", f"{type(exc).__name__}: {exc}\n"
+        except DqlabError as exc:
+            return self._refuse(str(exc))
+        except (EOFError, OSError):
+            raise
+        except Exception as exc:  # whatever a request of the wrong shape leads to
+            return self._refuse(f"bad request: {exc!r}")
+
+    def _refuse(self, reason: str) -> tuple[str, str]:
+        reason = reason[:REASON_CHARS]
+        self.hub.do(self.hub.broker.refused, reason, self.hub.now())
+        return "#TRACEBACK", f"Refused: {reason}\n"  # a plain client draws a line under it
+
+    def _manage(self, peer: Peer, request: Any) -> Any:
+        """The manager's own calls, on short-lived connections; `accept_connection` keeps it."""
+        _, method, args, kwds = request
+        if method not in self.public:
+            raise Refused(f"a client may not call {method!r} on the master")
+        if method in ("create", "incref", "decref"):
+            known = list(OBJECTS if method == "create" else OBJECTS.values())
+            if kwds or len(args) != 1 or args[0] not in known:
+                raise Refused(f"{method}{args!r}: the master serves {' and '.join(known)}, without arguments")
+        if method == "create":
+            ident = OBJECTS[args[0]]
+            return ident, [name for name in self._objects[ident].exposed if name[0] != "_"]
+        if method == "accept_connection":
+            peer.accepted = True
+        return None
+
+    def _call(self, peer: Peer, request: Any) -> Any:
+        ident, method, args, kwds = request
+        call = peer.calls.get((ident, method))
+        if call is None:
+            kind = self._objects.get(ident)
+            if kind is None:
+                raise Refused(f"there is no object {ident!r} here")
+            if method not in kind.exposed:
+                raise Refused(f"{method!r} may not be called on {ident!r}")
+            call = peer.calls[ident, method] = getattr(peer.object(kind), method)
+        return call(*args, **kwds)

@@ -1,0 +1,115 @@
+"""One connection of the master, and what hangs on it: when it ends, what it held goes back at once.
+
+Of a worker's two connections one is its control line: heartbeats come in on it, commands go out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from dqlab.broker.clients import Client
+from dqlab.broker.workers import Worker
+from dqlab.master.waiting_calls import Hub, Wait, apart
+from dqlab.wire.connection import PlainConnection, pack
+
+__all__ = ["LONGEST_WAIT", "ControlLines", "Peer"]
+
+#: seconds that one call may wait in the master; clients that wait longer ask again
+LONGEST_WAIT = 10.0
+#: bytes of an answer that any connection takes at once when nothing else is on its way there
+SHORT = 1 << 16
+
+T = TypeVar("T")
+
+
+class Peer:
+    """One connection, and what hangs on it. ``about`` is what the master says of itself."""
+
+    def __init__(self, conn: PlainConnection, hub: Hub, controls: ControlLines, about: dict[str, Any]) -> None:
+        self.hub, self.controls, self.about = hub, controls, about
+        self.broker = hub.broker
+        self.accepted = False
+        self.waits: Wait | None = None  #: for what it has asked last
+        self.worker: Worker | None = None  #: the worker that joined here
+        self.client: Client | None = None  #: the client that collects results here
+        self.calls: dict[tuple[str, str], Callable[..., Any]] = {}  #: what it has called before
+        self._objects: dict[type, Any] = {}
+        self._conn, self._thread = conn, threading.get_ident()
+        self._sending = threading.Lock()  #: others send here too, and must not when it is closed and its number reused
+
+    def object(self, kind: type[T]) -> T:
+        if kind not in self._objects:
+            self._objects[kind] = kind(self)  # type: ignore[call-arg]
+        return self._objects[kind]
+
+    def recv(self) -> Any:
+        """The next message; `EOFError` when the peer has hung up, or has not waited for its answer."""
+        message = self._conn.recv()
+        if self.waits is not None and self.waits.pending:
+            raise EOFError
+        return message
+
+    def send(self, message: Any) -> None:
+        """Send a message, from whatever thread; on a connection that has ended nobody hears it."""
+        parts = pack(message)
+        # A peer that waits has read all before, so something short goes into the buffer of its connection at once. More
+        # may take as long as a slow network does, which is nobody's business but the peer's.
+        if threading.get_ident() == self._thread or sum(map(len, parts)) <= SHORT:
+            self._send(parts)
+        else:
+            apart(partial(self._send, parts))
+
+    def _send(self, parts: list[Any]) -> None:
+        try:
+            with self._sending:
+                self._conn.send_parts(parts)
+        except (OSError, ValueError):
+            pass  # it is gone; its own thread notices
+
+    def cut_off(self) -> None:
+        """End the connection: its own thread then gives back what it held."""
+        self._conn.hang_up()
+
+    def hang_up(self) -> None:
+        """The connection ended: give back what it held."""
+        if self.waits is not None:
+            self.hub.drop(self.waits)
+        self._conn.hang_up()
+        with self._sending:
+            self._conn.close()
+        self.hub.do_now(self.broker.plain_hang_up, id(self))
+        if self.worker is not None:
+            self.controls.drop(self.worker.name, self)
+            self.hub.do_now(self.broker.leave, self.worker, "its connection ended")
+        if self.client is not None and self.client.collector == id(self):
+            self.hub.do_now(self.broker.close_client, self.client.number)
+
+
+class ControlLines:
+    """The connections on which workers hear commands, by the worker's name."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Peer] = {}
+
+    def take(self, name: str, peer: Peer) -> None:
+        """From now on commands to this worker go out to ``peer``."""
+        self._lines[name] = peer
+
+    def drop(self, name: str, peer: Peer) -> None:
+        """The connection ended; commands to the worker have no way any more, unless it has opened another."""
+        if self._lines.get(name) is peer:
+            del self._lines[name]
+
+    def send(self, name: str, command: tuple[Any, ...]) -> None:
+        """Send a worker a command, if it can be reached."""
+        peer = self._lines.get(name)
+        if peer is not None:
+            peer.send(("command", command))
+
+    def send_all(self, command: tuple[Any, ...]) -> None:
+        """Send every worker a command."""
+        for name in list(self._lines):
+            self.send(name, command)

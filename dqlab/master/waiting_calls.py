@@ -1,0 +1,208 @@
+"""The lock around the broker, and who waits for what.
+
+The broker is pure and single-threaded; the master has a thread for each connection. `Hub.do` runs one broker method
+under the lock. A call that may have to wait is a `Wait`: `Hub.wait` tries it, or else keeps it, and the thread goes
+back to its connection. Whoever changes something then tries those that wait for that (the broker's `signals` say which)
+and answers them itself: no thread has to be woken on a task's way through the master.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+from dqlab.broker.broker import Broker
+
+__all__ = ["ANY", "LATER", "Answer", "Hub", "Wait", "apart"]
+
+#: seconds between two looks at what is due
+TICK = 0.02
+#: in place of a queue's name: for who waits for tasks of whatever queue
+ANY = ""
+#: in place of an answer that is still to come
+LATER = object()
+
+Topic = tuple[str, Any]
+#: returns what a call is answered with, or raises
+Answer = Callable[[], Any]
+
+log = logging.getLogger("dqlab")
+
+
+class Wait:
+    """A call that is answered once ``attempt(now)`` is true, or after ``timeout`` seconds (None: no limit) as it is.
+
+    ``attempt`` runs under the hub's lock. The answer is what ``shape`` makes of its result, or raises, outside of it
+    (and in a thread of its own if that may take ``long``).
+    """
+
+    __slots__ = ("attempt", "deadline", "long", "pending", "shape", "tell", "timeout", "topics")
+
+    def __init__(
+        self,
+        topics: tuple[Topic, ...],
+        attempt: Callable[[float], Any],
+        timeout: float | None,
+        shape: Callable[[Any], Any] = lambda result: result,
+        long: bool = False,
+    ) -> None:
+        self.topics, self.attempt, self.timeout, self.shape, self.long = topics, attempt, timeout, shape, long
+        self.pending = False  #: whether the hub has it
+        self.deadline: float | None
+        self.tell: Callable[[Answer], None]
+
+
+class Hub:
+    """``send_command(worker, command)`` is called, outside the lock, for each command that the broker gives."""
+
+    def __init__(self, broker: Broker, send_command: Callable[[str, tuple[Any, ...]], None]) -> None:
+        self.broker = broker
+        # Seconds since the epoch that never jump: what events show must not run backwards.
+        offset = time.time() - time.monotonic()
+        self.now = lambda: time.monotonic() + offset
+        self._lock = threading.Lock()
+        self._waiting: dict[Topic, dict[Wait, None]] = {}  #: who waits longest comes first
+        self._send_command = send_command
+        self._commands: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
+        self._due: list[Callable[[], None]] = []  #: answers that go out when the lock is released
+        self._seen = 0  #: the newest event that those who follow were told of
+        self._closed = threading.Event()
+        for name, target in (("courier", self._carry_commands), ("housekeeper", self._keep_house)):
+            threading.Thread(target=target, name=f"dqlab-{name}", daemon=True).start()
+
+    def do(self, method: Callable[..., Any], *args: Any) -> Any:
+        """Run ``method(*args)`` of the broker under the lock; then answer who waited for what it did."""
+        due: list[Callable[[], None]] = []
+        try:
+            with self._lock:
+                try:
+                    return method(*args)
+                finally:
+                    if self.broker.signals:
+                        self._serve()
+                    if self._due:
+                        due, self._due = self._due, due
+        finally:
+            for answer in due:
+                answer()
+
+    def do_now(self, method: Callable[..., Any], *args: Any) -> Any:
+        """The same, with the time as the last argument."""
+        return self.do(lambda: method(*args, self.now()))
+
+    def wait(self, wait: Wait, tell: Callable[[Answer], None]) -> Any:
+        """The answer if there is one at once; or `LATER`, and then ``tell`` is called with it in another thread."""
+        result = self.do(self._begin, wait, tell)
+        return result if result is LATER else wait.shape(result)
+
+    def drop(self, wait: Wait) -> None:
+        """Nobody is there any more to hear the answer."""
+        self.do(self._forget, wait)
+
+    def close(self) -> None:
+        """Answer everybody with what there is; nobody waits after this."""
+        self._closed.set()
+        self._commands.put(None)
+        self.do(self._end)
+
+    # -- under the lock -------------------------------------------------------------------------------------------
+
+    def _begin(self, wait: Wait, tell: Callable[[Answer], None]) -> Any:
+        result = wait.attempt(now := self.now())
+        if result or wait.timeout == 0 or self._closed.is_set():
+            return result
+        wait.tell, wait.pending = tell, True
+        wait.deadline = None if wait.timeout is None else now + wait.timeout
+        for topic in wait.topics:
+            self._waiting.setdefault(topic, {})[wait] = None
+        return LATER
+
+    def _serve(self) -> None:
+        """Try who waits for what has happened, and for what happens by that."""
+        while self.broker.signals:
+            signals, self.broker.signals = self.broker.signals, set()
+            for kind, name in signals:
+                if kind == "command":
+                    self._take_commands(name)
+                elif kind == "ready":
+                    self._serve_ready(name)
+                else:
+                    for wait in list(self._waiting.get((kind, name), ())):
+                        self._try(wait)
+
+    def _serve_ready(self, queue: str) -> None:
+        for name in (queue, ANY):
+            for wait in list(self._waiting.get(("ready", name), ())):
+                if not self.broker.ready(queue):
+                    return
+                self._try(wait)
+
+    def _try(self, wait: Wait, last: bool = False) -> None:
+        """Make an attempt; if it succeeds, or is the last, the answer is due."""
+        try:
+            result = wait.attempt(self.now())
+            if not result and not last:
+                return
+            answer = partial(wait.shape, result)
+        except Exception as exc:  # for who asked, not for who happens to try
+            answer = partial(_raise, exc)
+        self._forget(wait)
+        tell = partial(wait.tell, answer)
+        self._due.append(partial(apart, tell) if wait.long else tell)
+
+    def _forget(self, wait: Wait) -> None:
+        wait.pending = False
+        for topic in wait.topics:
+            waiting = self._waiting.get(topic, {})
+            waiting.pop(wait, None)
+            if not waiting:
+                self._waiting.pop(topic, None)
+
+    def _end(self, whose: Callable[[Wait], bool] = lambda wait: True) -> None:
+        """They have waited for long enough."""
+        for wait in {wait: None for waiting in self._waiting.values() for wait in waiting if whose(wait)}:
+            self._try(wait, last=True)
+
+    def _take_commands(self, name: str) -> None:
+        worker = self.broker.workers.get(name)
+        while worker and worker.commands:
+            self._commands.put((name, worker.commands.popleft()))
+
+    # -- threads --------------------------------------------------------------------------------------------------
+
+    def _carry_commands(self) -> None:
+        while item := self._commands.get():
+            self._send_command(*item)
+
+    def _keep_house(self) -> None:
+        while not self._closed.wait(TICK):
+            try:
+                self.do_now(self._tick)
+            except Exception:  # a master whose clock stopped would redeliver nothing any more
+                log.exception("a tick failed", extra={"action": "tick"})
+
+    def _tick(self, now: float) -> None:
+        try:
+            self.broker.tick(now)
+        finally:
+            if self.broker.events.last != self._seen:
+                self._seen = self.broker.events.last
+                self.broker.signals.add(("events", None))
+            self._end(lambda wait: wait.deadline is not None and wait.deadline <= now)
+
+
+def apart(call: Callable[[], None]) -> None:
+    """Run ``call`` in a thread of its own."""
+    try:
+        threading.Thread(target=call, name="dqlab-answer", daemon=True).start()
+    except RuntimeError:  # out of threads
+        call()
+
+
+def _raise(exc: Exception) -> NoReturn:
+    raise exc

@@ -1,0 +1,148 @@
+"""Functions and values as they travel: what goes by name, what by value, and what is pickled only once."""
+
+from __future__ import annotations
+
+import functools
+import math
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dqlab.client.pickling import PYTHON, dump_call, dump_function, dump_values
+
+FACTOR = 2
+TABLE = [1]
+
+
+def double(x):
+    return FACTOR * x
+
+
+def look_up(i):
+    return TABLE[i]
+
+
+def elsewhere(function: bytes, argument: object, folder: Path) -> str:
+    """Call a pickled function in another process, which can't import what stands here."""
+    code = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read())(int(sys.argv[1])))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(argument)],
+        input=function, cwd=folder, capture_output=True, timeout=60, env={"PATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+def test_what_is_installed_travels_by_name_and_any_python_can_load_it():
+    digest, data, python = dump_function(math.sqrt)
+    assert python == "" and len(data) < 100 and len(digest) == 32
+    assert pickle.loads(data) is math.sqrt
+
+
+def test_what_a_module_beside_the_notebook_defines_travels_by_value(tmp_path):
+    _, data, python = dump_function(double)
+    assert python == PYTHON == f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert elsewhere(data, 21, tmp_path) == "42"
+
+
+def test_a_lambda_travels_with_what_it_refers_to(tmp_path):
+    offset = 5
+    assert elsewhere(dump_function(lambda x: double(x) + offset)[1], 1, tmp_path) == "7"
+
+
+def test_the_same_function_is_pickled_once():
+    assert dump_function(double) is dump_function(double)
+    assert dump_function(math.sqrt) is dump_function(math.sqrt)
+
+
+def test_a_global_that_changed_makes_another_function(monkeypatch, tmp_path):
+    before = dump_function(double)
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+    after = dump_function(double)
+    assert before[0] != after[0]
+    assert elsewhere(after[1], 21, tmp_path) == "63"
+
+
+def test_a_list_that_changed_in_place_is_noticed(monkeypatch, tmp_path):
+    monkeypatch.setitem(globals(), "TABLE", [1])
+    dump_function(look_up)
+    TABLE[0] = 9
+    assert elsewhere(dump_function(look_up)[1], 0, tmp_path) == "9"
+
+
+def test_a_cell_that_changed_is_noticed(tmp_path):
+    def counter():
+        n = 0
+
+        def raise_it():
+            nonlocal n
+            n += 1
+
+        return raise_it, lambda x: n + x
+
+    raise_it, function = counter()
+    assert elsewhere(dump_function(function)[1], 0, tmp_path) == "0"
+    raise_it()
+    assert elsewhere(dump_function(function)[1], 0, tmp_path) == "1"
+
+
+def test_a_default_that_changed_is_noticed(tmp_path):
+    def add(x, y=1):
+        return x + y
+
+    dump_function(add)
+    add.__defaults__ = (5,)
+    assert elsewhere(dump_function(add)[1], 1, tmp_path) == "6"
+
+
+def test_a_function_within_a_function_is_looked_at_each_time(tmp_path):
+    def outer(x):
+        def inner():
+            return FACTOR * x
+
+        return inner()
+
+    assert dump_function(outer) is not dump_function(outer)
+    assert elsewhere(dump_function(outer)[1], 4, tmp_path) == "8"
+
+
+def test_partials_and_what_has_no_hash_travel_too(tmp_path):
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self, x):
+            return x + 1
+
+    assert elsewhere(dump_function(functools.partial(pow, 2))[1], 10, tmp_path) == "1024"
+    assert elsewhere(dump_function(Unhashable())[1], 1, tmp_path) == "2"
+
+
+def test_values_that_any_python_can_load_are_not_bound_to_one():
+    assert dump_values([1, "a", {"b": 2.5}])[1] == ""
+    data, python = dump_values([double])
+    assert python == PYTHON and pickle.loads(data)[0](4) == 8
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [((1, "a"), {}), ((), {"x": 1}), (([1, 2],), {"y": None}), ((), {})])
+def test_the_arguments_of_a_call_come_back_as_they_were(args, kwargs):
+    data, python = dump_call(args, kwargs)
+    assert pickle.loads(data) == (args, kwargs) and python == ""
+
+
+def test_what_cannot_be_pickled_says_so():
+    with pytest.raises((TypeError, pickle.PicklingError)):
+        dump_values([sys._getframe()])
+
+
+def test_code_that_travels_keeps_the_name_of_its_file():
+    def outer():
+        def inner():
+            return 1 / 0
+
+        return inner
+
+    loaded = pickle.loads(dump_function(outer)[1])
+    assert {loaded.__code__.co_filename, loaded().__code__.co_filename} == {__file__}

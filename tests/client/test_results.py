@@ -1,0 +1,55 @@
+"""What an outcome means at the client: values, exceptions, failures."""
+
+import linecache
+import pickle
+
+import cloudpickle
+import pytest
+
+from dqlab import TaskFailed, TaskTimeout
+from dqlab.client.results import RemoteTraceback, load_error
+
+HISTORY = [("w1", "first"), ("w2", "second")]
+
+
+def test_an_exception_arrives_as_itself_with_the_workers_traceback():
+    error = load_error(7, ("error", cloudpickle.dumps(KeyError("x")), "the text", "KeyError: 'x'"), 1, [])
+    assert isinstance(error, KeyError)
+    assert error.args == ("x",)
+    assert isinstance(error.__cause__, RemoteTraceback)
+    assert "the text" in str(error.__cause__)
+
+
+def test_an_exception_that_cannot_be_loaded_becomes_a_failure_in_words():
+    error = load_error(7, ("error", b"no pickle", "the text", "Odd: thing"), 2, HISTORY)
+    assert type(error) is TaskFailed
+    assert str(error).startswith("task 7 failed after 2 attempts: Odd: thing (the exception itself could not be loaded")
+    assert error.history == HISTORY
+    assert "the text" in str(error.__cause__)
+
+
+@pytest.mark.parametrize("kind, cls", [("lost", TaskFailed), ("timeout", TaskTimeout)])
+def test_a_task_without_an_exception_of_its_own(kind, cls):
+    error = load_error(7, (kind, None, "", "worker died: SIGSEGV"), 1, HISTORY)
+    assert type(error) is cls
+    assert str(error) == "task 7 failed after 1 attempt: worker died: SIGSEGV"
+    assert (error.reason, error.attempts, error.history) == ("worker died: SIGSEGV", 1, HISTORY)
+
+
+@pytest.mark.parametrize("cls", [TaskFailed, TaskTimeout])
+def test_failures_survive_a_pickle(cls):
+    error = pickle.loads(pickle.dumps(cls("text", "reason", 3, HISTORY)))
+    assert (type(error), str(error)) == (cls, "text")
+    assert (error.reason, error.attempts, error.history) == ("reason", 3, HISTORY)
+
+
+def test_source_that_only_the_client_has_stands_in_the_workers_traceback(monkeypatch):
+    cell = ["def broken(x):\n", "    return 1 / x\n"]
+    monkeypatch.setitem(linecache.cache, "<a cell>", (len("".join(cell)), None, cell, "<a cell>"))
+    frames = [
+        '  File "<a cell>", line 2, in broken\n',
+        '  File "/there/lib.py", line 7, in lib\n    what the worker read()\n',
+        '  File "<nowhere>", line 1, in nowhere\n',
+    ]
+    error = load_error(7, ("error", cloudpickle.dumps(KeyError("x")), "".join([*frames, "KeyError: 'x'\n"]), ""), 1, [])
+    assert error.__cause__.text == "".join([frames[0], "    return 1 / x\n", *frames[1:], "KeyError: 'x'\n"])

@@ -1,0 +1,117 @@
+"""README.md says what is true: its commands run, its code prints what it shows, its promises name tests that exist."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import eventually, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+#: Commands that are run elsewhere: by whoever reads this, by test_lab.py, and by `make test` itself.
+ELSEWHERE = {"git clone <this repository> dqlab", "cd dqlab", "make lab", "make test"}
+
+#: Commands that serve until they are ended, and what each prints once it does.
+SERVERS = {"python -m dqlab.sandbox": "sandbox site at", "dqlab master": "serving at", "dqlab worker": "joined"}
+
+
+def blocks(language: str) -> list[str]:
+    """The README's fenced blocks in `language`."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def environment() -> dict[str, str]:
+    """Ours, with the commands of this Python first, as an activated environment has them."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+@contextlib.contextmanager
+def in_a_terminal(command: str, says: str, folder: Path) -> Iterator[None]:
+    """Run `command` as in a terminal of its own, from when it has printed `says` until the block ends, then Ctrl-C."""
+    log = folder / f"{free_port()}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            shlex.split(command), cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        eventually(lambda: says in log.read_text() or process.poll() is not None, 30, f"{command}: {says}")
+        assert process.poll() is None, log.read_text()
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_every_command_line_runs(tmp_path: Path) -> None:
+    port = str(free_port())
+    with contextlib.ExitStack() as terminals:
+        for line in "".join(blocks("sh")).replace("8000", port).splitlines():
+            served = next((says for server, says in SERVERS.items() if line.startswith(server)), None)
+            if served:
+                terminals.enter_context(in_a_terminal(line, served, tmp_path))
+            elif line == "make bench":
+                run_shortest_benchmark(tmp_path)
+            elif line not in ELSEWHERE:
+                subprocess.run(
+                    shlex.split(line), cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL, check=True, timeout=90
+                )
+    assert len(list((tmp_path / "pictures").rglob("*.*"))) > 200
+
+
+def run_shortest_benchmark(folder: Path) -> None:
+    """As `make bench` does, with this Python and what it has installed; all of them would take six minutes."""
+    report = folder / "benchmarks.json"
+    variables = [f"BIN={Path(sys.executable).parent}", f"NAME=latency --rounds 1 --json {report}"]
+    subprocess.run(["make", "-o", ".venv/.bench", "bench", *variables], cwd=ROOT, check=True, timeout=90)
+    assert json.loads(report.read_text())["latency"][0]["rows"]
+
+
+def test_the_code_prints_what_is_shown(tmp_path: Path) -> None:
+    (code,), shown = blocks("python"), blocks("text")[0]
+    (tmp_path / "squares.py").write_text(code)
+    command = [sys.executable, "squares.py"]
+    printed = subprocess.run(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert (printed.stdout, printed.stderr, printed.returncode) == (shown, "", 0)
+
+
+def test_the_code_has_twelve_lines() -> None:
+    (code,) = blocks("python")
+    assert sum(bool(line.strip()) for line in code.splitlines()) == 12
+
+
+@pytest.mark.parametrize("named", re.findall(r"`(\w+/test_\w+\.py(?:::\w+)?)`", README))
+def test_what_backs_a_promise_exists(named: str) -> None:
+    file, _, test = named.partition("::")
+    source = (ROOT / "tests" / file).read_text()
+    assert not test or re.search(rf"^ *(async )?def {test}\b|^class {test}\b|^{test} = ", source, re.MULTILINE)
+
+
+def test_the_rows_of_the_picture_are_those_of_the_import_contract() -> None:
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    height = {module: -row for row, names in enumerate(layers) for module in re.findall(r"\w+", names)}
+    picture = next(block for block in blocks("text") if "broker" in block)
+    rows = [re.findall(r"\w+", row.partition("   ")[0]) for row in picture.splitlines() if row.strip()]
+    assert {module for row in rows for module in row} == set(height) - {"__main__"}
+    for above, below in zip(rows, rows[1:], strict=False):
+        assert min(height[module] for module in above) > max(height[module] for module in below), (above, below)
+
+
+def test_no_windows_command_names_a_file_that_is_not_there() -> None:
+    (commands,) = blocks("bat")
+    for script in re.findall(r"python (\.jupyter\\\S+)", commands):
+        assert (ROOT / script.replace("\\", "/")).exists()
+    for module in re.findall(r"python -m (\w\S+)", commands):
+        path = ROOT / module.replace(".", "/")
+        assert module == "venv" or path.is_dir() or path.with_suffix(".py").is_file()

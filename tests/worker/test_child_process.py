@@ -1,0 +1,59 @@
+"""The worker's side of its child: what it is told, and when that wakes it."""
+
+import pickle
+import queue
+import time
+
+import pytest
+
+from dqlab.wire.messages import Grant
+from dqlab.worker.child_process import ChildProcess, Job
+from tests.helpers import eventually
+
+
+@pytest.fixture
+def child():
+    child = ChildProcess(None, queue.SimpleQueue())
+    assert child.inbox.get(timeout=20) == (child.generation, [("ready",)])
+    child.functions["nap"] = pickle.dumps(time.sleep)
+    yield child
+    child.end()
+
+
+def feed(child, *naps):
+    """Have the child sleep for so many seconds, once for each."""
+    grant = Grant(7, 100, 0, len(naps), "default", "map", "nap", None, "", None, 1, False)
+    child.feed([Job(grant, pickle.dumps(list(naps)), 0, len(naps))])
+
+
+def test_results_wake_whoever_waits(child):
+    feed(child, 0.02, 0.02)
+    words = [child.inbox.get(timeout=20)[1] for _ in range(3)]
+    assert [[kind for kind, *_ in some] for some in words] == [["done"], ["done"], ["end"]]
+    assert not child.aside
+
+
+def test_while_gathering_results_pile_up_and_the_end_wakes(child):
+    child.gathering = True
+    feed(child, 0.02, 0.02, 0.02)
+    generation, words = child.inbox.get(timeout=20)
+    assert (generation, words) == (child.generation, [("end",)])
+    piled = [word for _, some in child.aside for word in some]
+    assert [(lo, hi) for _, _, lo, hi, *_ in piled] == [(0, 1), (1, 2), (2, 3)]
+    outcomes = child.hear(piled)
+    assert [(outcome.kind, outcome.lo, outcome.hi) for outcome in outcomes] == [("done", i, i + 1) for i in range(3)]
+
+
+def test_a_task_that_raised_wakes_also_while_gathering(child):
+    child.gathering = True
+    feed(child, 0.02, -1)
+    _, words = child.inbox.get(timeout=20)
+    assert words[0][0] == "failed" and [word[0] for _, some in child.aside for word in some] == ["done"]
+
+
+def test_the_end_of_the_child_wakes_also_while_gathering(child):
+    child.gathering = True
+    feed(child, 30)
+    child.kill()
+    assert child.inbox.get(timeout=20) == (child.generation, None)
+    eventually(lambda: child._process.poll() is not None)
