@@ -11,7 +11,7 @@ import math
 from dqlab.broker.tasks import Span
 from dqlab.broker.workers import Worker
 
-__all__ = ["Pace"]
+__all__ = ["BatchSize"]
 
 #: seconds of work that a worker is given at once
 TARGET = 0.2
@@ -23,7 +23,7 @@ REMEMBERED = 10_000
 Key = tuple[str, str]
 
 
-class Pace:
+class BatchSize:
     """How long tasks take, by (queue, function), and what follows from it."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Pace:
 
     def learn(self, span: Span, seconds: float) -> None:
         """A span took ``seconds``; ten of its tasks weigh as much as all that was before."""
-        key, mean = span.run.key, max(seconds / len(span), 1e-8)
+        key, mean = span.run.header.key, max(seconds / len(span), 1e-8)
         if len(self._seconds) > REMEMBERED:
             self._seconds.clear()
         weight = min(0.5, 0.1 * len(span))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from hmac import compare_digest
 
 from dqlab.broker.tasks import Run, Span
 from dqlab.errors import Refused
@@ -20,12 +21,15 @@ COME_BACK = 100_000
 
 
 class Client:
-    """A client that has submitted something: its runs, and the results that wait for it."""
+    """A client that has submitted something: its runs, and the results that wait for it.
 
-    def __init__(self, number: int, base: int) -> None:
-        self.number = number
-        self.first = base + 1  #: its first task id
-        self.last = base  #: the highest id accepted
+    Whoever knows its `token` is this client; the number alone, which anybody can guess, is no identity.
+    """
+
+    def __init__(self, number: int, token: bytes, last: int | None = None) -> None:
+        self.number, self.token = number, token
+        self.first = number * CLIENT_IDS + 1  #: its first task id
+        self.last = self.first - 1 if last is None else last  #: the highest id accepted
         self.connected = True
         self.plain = False  #: whether this is the plain pair, whose results go to a queue
         self.outbox: deque[tuple[int, Span]] = deque()  #: (serial, finished span), until the client has it
@@ -41,13 +45,11 @@ class Client:
         """Whether anything that it has submitted is remembered."""
         return bool(self._runs)
 
-    def remember(self, run: Run, now: float) -> Span:
-        """A run of the client's; returns the span of all its tasks, which are ready."""
-        run.submitted, run.open = now, run.count
-        run.spans.append(span := Span(run, 0, run.count))
+    def remember(self, run: Run) -> None:
+        """A run of the client's."""
+        self.last = run.first + run.count - 1
         self._runs[run.first] = run
         insort(self._firsts, run.first)  # almost always at the end
-        return span
 
     def run_of(self, task: int) -> Run | None:
         """The run that holds a task, None if it is forgotten."""
@@ -88,29 +90,31 @@ class Client:
 
 
 class Clients(dict[int, Client]):
-    """The clients by number. Who went for good is forgotten, except for its number and its last task id."""
+    """The clients by number. Who went for good is forgotten, except for its number, its token and its last task id."""
 
     def __init__(self) -> None:
         super().__init__()
         self._opened = 0
         self._left: deque[tuple[float, int]] = deque()  #: who disconnected when
-        self._forgotten: OrderedDict[int, int] = OrderedDict()  #: last task id by number
+        self._forgotten: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  #: token and last task id by number
 
-    def open(self) -> Client:
-        """A new client."""
-        client = self[self._opened] = Client(self._opened, self._opened * CLIENT_IDS)
+    def open(self, token: bytes = b"") -> Client:
+        """A new client, which nobody else can be who does not know the `token`."""
+        client = self[self._opened] = Client(self._opened, token)
         self._opened += 1
         return client
 
-    def find(self, number: int, now: float) -> Client:
-        """The client with this number, also one that was away for so long that it was forgotten."""
-        if number in self._forgotten:
-            client = self[number] = Client(number, number * CLIENT_IDS)
-            client.last = self._forgotten.pop(number)
+    def find(self, number: int, token: bytes, now: float) -> Client:
+        """The client with this number and token, also one that was away for so long that it was forgotten."""
+        known, last = self._forgotten.get(number, (b"", None))
+        client = self.get(number)
+        if not compare_digest(client.token if client else known, token) or not token:
+            raise Refused(f"there is no client {number!r} with that token", "connect(...) anew")
+        if client is None:
+            client = self[number] = Client(number, token, last)
+            del self._forgotten[number]
             self.disconnect(client, now)  # until it says that it is back
-        if number not in self:
-            raise Refused(f"there is no client {number!r}")
-        return self[number]
+        return client
 
     def disconnect(self, client: Client, now: float) -> None:
         """The client is away."""
@@ -127,6 +131,7 @@ class Clients(dict[int, Client]):
             if client.has_runs:
                 self.disconnect(client, now)  # look again later
                 continue
-            self._forgotten[number] = self.pop(number).last
+            del self[number]
+            self._forgotten[number] = client.token, client.last
             if len(self._forgotten) > COME_BACK:
                 self._forgotten.popitem(last=False)

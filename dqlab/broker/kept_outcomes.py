@@ -1,4 +1,4 @@
-"""The shelf: outcomes that are kept, within bounds, for whoever asks for them by task id, or comes back for them."""
+"""Outcomes that are kept, within bounds, for whoever asks for them by task id, or comes back for them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dqlab.broker.tasks import Span, State
+from dqlab.wire.messages import Failure
 
-__all__ = ["KEEP_SECONDS", "Shelf", "size_of"]
+__all__ = ["KEEP_SECONDS", "KeptOutcomes", "size_of"]
 
 #: what is kept at most: bytes, seconds, tasks whose outcome their client has, spans whose outcome somebody may need
 KEEP_BYTES, KEEP_SECONDS, KEEP_TASKS, KEEP_SPANS = 256 << 20, 3600.0, 100_000, 100_000
 
 
-class Shelf:
+class KeptOutcomes:
     """Finished spans, the longest kept first.
 
     Some are needed: what a client that is away has not read, and what failed, which may be requeued. All others are
@@ -27,7 +28,7 @@ class Shelf:
         self._spare_tasks = self._bytes = 0
 
     def keep(self, span: Span, now: float, unread: bool = False) -> None:
-        """Put a span on the shelf, unless it is there."""
+        """Keep a span, unless it is kept already."""
         if span in self._spare or span in self._needed:
             return
         size = size_of(span.result)
@@ -41,7 +42,7 @@ class Shelf:
         self._bytes += size
 
     def take_back(self, spans: Iterable[Span]) -> None:
-        """Take those of the spans that are there off the shelf: somebody else has them now."""
+        """Take those of the spans that are kept out: somebody else has them now."""
         for span in spans:
             for group in (self._spare, self._needed):
                 if span in group:
@@ -79,4 +80,4 @@ def size_of(value: Any) -> int:
     """Bytes of a payload or an outcome, as far as they matter."""
     if isinstance(value, bytes | bytearray | memoryview):
         return len(value)
-    return len(value[1] or b"") + len(value[2]) if isinstance(value, tuple) else 0
+    return len(value.exception or b"") + len(value.traceback) if isinstance(value, Failure) else 0

@@ -1,215 +1,246 @@
-"""The plain pair: what unchanged BaseManager scripts see of the broker, a task queue and a result queue. Pure.
+"""The plain queues: what unchanged BaseManager scripts see of the broker, a task queue and a result queue. Pure.
 
-    put ──> waiting value ──get──> held by a script's connection ──its next word──> done
-                 │                           │ its end
-                 └────> span of a run <──────┘      ──lease──> a worker with a handler ──ack──> done
+    put ──> ready ──get──> held by a connection ──its answer──> done
+              ^                    │ its end: killed
+              ├────────────────────┤
+              └── not answered <── owed by its address <── its end: in order
 
-A value that one script puts and another takes is no more than that: a script knows no attempts, outcomes or time-outs,
-and its calls should cost what BaseManager's own do. Only a worker's lease, or a script that went away with its task,
-makes a run of it. What `get` handed out is leased to the connection it went out on, without a deadline (a plain worker
-sends no heartbeats): the connection's next word settles it, its end gives the task back.
+A script says nothing of what becomes of a value that it took. What it does is all there is: it answers (`result.put`),
+it drops its proxy (`decref`) and its connection ends. So a *holder* is a connection, which holds what it took, oldest
+first; each answer settles the oldest. A connection that ends without a decref of its address just before was killed or
+cut: all that it held goes back at once. One that ends after a decref let go in order, and its answer may come on another
+connection (a script that keeps no proxy has a new one for each call): what it held is *owed* by the address for a while.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Container
-from typing import Any, NamedTuple
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from typing import Any
 
-from dqlab.broker.clients import CLIENT_IDS, Client
-from dqlab.broker.states import Ledger
-from dqlab.broker.tasks import Run, Span, State
-from dqlab.broker.waiting_line import Line
-from dqlab.wire.messages import PLAIN
+from dqlab.broker import topics
+from dqlab.broker.clients import Client
+from dqlab.broker.states import States
+from dqlab.broker.tasks import Run, Span
+from dqlab.wire.messages import PLAIN, Failure, Header
 
-__all__ = ["PlainPair"]
+__all__ = ["PlainQueues"]
 
-
-class _Put:
-    """What one `put` brought: of its ``values``, those from ``at`` on wait; the first has the task id ``first``."""
-
-    __slots__ = ("at", "first", "submitted", "values")
-
-    def __init__(self, first: int, values: list[Any], submitted: float) -> None:
-        self.first, self.submitted, self.at = first, submitted, 0
-        self.values = tuple(values)  # of strings and numbers, which the garbage collector need not go through again
-
-
-class _Held(NamedTuple):
-    """A value that a script has taken, and when."""
-
-    task: int
-    value: Any
-    submitted: float
-    since: float
+#: values in one connection's hand; beyond these the oldest counts as done
+MOST_HELD = 100
+#: seconds before the end of a connection in which a decref of its address means that it let go in order
+IN_ORDER = 1.0
+#: seconds for which an address may owe an answer (one lease, if that is longer)
+OWED_SECONDS = 60.0
+#: how often a value may stay unanswered before it is among the failures
+MOST_UNANSWERED = 3
+#: addresses of which it is remembered that they have answered
+MOST_ADDRESSES = 10_000
 
 
-class _PlainLine(Line):
-    """The plain queue's line: spans, and behind them ``puts``, of which ``make`` makes spans when a worker asks."""
+class Holder:
+    """A connection that has taken values: what it holds, oldest first."""
 
-    def __init__(self, make: Callable[[_Put], tuple[int, Span]]) -> None:
-        super().__init__()
-        self.puts: deque[_Put] = deque()
-        self._make = make
-
-    def front(self, blocked: Container[int] = ()) -> tuple[int, Span] | None:
-        turn = super().front(blocked)  # which drops what was cancelled: only now `waiting` says what is here
-        if turn is None and not self.waiting and self.puts:
-            self.make_span()
-            turn = super().front(blocked)
-        return turn
-
-    def make_span(self) -> None:
-        """Put the next values into line as a span."""
-        self.append(*self._make(self.puts.popleft()))
-
-    def take_value(self, now: float) -> _Held | None:
-        """The next value, unless there is none or a span comes before it."""
-        if self.waiting or not self.puts:
-            return None
-        put = self.puts[0]
-        at = put.at
-        put.at += 1
-        if put.at == len(put.values):
-            self.puts.popleft()
-        return _Held(put.first + at, put.values[at], put.submitted, now)
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.spans: deque[Span] = deque()
+        self.counts_done = False  #: whether it says `task_done`, and only that settles
 
 
-class PlainPair(Ledger):
-    """``max_attempts`` holds for plain tasks that a worker with a handler has; plain scripts may try for ever.
+class Address:
+    """What is known of all connections from one address together."""
 
-    The result queue is bounded as the task queue is: once ``backlog`` results wait, no more tasks are given out.
+    def __init__(self) -> None:
+        self.decref = float("-inf")  #: when one of them last dropped a proxy
+        self.answers = 0  #: how many came, ever
+        self.loose = 0  #: answers that settled nothing: what the next that lets go had in hand
+        self.owed: deque[tuple[float, Span]] = deque()  #: (when it is due, what is not answered yet), oldest first
+
+
+class PlainQueues:
+    """`max_attempts` holds for plain tasks that a worker with a handler has; `pills` are stop signs besides None.
+
+    The result queue is bounded as the task queue is: once the backlog of results waits, no more tasks are given out.
     """
 
-    def __init__(self, max_attempts: int, backlog: int, now: float) -> None:
-        super().__init__(backlog, now)
-        self.max_attempts = max_attempts
+    def __init__(self, states: States, max_attempts: int, lease: float, pills: Iterable[Any] = ()) -> None:
         self.results: deque[Any] = deque()  #: the plain result queue
-        self.unmatched = 0  #: plain results that no lease was waiting for
-        self._held_plain: dict[Any, _Held | Span] = {}  #: connection -> what its `get` handed out
-        self._plain: Client | None = None
-        self._lines[PLAIN] = self._plain_line = _PlainLine(
-            lambda put: self._as_run(put.first + put.at, list(put.values[put.at :]), put.submitted)
-        )
+        self.unmatched = 0  #: results that nobody had taken a value for
+        self.refused = 0  #: results that the master did not take
+        self._states, self._pills = states, [None, *pills]
+        self._header = Header(queue=PLAIN, kind=PLAIN, retries=max_attempts - 1, max_attempts=max_attempts)
+        self._max_attempts, self._owed_seconds = max_attempts, max(OWED_SECONDS, lease)
+        self._holders: dict[Any, Holder] = {}
+        self._addresses: OrderedDict[str, Address] = OrderedDict()
+        self._client: Client | None = None
+        self._line = states.line(PLAIN)
 
-    def plain_put(self, values: list[Any], now: float) -> bool:
+    # -- the task queue ----------------------------------------------------------------------------------------
+
+    def put(self, values: list[Any], now: float) -> bool:
         """Values from `task.put`: plain tasks, one for each. False if there is no room for them now."""
-        client = self._plain_client()
-        first = max(client.last + 1, client.first)
-        if not self._admit(client, PLAIN, first, len(values), now):
+        states, client = self._states, self._client
+        if not states.has_room(PLAIN, len(values)):
             return False
-        self._plain_line.puts.append(_Put(first, values, now))
+        if client is None:
+            self._client = client = states.clients.open()
+            client.plain = True
+        states.admit(client, Run(client.last + 1, len(values), self._header, values, self._max_attempts, now), now)
         return True
 
-    def plain_get(self, holder: Any, now: float) -> list[Any]:
-        """``[value]`` of the next plain task, leased to a connection without a deadline; ``[]`` if there is none."""
-        self.plain_settle(holder, now)
-        if self._held_back(PLAIN):
-            return []
-        held = self._plain_line.take_value(now)
-        if held is None:
-            return self._get_span(holder, now)
-        self._held_plain[holder] = held
-        self._recount(PLAIN, 1, State.READY, State.LEASED)
-        self.events.add(now, "leased", PLAIN, held.task, 1, None, 1)
-        self.signals.add(("plain room", None))
-        return [held.value]
+    @property
+    def held_back(self) -> bool:
+        """Whether nobody reads the results, so that no more tasks are given out."""
+        return len(self.results) >= self._states.backlog
 
-    def _get_span(self, holder: Any, now: float) -> list[Any]:
-        turn = self._plain_line.front()
+    def get(self, holder: Any, address: str, now: float) -> list[Any]:
+        """`[value]` of the next plain task, held by a connection from `address` from now on; `[]` if there is none."""
+        turn = None if self._line.paused or self.held_back else self._line.front()
         if turn is None:
             return []
-        self._held_plain[holder] = span = self._plain_line.take(turn[0], 1)
-        span.worker = None
-        span.attempt += 1
-        self._move(span, State.LEASED, now)
-        self._note(span, "leased", now)
-        self.signals.add(("plain room", None))
-        return [span.run.payload[span.lo]]
+        span = self._line.take(turn[0], 1)
+        value = span.run.payload[span.lo]
+        self._states.lease(span, None, now)
+        self._states.signals.add(topics.ROOM)
+        if any(value is pill or (type(value) is type(pill) and value == pill) for pill in self._pills):
+            self._done(span, now)  # whoever takes a stop sign goes home, and answers nothing
+            return [value]
+        hand = self._holders.get(holder)
+        if hand is None:
+            hand = self._holders[holder] = Holder(address)
+        hand.spans.append(span)
+        if len(hand.spans) > MOST_HELD:
+            self._done(hand.spans.popleft(), now)
+        return [value]
 
-    def plain_settle(self, holder: Any, now: float) -> bool:
-        """The connection is through with the task that it holds, if it holds one."""
-        held = self._held_plain.pop(holder, None)
-        if held is None:
+    def task_done(self, holder: Any, now: float) -> None:
+        """The connection says that it is through with the oldest value that it holds: only that settles from now on."""
+        hand = self._holders.get(holder)
+        if hand is not None:
+            hand.counts_done = True
+            if hand.spans:
+                self._done(hand.spans.popleft(), now)
+
+    def _done(self, span: Span, now: float) -> None:
+        self._states.done(span, None, now - span.since, now)
+
+    # -- the result queue --------------------------------------------------------------------------------------
+
+    def answer(self, holder: Any, address: str, values: list[Any], now: float) -> bool:
+        """Values from `result.put`; each settles the oldest value in hand, or owed. False if there is no room."""
+        hand = self._holders.get(holder)
+        settles = (hand is not None and bool(hand.spans)) or self._owes(address)
+        if not settles and self.results and len(self.results) + len(values) > self._states.backlog:
             return False
-        self._rate.add(1, now)
-        if isinstance(held, Span):
-            self._latency.add(now - held.run.submitted, 1)
-            self._note(held, "done", now, seconds=now - held.since)
-            self._finish(held, State.DONE, None, now)
-            return True
-        self._latency.add(now - held.submitted, 1)
-        self._recount(PLAIN, 1, State.LEASED, State.DONE)
-        self.events.add(now, "done", PLAIN, held.task, 1, None, 1, now - held.since)
-        self.signals.add(("plain idle", None))
+        for _ in values:
+            self._settle(hand, address, now)
+        self.add_results(values)
         return True
 
-    def plain_hang_up(self, holder: Any, now: float) -> None:
-        """The connection ended: what it held goes back, as often as it takes."""
-        held = self._held_plain.pop(holder, None)
-        if held is None:
+    def refuse(self, holder: Any, reason: str, now: float) -> None:
+        """The master did not take what a connection sent: if that was an answer, its task has failed by it."""
+        self.refused += 1
+        hand = self._holders.get(holder)
+        if hand is not None and hand.spans:
+            failure = Failure(kind="lost", summary=f"its result was refused: {reason}")
+            self._states.fail(hand.spans.popleft(), failure, now)
+
+    def _settle(self, hand: Holder | None, address: str, now: float) -> None:
+        known = self._address(address)
+        known.answers += 1
+        if hand is not None and hand.counts_done:
             return
-        span = held if isinstance(held, Span) else self._as_run(held.task, [held.value], held.submitted)[1]
-        span.state = State.LEASED
-        span.attempt = 0  # a lost connection never dead-letters a plain task
-        self._redeliver(span, "", "its connection ended", now)
+        if hand is not None and hand.spans:
+            self._done(hand.spans.popleft(), now)
+        elif known.owed:
+            self._done(known.owed.popleft()[1], now)
+        else:
+            known.loose += 1
+            self.unmatched += 1
 
-    def find(self, task: int) -> Span | None:
-        span = super().find(task)
-        if span is None and self._plain is not None and task // CLIENT_IDS == self._plain.number:
-            return self._picture_of(task, self._plain)
-        return span
+    def add_results(self, values: Iterable[Any]) -> None:
+        """Values for the result queue."""
+        self.results.extend(values)
+        self._states.signals.add(topics.PLAIN_RESULTS)
 
-    def _picture_of(self, task: int, client: Client) -> Span | None:
-        """A span that shows where a value is, if it is anywhere; nobody else has it."""
-        span = Span(self._run(task, [None]), 0, 1)
-        put = self._plain_line.puts[0] if self._plain_line.puts else None
-        if put is not None and put.first + put.at <= task <= client.last:  # they wait in the order of their ids
-            return span
-        if any(isinstance(held, _Held) and held.task == task for held in self._held_plain.values()):
-            span.state, span.attempt = State.LEASED, 1
-            return span
-        return None
-
-    def cancel(self, first: int, count: int, now: float) -> list[tuple[int, int]]:
-        if self._plain is not None and first // CLIENT_IDS == self._plain.number:
-            while self._plain_line.puts:
-                self._plain_line.make_span()
-        return super().cancel(first, count, now)
-
-    def plain_result(self, value: Any) -> None:
-        """A value for the plain result queue; `unmatched` counts those that no lease was waiting for."""
-        self.results.append(value)
-        self.signals.add(("plain results", None))
-
-    def plain_room(self, holder: Any, count: int) -> bool:
-        """Whether the result queue takes values from a connection; what settles a lease it always takes."""
-        return holder in self._held_plain or not self.results or len(self.results) + count <= self.backlog
-
-    def plain_take(self) -> list[Any]:
-        """``[value]`` of the next plain result; ``[]`` if there is none."""
+    def take_result(self) -> list[Any]:
+        """`[value]` of the next result; `[]` if there is none."""
         if not self.results:
             return []
-        if self._held_back(PLAIN):
-            self.signals.add(("ready", PLAIN))
-        self.signals.add(("plain room", None))
+        if self.held_back:
+            self._states.signals.add(topics.ready(PLAIN))
+        self._states.signals.add(topics.ROOM)
         return [self.results.popleft()]
 
-    def _held_back(self, queue: str) -> bool:
-        """Whether nothing of a queue is given out now: it is paused, or nobody reads the plain results."""
-        return self._lines[queue].paused or (queue == PLAIN and len(self.results) >= self.backlog)
+    # -- connections end ---------------------------------------------------------------------------------------
 
-    def _plain_client(self) -> Client:
-        """Whose tasks the plain ones are."""
-        if self._plain is None:
-            self._plain = self.open_client()
-            self._plain.plain = True
-        return self._plain
+    def decref(self, address: str, now: float) -> None:
+        """Somebody at an address has dropped a proxy: a connection of it that ends now ends in order."""
+        self._address(address).decref = now
 
-    def _as_run(self, first: int, values: list[Any], submitted: float) -> tuple[int, Span]:
-        """Values as a run of the plain client; returns the client's number and the run's only span."""
-        client = self._plain_client()
-        return client.number, client.remember(self._run(first, values), submitted)
+    def hang_up(self, holder: Any, now: float) -> None:
+        """The connection ended: what it held goes back, or is owed by its address."""
+        hand = self._holders.pop(holder, None)
+        if hand is None or not hand.spans:
+            return
+        known = self._address(hand.address)
+        if now - known.decref > IN_ORDER:
+            for span in reversed(hand.spans):
+                span.attempt = 0  # a lost connection never dead-letters a plain task
+                self._states.redeliver(span, "", "its connection ended", now)
+            return
+        while hand.spans and known.loose:
+            known.loose -= 1
+            self.unmatched -= 1
+            self._done(hand.spans.popleft(), now)
+        consumer = len(hand.spans) > 1 and not known.answers
+        for span in hand.spans:
+            if consumer:
+                self._done(span, now)
+            else:
+                known.owed.append((now + self._owed_seconds, span))
 
-    def _run(self, first: int, values: list[Any]) -> Run:
-        return Run(first, len(values), PLAIN, "plain", "", values, "", self.max_attempts - 1, None, self.max_attempts)
+    def tick(self, now: float) -> None:
+        """What has been owed for too long goes to the end of the line, and the third time among the failures."""
+        for known in self._addresses.values():
+            while known.owed and known.owed[0][0] <= now:
+                self._give_up(known.owed.popleft()[1], now)
+        while len(self._addresses) > MOST_ADDRESSES:
+            name, known = self._addresses.popitem(last=False)
+            if known.owed:
+                self._addresses[name] = known
+                break
+
+    def _give_up(self, span: Span, now: float) -> None:
+        reason = f"taken, and not answered for {self._owed_seconds:g} s"
+        span.attempt = 0
+        span.errors += 1
+        span.ended_badly("", reason)
+        if span.errors >= MOST_UNANSWERED:
+            hint = "if it is a stop sign, name it with --pill"
+            summary = f"taken {MOST_UNANSWERED} times and never answered; {hint}"
+            self._states.fail(span, Failure(kind="lost", summary=summary), now)
+        else:
+            self._states.redeliver(span, "", reason, now, at_end=True)
+
+    def _owes(self, address: str) -> bool:
+        known = self._addresses.get(address)
+        return known is not None and bool(known.owed)
+
+    def _address(self, address: str) -> Address:
+        if address not in self._addresses:
+            self._addresses[address] = Address()
+        return self._addresses[address]
+
+    # -- what is going on --------------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """How many values scripts hold and owe, by address, and what came that nobody waited for."""
+        held: Counter[str] = Counter()
+        for hand in self._holders.values():
+            held[hand.address] += len(hand.spans)
+        owed = {name: len(known.owed) for name, known in self._addresses.items() if known.owed}
+        return {
+            "unmatched": self.unmatched,
+            "plain": {"held": {name: n for name, n in held.items() if n}, "owed": owed, "refused": self.refused},
+        }

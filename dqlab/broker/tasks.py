@@ -12,12 +12,11 @@ fails, is cancelled or taken back, the span is cut, so that whatever is visible 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from dqlab.errors import BadInput
-from dqlab.wire.messages import KINDS, Buffer, check_queue, is_whole
+from dqlab.wire.messages import Header
 
 __all__ = ["FINAL", "Run", "Span", "State"]
 
@@ -57,7 +56,7 @@ class Span:
         self.token = 0  #: the lease, while leased
         self.due = 0.0  #: when a delayed task is ready again
         self.since = 0.0  #: when the state was entered
-        self.result: Any = None  #: bytes of a result list, or the error, once final
+        self.result: Any = None  #: bytes of a result list, or the `Failure`, once final
 
     @property
     def first(self) -> int:
@@ -103,46 +102,25 @@ class Span:
         return piece
 
 
-@dataclass(slots=True)
 class Run:
     """Consecutive tasks ``first`` .. ``first + count - 1`` of one client, with all that they have in common."""
 
-    first: int
-    count: int
-    queue: str
-    kind: str  #: how a worker calls; see `KINDS`
-    function: str  #: digest of the pickled function; "" for plain tasks, whose worker has a handler
-    payload: Any  #: the items, as their kind has them
-    python: str = ""  #: "3.11" if function or items travel by value, which only that Python can read
-    retries: int = 0  #: how many exceptions are retried
-    timeout: float | None = None  #: seconds that one task may run
-    max_attempts: int = 3  #: deliveries after which a task that keeps losing its worker is failed
-    submitted: float = field(default=0.0, init=False)
-    open: int = field(default=0, init=False)  #: tasks that may run yet or again: not done, cancelled or forgotten
-    spans: list[Span] = field(default_factory=list, init=False)
+    __slots__ = ("count", "first", "header", "max_attempts", "open", "payload", "spans", "submitted")
+
+    def __init__(
+        self, first: int, count: int, header: Header, payload: Any, max_attempts: int, submitted: float
+    ) -> None:
+        self.first, self.count, self.header = first, count, header
+        self.payload = payload  #: the items, as their kind has them
+        self.max_attempts = max_attempts  #: deliveries after which a task that keeps losing its worker is failed
+        self.submitted = submitted
+        self.open = count  #: tasks that may run yet or again: not done, cancelled or forgotten
+        self.spans = [Span(self, 0, count)]
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What tasks of about one length have in common."""
-        return self.queue, self.function
-
-    def check(self) -> None:
-        """Raise `BadInput` unless every field makes sense."""
-        check_queue(self.queue)
-        if self.kind not in KINDS:
-            raise BadInput(f"kind {self.kind!r}", f"one of {', '.join(KINDS)}")
-        if not is_whole(self.first, 0) or not is_whole(self.count, 1):
-            raise BadInput(f"tasks {self.first!r} + {self.count!r}")
-        if not isinstance(self.payload, list if self.kind == "plain" else Buffer):
-            raise BadInput(f"a payload of type {type(self.payload).__name__} for kind {self.kind!r}")
-        if not isinstance(self.function, str) or not isinstance(self.python, str):
-            raise BadInput(f"function {self.function!r}, python {self.python!r}")
-        if not is_whole(self.retries, 0):
-            raise BadInput(f"retries={self.retries!r}", "a whole number from 0")
-        if not is_whole(self.max_attempts, 1):
-            raise BadInput(f"max_attempts={self.max_attempts!r}", "a whole number from 1")
-        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
-            raise BadInput(f"timeout={self.timeout!r}", "seconds, above 0, or None")
+    def queue(self) -> str:
+        """The queue in which its tasks wait."""
+        return self.header.queue
 
     def span_of(self, task: int) -> Span | None:
         """The span that holds ``task``, None if it was forgotten."""

@@ -7,13 +7,13 @@ from collections.abc import Container, Iterator
 
 from dqlab.broker.tasks import Span, State
 
-__all__ = ["Line"]
+__all__ = ["WaitingLine"]
 
 #: cancelled spans that may wait with the others, beyond as many as there are others
 CANCELLED = 100
 
 
-class Line:
+class WaitingLine:
     """The ready spans of one queue. A span that was cancelled is dropped when its turn comes, or when they are many."""
 
     def __init__(self) -> None:

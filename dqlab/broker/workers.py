@@ -51,7 +51,7 @@ class Worker:
             self.reported = now
         self.leases[span.token] = span
         self.holding += len(span)
-        self.held[span.run.key] = self.held.get(span.run.key, 0) + len(span)
+        self.held[span.run.header.key] = self.held.get(span.run.header.key, 0) + len(span)
 
     def give_back(self, span: Span) -> Span:
         """It has the span, a lease or what was cut off one, no longer."""
@@ -59,9 +59,9 @@ class Worker:
             del self.leases[span.token]
             self.alone = False
         self.holding -= len(span)
-        self.held[span.run.key] -= len(span)
-        if not self.held[span.run.key]:
-            del self.held[span.run.key]
+        self.held[span.run.header.key] -= len(span)
+        if not self.held[span.run.header.key]:
+            del self.held[span.run.header.key]
         return span
 
     def could_give(self, now: float) -> bool:
@@ -70,7 +70,7 @@ class Worker:
 
     def payload_for(self, run: Run, span: Span) -> Any:
         """What to send along with a lease: None if the worker still holds the run's payload."""
-        if run.kind == "plain":
+        if run.header.kind == PLAIN:
             return run.payload[span.lo : span.hi]
         if run.first in self._payloads:
             return None

@@ -11,28 +11,30 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dqlab.client.channel import pause
 from dqlab.client.future import HINT_AFTER, Future
 from dqlab.client.map_results import MapResults
-from dqlab.client.options import Options
 from dqlab.client.pickling import dump_call, dump_function
 from dqlab.client.plain_queue import PlainQueue
 from dqlab.client.results import raise_outcome
 from dqlab.client.session import Session
-from dqlab.client.submission import Submission
+from dqlab.client.submission import Submission, make_header
 from dqlab.errors import BadInput, MasterGone
 from dqlab.wire.address import place
+from dqlab.wire.checks import one_of
 from dqlab.wire.connection_file import Connection, find_connection
-from dqlab.wire.messages import PLAIN
+from dqlab.wire.messages import PLAIN, Found, Options
 
 __all__ = ["Client", "connect"]
 
 #: seconds between two looks whether the work that is waited for can be done by anybody
 LOOK = 0.25
+#: what `submit` may do when the backlog is full
+WHEN_FULL = one_of("wait", "raise")
 
 T = TypeVar("T")
 
@@ -40,8 +42,8 @@ T = TypeVar("T")
 class Client(concurrent.futures.Executor):
     """Submits tasks to a master and reads their results. Made by `connect`, `Master` or `options`."""
 
-    def __init__(self, session: Session, options: Options | None = None) -> None:
-        self._session = session
+    def __init__(self, session: Session, options: Options | None = None, when_full: str = "wait") -> None:
+        self._session, self._when_full = session, when_full
         self._options = options or Options()
         self.launchers: list[Any] = []
         self.tasks = PlainQueue(session, "tasks")
@@ -62,12 +64,21 @@ class Client(concurrent.futures.Executor):
         return place(*self.connection.address)
 
     def options(self, **changes: Any) -> Client:
-        """This client with other `Options`; ``client.options(queue="images", retries=2).submit(f, x)``."""
-        known = [f.name for f in fields(Options)]
+        """This client with other options; `client.options(queue="images", retries=2).submit(f, x)`.
+
+        `queue`, `retries`, `timeout` and `max_attempts` are those of `dqlab.wire.messages.Options`; `when_full` says
+        whether `submit` shall "wait" or "raise" when the backlog is full. Raises `BadInput` for what makes no sense.
+        """
+        known = [*(name for name, _ in Options.checks), "when_full"]
         for name in changes:
             if name not in known:
                 raise BadInput(f"no option {name!r}", f"one of {', '.join(known)}")
-        view = Client(self._session, replace(self._options, **changes))
+        when_full = changes.pop("when_full", self._when_full)
+        WHEN_FULL("when_full", when_full)
+        options = replace(self._options, **changes)
+        if options.queue == PLAIN:
+            raise BadInput("queue 'plain' holds plain tasks only", "put them with master.tasks.put")
+        view = Client(self._session, options, when_full)
         view.launchers = self.launchers
         return view
 
@@ -84,9 +95,10 @@ class Client(concurrent.futures.Executor):
         except Exception as exc:
             future.resolve(None, exc)
             return future
-        style = self._options.style("call", function, bound, self._session.about["max_attempts"])
+        digest, pickled, python = function
+        header = make_header(self._options, "call", digest, python or bound)
         accepted = None
-        if self._options.when_full == "raise":
+        if self._when_full == "raise":
             accepted = threading.Lock()
             accepted.acquire()
         elif self._session.full:
@@ -94,7 +106,7 @@ class Client(concurrent.futures.Executor):
 
         def make(first: int) -> Submission:
             future.task_id = first
-            return Submission(first, 1, style, payload, None, future, accepted)
+            return Submission(first, 1, header, pickled, payload, None, future, accepted)
 
         self._session.submit(1, make)
         while accepted is not None and accepted.locked() and not future.ended:
@@ -188,9 +200,10 @@ class Client(concurrent.futures.Executor):
         while True:
             left = 5.0 if deadline is None else max(0.0, min(5.0, deadline - time.monotonic()))
             patience = None if deadline is None else max(0.0, deadline - time.monotonic()) + LOOK
-            state, *outcome = channel.call("lookup", task_id, left, timeout=patience)
+            found = Found.decode(channel.call("lookup", task_id, left, timeout=patience))
+            state = found.outcome.state
             if state in ("done", "failed", "cancelled"):
-                return raise_outcome(task_id, state, *outcome)
+                return raise_outcome(task_id, found)
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"task {task_id} is {state} after {timeout:g} s")
 

@@ -8,6 +8,7 @@ from dqlab.client.reconnect import Route
 from dqlab.client.submission import Waiting
 from dqlab.errors import DqlabError
 from dqlab.wire.connection import PlainConnection
+from dqlab.wire.messages import Finished
 from dqlab.wire.request import request
 
 __all__ = ["Collector"]
@@ -30,20 +31,20 @@ class Collector:
             while not self._route.closed:
                 fresh = conn is None
                 if conn is None:
-                    conn = self._route.attempt(None, "reopen_client", self._route.number, [])[0]
+                    conn = self._route.attempt(None, "reopen_client", [])[0]
                 try:
                     if fresh:
                         # In this order: what ends after the first call comes by itself; what ended before, now.
-                        for gap in request(conn, "reopen_client", self._route.number, self._waiting.ranges()):
+                        for gap in request(conn, "reopen_client", self._waiting.ranges()):
                             self._waiting.forgotten(*gap)
-                    batch = request(conn, "collect", self._route.number, ack, COLLECT_WAIT)
+                    batch = request(conn, "collect", ack, COLLECT_WAIT)
                 except (EOFError, OSError):
                     conn.close()
                     conn = None
                     continue
-                for serial, first, lo, hi, *outcome in batch:
-                    ack = serial
-                    self._waiting.deliver(first, lo, hi, outcome)
+                for finished in map(Finished.decode, batch):
+                    ack = finished.serial
+                    self._waiting.deliver(finished)
         except DqlabError as exc:
             self._give_up(exc)
         except Exception as exc:  # nobody may wait for ever, whatever went wrong

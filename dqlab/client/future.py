@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from dqlab.client.channel import SLICE, pause
 from dqlab.client.results import load_error, unpack
 from dqlab.errors import BacklogFull, DqlabError
+from dqlab.wire.messages import Found, Outcome
 
 __all__ = ["Future", "FutureRun", "as_completed", "wait"]
 
@@ -72,14 +73,15 @@ class FutureRun:
     def goes_out(self, first: int) -> bool:
         return True
 
-    def deliver(self, lo: int, hi: int, state: str, result: Any, attempts: int, history: list[Any]) -> bool:
+    def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
+        """Tasks [lo, hi) are final; return whether that was the last of the run."""
         self._waiting.difference_update(range(lo, hi))
-        if state == "done":
-            for future, data in zip(self.futures[lo:hi], unpack(result, hi - lo), strict=True):
+        if outcome.state == "done":
+            for future, data in zip(self.futures[lo:hi], unpack(outcome.result, hi - lo), strict=True):
                 future.fulfil(data)
         else:
             for future in self.futures[lo:hi]:
-                future.end(state, result, attempts, history)
+                future.end(outcome)
         return not self._waiting
 
     def gone(self, error: DqlabError) -> None:
@@ -126,12 +128,12 @@ class Future(concurrent.futures.Future[T]):
         except BaseException as exc:
             self.resolve(None, exc)
 
-    def end(self, state: str, error: Any, attempts: int, history: list[Any]) -> None:
+    def end(self, outcome: Outcome) -> None:
         """The task failed, or was cancelled."""
-        if state == "cancelled":
+        if outcome.state == "cancelled":
             self._cancelled()
         else:
-            self.resolve(None, load_error(self.task_id or 0, error, attempts, history))
+            self.resolve(None, load_error(self.task_id or 0, outcome))
 
     def gone(self, error: DqlabError) -> None:
         if isinstance(error, BacklogFull):
@@ -194,7 +196,7 @@ class Future(concurrent.futures.Future[T]):
         if self._outcome is not None or self.task_id is None:
             return False
         try:
-            return bool(self._client.call("lookup", self.task_id)[0] == "leased")
+            return Found.decode(self._client.call("lookup", self.task_id)).outcome.state == "leased"
         except (DqlabError, TimeoutError):
             return False
 

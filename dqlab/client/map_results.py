@@ -20,12 +20,12 @@ from typing import Any
 
 from dqlab.client.channel import SLICE
 from dqlab.client.future import HINT_AFTER
-from dqlab.client.options import Options
 from dqlab.client.pickling import dump_function, dump_values
 from dqlab.client.results import load_error
 from dqlab.client.session import Session
-from dqlab.client.submission import Style, Submission
+from dqlab.client.submission import Submission, make_header
 from dqlab.errors import DqlabError
+from dqlab.wire.messages import Header, Options, Outcome
 
 __all__ = ["MapResults"]
 
@@ -44,7 +44,7 @@ class _Run:
         self.count, self.size = count, size
         self.first: int | None = None  #: id of its first task, once it went out
         self.unwanted = False  #: whether it need not go out any more
-        self._pieces: dict[int, tuple[int, str, Any, int, list[Any]]] = {}
+        self._pieces: dict[int, tuple[int, Outcome]] = {}
         self._left = count
         self._error: DqlabError | None = None
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  #: rings for every piece
@@ -55,9 +55,10 @@ class _Run:
         self.first = first
         return not self.unwanted
 
-    def deliver(self, lo: int, hi: int, state: str, result: Any, attempts: int, history: list[Any]) -> bool:
+    def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
+        """Tasks [lo, hi) are final; return whether that was the last of the run."""
         if lo not in self._pieces and self._left > 0:
-            self._pieces[lo] = (hi, state, result, attempts, history)
+            self._pieces[lo] = hi, outcome
             self._left -= hi - lo
             self._bell.put(None)
         return self._left <= 0
@@ -82,12 +83,12 @@ class _Run:
                 self._bell.get(timeout=seconds)
             if at not in self._pieces:
                 return None
-        hi, state, result, attempts, history = self._pieces[at]
-        if state == "done":
-            return hi, pickle.loads(result)
-        if state == "cancelled":
+        hi, outcome = self._pieces[at]
+        if outcome.state == "done":
+            return hi, pickle.loads(outcome.result)
+        if outcome.state == "cancelled":
             raise CancelledError
-        raise load_error((self.first or 0) + at, result, attempts, history)
+        raise load_error((self.first or 0) + at, outcome)
 
 
 class MapResults:
@@ -100,7 +101,7 @@ class MapResults:
         self._session, self._options = session, options
         self._kind = "map" if len(iterables) == 1 else "star"
         self._source = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
-        self._function = dump_function(function)
+        self._digest, self._pickled, self._python = dump_function(function)
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._most = min(OUT_ITEMS, buffersize or OUT_ITEMS)
@@ -111,7 +112,7 @@ class MapResults:
         self._out_items = self._out_bytes = 0
         self._at = 0  #: the next item of the first run
         self._drawn: list[Any] = []  #: items that are in no run yet
-        self._outgoing: tuple[_Run, Style, bytes] | None = None  #: a run that is not on its way yet
+        self._outgoing: tuple[_Run, Header, bytes] | None = None  #: a run that is not on its way yet
         self._broken: BaseException | None = None  #: why no more items can be drawn
         self._current: Iterator[Any] = iter(())
         self._exhausted = self._closed = False
@@ -166,9 +167,9 @@ class MapResults:
                 return
             took = time.perf_counter() - began
             payload, bound = dump_values(self._drawn)
-            style = self._options.style(self._kind, self._function, bound, self._session.about["max_attempts"])
+            header = make_header(self._options, self._kind, self._digest, self._python or bound)
             run = _Run(len(self._drawn), len(payload))
-            self._outgoing, self._drawn = (run, style, payload), []
+            self._outgoing, self._drawn = (run, header, payload), []
             if took < DRAW_SECONDS and 2 * len(payload) < RUN_BYTES:
                 self._next_run = min(self._longest, 2 * self._next_run)
             elif len(payload) > RUN_BYTES or took > 2 * DRAW_SECONDS:
@@ -190,12 +191,14 @@ class MapResults:
         """Give the session the run that is ready to go."""
         if self._outgoing is None:
             return
-        run, style, payload = self._outgoing
+        run, header, payload = self._outgoing
         if not self._runs or self._runs[-1] is not run:
             self._out_items += run.count
             self._out_bytes += run.size
             self._runs.append(run)
-        self._session.submit(run.count, lambda first: Submission(first, run.count, style, payload, run))
+        self._session.submit(
+            run.count, lambda first: Submission(first, run.count, header, self._pickled, payload, run)
+        )
         self._outgoing = None
 
     def _advance(self) -> bool:

@@ -11,6 +11,7 @@ from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, Dqlab
 from dqlab.wire.address import place
 from dqlab.wire.connection import PlainConnection
 from dqlab.wire.connection_file import Connection
+from dqlab.wire.greeting import CLIENT
 from dqlab.wire.request import open_broker, request
 
 __all__ = ["PATIENCE", "RETRY", "Route"]
@@ -31,6 +32,7 @@ class Route:
         self.closed = False
         self.about: dict[str, Any] = {}  #: what the master says of itself
         self.number: int | None = None  #: the client's number there, once it has one
+        self.token: bytes | None = None  #: by which the master knows this client on each connection
         self._connections: dict[str, PlainConnection] = {}  #: by what was called on them first
 
     def dial(self) -> PlainConnection:
@@ -38,7 +40,9 @@ class Route:
         if self.error is not None:
             raise self.error
         try:
-            conn = open_broker(self.connection.address, self.connection.authkey)
+            conn = open_broker(
+                self.connection.address, self.connection.authkey, CLIENT, client=self.number, token=self.token
+            )
         except ConnectionFailed as exc:
             if self._has_ended():
                 raise MasterGone("the master has ended") from exc

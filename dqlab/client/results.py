@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from dqlab.errors import TaskFailed, TaskTimeout
-from dqlab.wire.messages import CALLS
+from dqlab.wire.messages import CALLS, PLAIN, Failure, Found, Outcome
 
 __all__ = ["RemoteTraceback", "load_error", "raise_outcome", "unpack"]
 
@@ -28,9 +28,11 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.text}"""'
 
 
-def load_error(task: int, error: tuple[Any, ...], attempts: int, history: list[Any]) -> BaseException:
+def load_error(task: int, outcome: Outcome) -> BaseException:
     """The exception that a failed task ends in: its own, or `TaskFailed` where it had no chance to raise one."""
-    kind, data, text, summary = error
+    failure = Failure.decode(outcome.result)
+    kind, data, text, summary = failure.kind, failure.exception, failure.traceback, failure.summary
+    attempts = outcome.attempts
     if kind == "error" and data is not None:
         try:
             exc = pickle.loads(data)
@@ -42,10 +44,10 @@ def load_error(task: int, error: tuple[Any, ...], attempts: int, history: list[A
     times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
     message = f"task {task} failed after {times}: {summary}"
     cls = TaskTimeout if kind == "timeout" else TaskFailed
-    failure = cls(message, summary, attempts, tuple(map(tuple, history)))
+    error = cls(message, summary, attempts, tuple(map(tuple, outcome.history)))
     if text:
-        failure.__cause__ = RemoteTraceback(_with_source(text))
-    return failure
+        error.__cause__ = RemoteTraceback(_with_source(text))
+    return error
 
 
 def _with_source(text: str) -> str:
@@ -63,16 +65,15 @@ def unpack(result: Any, count: int) -> list[Any]:
     return [result] if count == 1 else pickle.loads(result)
 
 
-def raise_outcome(
-    task: int, state: str, result: Any, attempts: int, history: list[Any], index: int, count: int, kind: str
-) -> Any:
-    """Return the result at ``index`` of a final span of ``count`` tasks, or raise what became of it."""
-    if state == "done":
-        if kind == "plain":
+def raise_outcome(task: int, found: Found) -> Any:
+    """Return the result of a final task, or raise what became of it."""
+    outcome = found.outcome
+    if outcome.state == "done":
+        if found.kind == PLAIN:
             return None  # its result went to the plain queue
-        if kind in CALLS:
-            return pickle.loads(unpack(result, count)[index])
-        return pickle.loads(result)[index]
-    if state == "cancelled":
+        if found.kind in CALLS:
+            return pickle.loads(unpack(outcome.result, found.count)[found.index])
+        return pickle.loads(outcome.result)[found.index]
+    if outcome.state == "cancelled":
         raise concurrent.futures.CancelledError
-    raise load_error(task, result, attempts, history)
+    raise load_error(task, outcome)

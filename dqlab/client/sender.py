@@ -81,10 +81,9 @@ class Sender:
 
     def _deliver(self, conn: PlainConnection | None, batch: list[Submission]) -> PlainConnection | None:
         while batch:
-            functions = {s.style.digest: s.style.pickled for s in batch if s.style.digest not in self._known}
-            runs = [(s.first, s.count, *s.style.fields(s.payload)) for s in batch]
+            functions = {s.header.function: s.function for s in batch if s.header.function not in self._known}
             try:
-                conn, accepted = self._route.attempt(conn, "submit", self._route.number, functions, runs)
+                conn, accepted = self._route.attempt(conn, "submit", functions, [s.encode() for s in batch])
             except (BadInput, Refused) as exc:
                 return self._find_culprit(conn, batch, exc)
             self._known.update(functions)
@@ -102,8 +101,8 @@ class Sender:
         if len(batch) > 1:
             for submission in batch:
                 conn = self._deliver(conn, [submission])
-        elif batch[0].style.digest in self._known:
-            self._known.remove(batch[0].style.digest)  # the master may have forgotten the function: send it again
+        elif batch[0].header.function in self._known:
+            self._known.remove(batch[0].header.function)  # the master may have forgotten the function: send it again
             conn = self._deliver(conn, batch)
         else:
             self._refuse(batch[0], exc)
@@ -118,7 +117,7 @@ class Sender:
     def _drop_refused(self, batch: list[Submission]) -> list[Submission]:
         for submission in [s for s in batch if s.accepted is not None]:
             hint = "wait for it to shrink, or start the master with more backlog="
-            self._refuse(submission, BacklogFull(f"queue {submission.style.queue!r} is full", hint))
+            self._refuse(submission, BacklogFull(f"queue {submission.header.queue!r} is full", hint))
         return [s for s in batch if s.accepted is None]
 
     def call_off(self) -> None:

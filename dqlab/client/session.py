@@ -111,9 +111,10 @@ class Session(Route):
         if self._opened:
             return
         if self.number is None:
-            number, first = self._calls.call("open_client")
+            number, first, token = self._calls.call("open_client")
             with self._lock:
                 if self.number is None:
+                    self.token = token
                     self.number, self._next = number, first
         for name in self._runs:
             threading.Thread(target=self._run_once, args=(name,), name=f"dqlab-{name}", daemon=True).start()
@@ -189,7 +190,7 @@ class Session(Route):
         self._sender.outbox.put(None)
         if self.number is not None and self.error is None:
             try:
-                self._calls.call("close_client", self.number, timeout=2.0)
+                self._calls.call("close_client", timeout=2.0)
             except (DqlabError, TimeoutError):
                 pass  # the master is gone; there is nobody to say goodbye to
         for channel in self._channels:

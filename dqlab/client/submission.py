@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Protocol
 
 from dqlab.client.future import Future, FutureRun
 from dqlab.errors import DqlabError, Refused
-from dqlab.wire.connection import beside
-from dqlab.wire.messages import KEPT
+from dqlab.wire.messages import KEPT, Finished, Header, NewTasks, Options, Outcome
 
-__all__ = ["LONGEST", "Sink", "Style", "Submission", "Waiting", "pack", "tell"]
+__all__ = ["LONGEST", "Sink", "Submission", "Waiting", "make_header", "pack", "tell"]
 
 #: calls that are packed into one run at most
 LONGEST = 2_000
@@ -25,7 +25,7 @@ class Sink(Protocol):
     def goes_out(self, first: int) -> bool:
         """The run is about to be sent, as tasks from ``first`` on; False if it need not be."""
 
-    def deliver(self, lo: int, hi: int, state: str, result: Any, attempts: int, history: list[Any]) -> bool:
+    def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
         """Tasks [lo, hi) are final; return whether that was the last of the run."""
 
     def gone(self, error: DqlabError) -> None:
@@ -58,11 +58,11 @@ class Waiting:
         """(first, count) of each run."""
         return [(first, count) for first, (count, _) in list(self._sinks.items())]
 
-    def deliver(self, first: int, lo: int, hi: int, outcome: list[Any]) -> None:
-        """Tasks [lo, hi) of a run are final."""
-        entry = self._sinks.get(first)
-        if entry is not None and entry[1].deliver(lo, hi, *outcome):
-            self.drop(first)
+    def deliver(self, finished: Finished) -> None:
+        """Some tasks of a run are final."""
+        entry = self._sinks.get(finished.first)
+        if entry is not None and entry[1].deliver(finished.lo, finished.hi, finished.outcome):
+            self.drop(finished.first)
 
     def forgotten(self, first: int, lo: int, hi: int) -> None:
         """Tasks [lo, hi) of a run have ended while the client was away, and the master has forgotten how."""
@@ -80,44 +80,36 @@ class Waiting:
 
 @dataclass(slots=True, eq=False)
 class Submission:
-    """A run on its way to the master: ``style`` is what it has in common with others, ``payload`` its own.
+    """Tasks on their way to the master; `function` is the pickled function that their `header` names.
 
-    ``future`` makes it a single call, and ``payload`` that call's arguments; the sender packs consecutive calls of one
-    style into one run. ``accepted``, a locked lock, is released when the master has taken it, or refused it because its
+    `future` makes it a single call, and `payload` that call's arguments; the sender packs consecutive calls with one
+    header into one run. `accepted`, a locked lock, is released when the master has taken it, or refused it because its
     backlog is full; without one it waits there.
     """
 
     first: int
     count: int
-    style: Style
+    header: Header
+    function: bytes
     payload: bytes
     sink: Sink | None = None
     future: Future[Any] | None = None
     accepted: Any = None
 
+    def encode(self) -> tuple[Any, ...]:
+        """The tasks as they travel."""
+        return NewTasks(first=self.first, count=self.count, header=self.header, payload=self.payload).encode()
 
-class Style(NamedTuple):
-    """What the tasks of a run have in common, as in `tasks.Run`; ``pickled`` is the function that ``digest`` names."""
 
-    queue: str
-    kind: str
-    digest: str
-    python: str
-    retries: int
-    timeout: float | None
-    max_attempts: int
-    pickled: bytes
-
-    def fields(self, payload: bytes) -> tuple[Any, ...]:
-        """The fields of `tasks.Run` behind its ids."""
-        return (
-            self.queue, self.kind, self.digest, beside(payload), self.python, self.retries, self.timeout,
-            self.max_attempts,
-        )  # fmt: skip
+@lru_cache(maxsize=1_000)
+def make_header(options: Options, kind: str, function: str, python: str) -> Header:
+    """The header of tasks with these options; one object for all that are alike, so that it is checked once."""
+    chosen = {name: getattr(options, name) for name, _ in Options.checks}
+    return Header(**chosen, kind=kind, function=function, python=python)
 
 
 def pack(batch: list[Submission], longest: int = LONGEST) -> Iterator[Submission]:
-    """Turn single calls into runs, up to ``longest`` consecutive ones of one style into one; leave runs as they are."""
+    """Turn single calls into runs, up to `longest` consecutive ones with one header into one; leave runs as they are."""
     together: list[Submission] = []
     for submission in batch:
         if together and (len(together) >= longest or not _continues(together[-1], submission)):
@@ -135,7 +127,7 @@ def _continues(last: Submission, submission: Submission) -> bool:
     return (
         submission.future is not None
         and submission.first == last.first + 1
-        and submission.style == last.style
+        and submission.header == last.header
         and submission.accepted is last.accepted is None
     )
 
@@ -144,9 +136,9 @@ def _packed(calls: list[Submission]) -> Submission:
     first = calls[0]
     sink = FutureRun([call.future for call in calls if call.future is not None])
     if len(calls) == 1:
-        return Submission(first.first, 1, first.style, first.payload, sink, None, first.accepted)
+        return replace(first, sink=sink, future=None)
     payload = pickle.dumps([call.payload for call in calls], 5)
-    return Submission(first.first, len(calls), first.style._replace(kind="calls"), payload, sink)
+    return Submission(first.first, len(calls), replace(first.header, kind="calls"), first.function, payload, sink)
 
 
 def tell(submission: Submission) -> None:

@@ -1,13 +1,14 @@
-"""The master's server: a BaseManager server that serves two plain queues and the broker, and nothing else.
+"""The manager: lesson 00's `BaseManager` with its two registered queues, and the server that serves it here.
 
-Unchanged BaseManager scripts see what they expect: ``get_task_queue()`` and ``get_result_queue()``. dqlab's own clients
-and workers know of a third object, the broker, and call the methods of `BrokerService` on it. A connection:
+Unchanged scripts see what they expect: `get_task_queue()` and `get_result_queue()`. dqlab's own clients and workers know
+of a third object, the broker, and call the methods of `BrokerCalls` on it. A connection:
 
-    accept ── handshake (both prove the key) ── create / incref / decref / dummy ── one answer, closed
-                                             └─ accept_connection ── requests of one peer, until it hangs up
+    accept ── handshake (both have the key) ── create / incref / decref / dummy ── one answer, closed
+                                            └─ accept_connection ── requests of one peer, until it hangs up
+                                                     └─ with a `Hello`: the peer is dqlab's, both prove who they are
 
 What differs from the standard `Server`: messages are read as plain data (`dqlab.wire.connection`), strangers are given
-little time and no traceback, and every method that the names below don't list is refused.
+little time and no traceback, and every call that `dqlab.wire.methods` doesn't list is refused.
 """
 
 from __future__ import annotations
@@ -17,17 +18,21 @@ import queue
 import threading
 from collections.abc import Callable
 from functools import partial
+from hmac import compare_digest
 from multiprocessing import AuthenticationError, connection, managers
 from typing import Any
 
+from dqlab import __version__
 from dqlab.errors import BadInput, DqlabError, Refused
-from dqlab.master.broker_calls import BrokerService
+from dqlab.master.broker_calls import BrokerCalls
 from dqlab.master.peer import ControlLines, Peer
 from dqlab.master.queue_calls import ResultQueue, TaskQueue
-from dqlab.master.waiting_calls import LATER, Answer, Hub, Wait
+from dqlab.master.waiting_calls import LATER, Answer, Wait, WaitingCalls
 from dqlab.wire.connection import PlainConnection, PlainListener
+from dqlab.wire.greeting import Greeting, is_ours
+from dqlab.wire.methods import METHODS, PUBLIC_NAMES, bind
 
-__all__ = ["OBJECTS", "MasterServer"]
+__all__ = ["MasterServer", "QueueManager"]
 
 #: seconds that a stranger may take to prove that it has the key
 HANDSHAKE_SECONDS = 5.0
@@ -35,12 +40,8 @@ HANDSHAKE_SECONDS = 5.0
 MAX_STRANGERS = 64
 #: seconds until the next attempt when no connection could be accepted
 ACCEPT_PAUSE = 0.05
-
 #: characters of what was wrong with a request, as its sender and the events are told
 REASON_CHARS = 300
-
-#: what `create` gives out: name -> id of the object that exists
-OBJECTS = {"get_task_queue": "tasks", "get_result_queue": "results"}
 
 log = logging.getLogger("dqlab")
 
@@ -50,19 +51,42 @@ managers.listener_client["dqlab"] = (  # type: ignore[attr-defined]
 )
 
 
+class QueueManager(managers.BaseManager):
+    """Serves the calls in `waiting` at `address`, to whoever has `authkey`; `about` is what it says of itself."""
+
+    def __init__(
+        self, waiting: WaitingCalls, controls: ControlLines, address: tuple[str, int], authkey: bytes,
+        about: dict[str, Any],
+    ) -> None:  # fmt: skip
+        super().__init__(address, authkey, "dqlab")
+        self._key, self._parts = authkey, (waiting, controls, about)
+
+    def get_server(self) -> MasterServer:
+        """The server of this manager, listening; `OSError` if the address can't be had."""
+        address: Any = self.address
+        return MasterServer(self._registry, address, self._key, *self._parts)  # type: ignore[attr-defined]
+
+
+QueueManager.register("get_task_queue", TaskQueue)
+QueueManager.register("get_result_queue", ResultQueue)
+
+
 class MasterServer(managers.Server):
-    """Serves ``hub`` at ``address``, to whoever holds ``authkey``; ``about`` is what it says of itself."""
+    """What a `QueueManager` serves with. Each connection has a thread, and objects of its own, to which its leases
+    are bound."""
 
     public = ["create", "incref", "decref", "dummy", "accept_connection"]
 
     def __init__(
-        self, hub: Hub, controls: ControlLines, address: tuple[str, int], authkey: bytes, about: dict[str, Any]
-    ) -> None:
-        super().__init__({}, address, authkey, "dqlab")
-        self.hub, self._controls, self._about = hub, controls, about
+        self, registry: dict[str, Any], address: tuple[str, int], authkey: bytes, waiting: WaitingCalls,
+        controls: ControlLines, about: dict[str, Any],
+    ) -> None:  # fmt: skip
+        super().__init__(registry, address, authkey, "dqlab")
+        self.waiting, self._controls, self._about, self._key = waiting, controls, about, authkey
         self.stop_event = threading.Event()
         self._strangers: dict[PlainConnection, float] = {}
-        self._objects: dict[str, Any] = {"tasks": TaskQueue, "results": ResultQueue, "broker": BrokerService}
+        made = {PUBLIC_NAMES[name]: make for name, (make, *_) in registry.items()}
+        self._objects: dict[str, Any] = {**made, "broker": BrokerCalls}
 
     def start(self) -> None:
         """Accept connections, in threads of their own."""
@@ -73,10 +97,11 @@ class MasterServer(managers.Server):
         """Say goodbye to the workers, then stop listening."""
         self.stop_event.set()
         self._controls.send_all(("bye",))
-        self.hub.close()
+        self.waiting.close()
         self.listener.close()  # type: ignore[attr-defined]
 
     def accepter(self) -> None:
+        """Accept one connection after another until the end."""
         while not self.stop_event.is_set():
             try:
                 conn = self.listener.accept()  # type: ignore[attr-defined]
@@ -97,7 +122,7 @@ class MasterServer(managers.Server):
             if len(self._strangers) >= MAX_STRANGERS:
                 self._strangers.pop(oldest := next(iter(self._strangers)))
                 oldest.hang_up()
-            self._strangers[conn] = self.hub.now() + HANDSHAKE_SECONDS
+            self._strangers[conn] = self.waiting.now() + HANDSHAKE_SECONDS
 
     def _dismiss(self, conn: PlainConnection) -> None:
         with self.mutex:  # type: ignore[attr-defined]
@@ -106,7 +131,7 @@ class MasterServer(managers.Server):
     def _hurry_strangers(self) -> None:
         while not self.stop_event.wait(0.5):
             with self.mutex:  # type: ignore[attr-defined]
-                for conn in [c for c, deadline in self._strangers.items() if deadline < self.hub.now()]:
+                for conn in [c for c, deadline in self._strangers.items() if deadline < self.waiting.now()]:
                     del self._strangers[conn]
                     conn.hang_up()
 
@@ -125,7 +150,7 @@ class MasterServer(managers.Server):
 
     def handle_request(self, conn: PlainConnection) -> None:  # type: ignore[override]
         """One connection, from handshake to end."""
-        peer = Peer(conn, self.hub, self._controls, self._about)
+        peer = Peer(conn, self.waiting, self._controls, self._about)
         try:
             if self._handshake(conn):
                 self._answer_next(peer, self._manage)
@@ -143,7 +168,9 @@ class MasterServer(managers.Server):
         except (EOFError, OSError):
             raise
         except Exception as exc:  # whatever a malformed pickle raises
-            peer.send(self._refuse(f"the master takes plain data only: {exc}"))
+            reason = f"the master takes plain data only: {exc}"
+            self.waiting.do_now(self.waiting.broker.plain.refuse, id(peer), reason[:REASON_CHARS])
+            peer.send(self._refuse(reason))
             return
         answer = self._answer(peer, perform, peer, request)
         if answer is not None:
@@ -163,7 +190,7 @@ class MasterServer(managers.Server):
             result = call(*args)
             if isinstance(result, Wait):
                 peer.waits = result
-                result = self.hub.wait(result, partial(self._tell, peer))
+                result = self.waiting.wait(result, partial(self._tell, peer))
             return None if result is LATER else ("#RETURN", result)
         except (queue.Empty, queue.Full) as exc:
             return "#ERROR", exc
@@ -178,7 +205,7 @@ class MasterServer(managers.Server):
 
     def _refuse(self, reason: str) -> tuple[str, str]:
         reason = reason[:REASON_CHARS]
-        self.hub.do(self.hub.broker.refused, reason, self.hub.now())
+        self.waiting.do(self.waiting.broker.refused, reason, self.waiting.now())
         return "#TRACEBACK", f"Refused: {reason}\n"  # a plain client draws a line under it
 
     def _manage(self, peer: Peer, request: Any) -> Any:
@@ -187,24 +214,45 @@ class MasterServer(managers.Server):
         if method not in self.public:
             raise Refused(f"a client may not call {method!r} on the master")
         if method in ("create", "incref", "decref"):
-            known = list(OBJECTS if method == "create" else OBJECTS.values())
+            known = list(PUBLIC_NAMES if method == "create" else PUBLIC_NAMES.values())
             if kwds or len(args) != 1 or args[0] not in known:
                 raise Refused(f"{method}{args!r}: the master serves {' and '.join(known)}, without arguments")
         if method == "create":
-            ident = OBJECTS[args[0]]
-            return ident, [name for name in self._objects[ident].exposed if name[0] != "_"]
+            ident = PUBLIC_NAMES[args[0]]
+            return ident, [name for name in METHODS[ident] if name[0] != "_"]
+        if method == "decref":
+            self.waiting.do_now(self.waiting.broker.plain.decref, peer.address)
         if method == "accept_connection":
             peer.accepted = True
+            return self._greet(peer, args) if is_ours(args) else None
         return None
 
+    def _greet(self, peer: Peer, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The answer to a peer that says it is dqlab's; what it must prove with its first request is kept."""
+        hello, answer, peer.expected = Greeting(self._key, __version__).welcome(args)
+        if hello.client is not None:
+            clients = self.waiting.broker.states.clients
+            peer.client = self.waiting.do_now(clients.find, hello.client, hello.token or b"")
+        peer.role = hello.role
+        return answer
+
     def _call(self, peer: Peer, request: Any) -> Any:
+        if peer.expected is not None:
+            request = self._proved(peer, request)
         ident, method, args, kwds = request
+        arguments = bind(ident, method, args, kwds)
+        if not peer.role and ident not in PUBLIC_NAMES.values():
+            raise Refused(f"{ident!r} is for dqlab's own peers, which say hello first", "is your dqlab an older one?")
         call = peer.calls.get((ident, method))
         if call is None:
-            kind = self._objects.get(ident)
-            if kind is None:
-                raise Refused(f"there is no object {ident!r} here")
-            if method not in kind.exposed:
-                raise Refused(f"{method!r} may not be called on {ident!r}")
-            call = peer.calls[ident, method] = getattr(peer.object(kind), method)
-        return call(*args, **kwds)
+            call = peer.calls[ident, method] = getattr(peer.object(self._objects[ident]), method)
+        return call(**arguments)
+
+    def _proved(self, peer: Peer, message: Any) -> Any:
+        """The first request, once the proof that comes with it is right; the connection ends if it is not."""
+        proof, request = message
+        expected, peer.expected = peer.expected, None
+        if type(proof) is not bytes or not compare_digest(proof, expected or b""):
+            peer.role, peer.accepted = "", False
+            raise Refused("the proof is wrong", "only who has the key can make it")
+        return request

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from dqlab.broker.clients import Client
 from dqlab.broker.workers import Worker
-from dqlab.master.waiting_calls import Hub, Wait, apart
+from dqlab.master.waiting_calls import Wait, WaitingCalls, apart
 from dqlab.wire.connection import PlainConnection, pack
 
 __all__ = ["LONGEST_WAIT", "ControlLines", "Peer"]
@@ -28,13 +28,16 @@ T = TypeVar("T")
 class Peer:
     """One connection, and what hangs on it. ``about`` is what the master says of itself."""
 
-    def __init__(self, conn: PlainConnection, hub: Hub, controls: ControlLines, about: dict[str, Any]) -> None:
-        self.hub, self.controls, self.about = hub, controls, about
-        self.broker = hub.broker
+    def __init__(self, conn: PlainConnection, waiting: WaitingCalls, controls: ControlLines, about: dict[str, Any]) -> None:
+        self.waiting, self.controls, self.about = waiting, controls, about
+        self.broker = waiting.broker
+        self.address = conn.address  #: of the machine at the other end
         self.accepted = False
+        self.role = ""  #: "client" or "worker", once it has proved that; "" for an unchanged script
+        self.expected: bytes | None = None  #: the proof that must come with its first request
         self.waits: Wait | None = None  #: for what it has asked last
         self.worker: Worker | None = None  #: the worker that joined here
-        self.client: Client | None = None  #: the client that collects results here
+        self.client: Client | None = None  #: the client that this is
         self.calls: dict[tuple[str, str], Callable[..., Any]] = {}  #: what it has called before
         self._objects: dict[type, Any] = {}
         self._conn, self._thread = conn, threading.get_ident()
@@ -76,16 +79,16 @@ class Peer:
     def hang_up(self) -> None:
         """The connection ended: give back what it held."""
         if self.waits is not None:
-            self.hub.drop(self.waits)
+            self.waiting.drop(self.waits)
         self._conn.hang_up()
         with self._sending:
             self._conn.close()
-        self.hub.do_now(self.broker.plain_hang_up, id(self))
+        self.waiting.do_now(self.broker.plain.hang_up, id(self))
         if self.worker is not None:
             self.controls.drop(self.worker.name, self)
-            self.hub.do_now(self.broker.leave, self.worker, "its connection ended")
+            self.waiting.do_now(self.broker.leases.leave, self.worker, "its connection ended")
         if self.client is not None and self.client.collector == id(self):
-            self.hub.do_now(self.broker.close_client, self.client.number)
+            self.waiting.do_now(self.broker.close_client, self.client)
 
 
 class ControlLines:

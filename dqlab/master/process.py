@@ -15,9 +15,9 @@ from typing import Any
 from dqlab import __version__
 from dqlab.broker.broker import Broker
 from dqlab.errors import BadInput, LaunchFailed
-from dqlab.master.manager import MasterServer
+from dqlab.master.manager import QueueManager
 from dqlab.master.peer import ControlLines
-from dqlab.master.waiting_calls import Hub
+from dqlab.master.waiting_calls import WaitingCalls
 from dqlab.wire.address import place
 from dqlab.wire.connection_file import Connection, runtime_dir
 
@@ -84,11 +84,12 @@ class RunningMaster:
             lease=settings.lease, max_attempts=settings.max_attempts, backlog=settings.backlog, now=time.time()
         )
         controls = ControlLines()
-        self.hub = Hub(broker, controls.send)
+        self.waiting = WaitingCalls(broker, controls.send)
         about: dict[str, Any] = {"version": __version__, "id": secrets.token_hex(8), "pid": os.getpid()}
         about |= {"backlog": settings.backlog, "max_attempts": settings.max_attempts}
         try:
-            self.server = MasterServer(self.hub, controls, (settings.host, settings.port), key, about)
+            manager = QueueManager(self.waiting, controls, (settings.host, settings.port), key, about)
+            self.server = manager.get_server()
         except OSError as exc:
             where = place(settings.host, settings.port)
             raise LaunchFailed(f"cannot serve at {where}: {exc.strerror or exc}", "another --host or --port?") from exc

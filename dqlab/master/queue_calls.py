@@ -1,7 +1,6 @@
 """The two plain queues as a connection sees them: the standard queue's public methods, for unchanged scripts.
 
-What `task.get` hands out is leased to the connection; which of its next words settle that lease is decided here, and
-what becomes of it in `dqlab.broker.plain_queues`.
+What `task.get` hands out is held by the connection until it answers or ends: see `dqlab.broker.plain_queues`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from dqlab.broker import topics
+from dqlab.broker.topics import Topic
 from dqlab.master.peer import LONGEST_WAIT, Peer
 from dqlab.master.waiting_calls import Wait
 from dqlab.wire.messages import PLAIN
@@ -23,13 +24,9 @@ __all__ = ["ResultQueue", "TaskQueue"]
 class _PlainQueue(ABC):
     """The standard queue's public methods, for proxies of unchanged scripts."""
 
-    exposed: tuple[str, ...] = (
-        "put", "get", "put_nowait", "get_nowait", "qsize", "empty", "full", "join", "task_done", "__str__", "__repr__",
-        "put_some", "get_some", "idle",
-    )  # fmt: skip
-
     def __init__(self, peer: Peer) -> None:
-        self._peer, self._hub, self._broker = peer, peer.hub, peer.broker
+        self._peer, self._waiting, self._plain = peer, peer.waiting, peer.broker.plain
+        self._states, self._holder = peer.broker.states, id(peer)
 
     def put_nowait(self, item: Any) -> Wait:
         return self.put(item, False)
@@ -67,9 +64,9 @@ class _PlainQueue(ABC):
 
     def _put_within(self, items: list[Any], timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
         check_plain(items)
-        return Wait((("plain room", None),), partial(self._put, items), timeout, shape)
+        return Wait((topics.ROOM,), partial(self._put, items), timeout, shape)
 
-    _topic: tuple[str, Any]
+    _topic: Topic
 
     @abstractmethod
     def _take(self, now: float) -> list[Any]: ...
@@ -82,75 +79,67 @@ class _PlainQueue(ABC):
 
 
 class TaskQueue(_PlainQueue):
-    """``get_task_queue()``: what `get` hands out is leased to this connection until it settles or ends."""
+    """`get_task_queue()`: what `get` hands out is held by this connection until it answers or ends."""
 
-    _topic = ("ready", PLAIN)
+    _topic = topics.ready(PLAIN)
 
     def _put(self, items: list[Any], now: float) -> bool:
-        return self._broker.plain_put(items, now)
+        return self._plain.put(items, now)
 
     def _take(self, now: float) -> list[Any]:
-        return self._broker.plain_get(id(self._peer), now)
+        return self._plain.get(self._holder, self._peer.address, now)
 
     def qsize(self) -> int:
         """What is ready, as the standard queue counts: leased tasks must not fool a loop that then blocks in `get`."""
-        return self._broker.ready(PLAIN)
+        return self._states.ready_in(PLAIN)
 
     def full(self) -> bool:
-        return self._broker.waiting(PLAIN) >= self._broker.backlog
-
-    def empty(self) -> bool:
-        self.task_done()
-        return self.qsize() == 0
+        """Whether a `put` would have to wait."""
+        return self._states.waiting_in(PLAIN) >= self._states.backlog
 
     def task_done(self) -> None:
-        self._hub.do_now(self._broker.plain_settle, id(self._peer))
+        """The oldest value that this connection holds is done."""
+        self._waiting.do_now(self._plain.task_done, self._holder)
 
     def join(self) -> Wait:
+        """Wait until all plain tasks have ended."""
         return self._all_ended(None, lambda ended: None)
 
     def idle(self, timeout: float | None) -> Wait:
-        """Wait up to ``timeout`` seconds (None: for ever) until all plain tasks have ended; say whether they have."""
+        """Wait up to `timeout` seconds (None: for ever) until all plain tasks have ended; say whether they have."""
         return self._all_ended(timeout, bool)
 
     def _all_ended(self, timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
-        def all_ended(now: float) -> bool:
-            self._broker.plain_settle(id(self._peer), now)
-            return self._broker.unfinished([PLAIN]) == 0
-
-        return Wait((("plain idle", None),), all_ended, timeout, shape)
+        return Wait((topics.IDLE,), lambda now: self._states.unfinished([PLAIN]) == 0, timeout, shape)
 
 
 class ResultQueue(_PlainQueue):
-    """``get_result_queue()``: a `put` settles the lease of this connection, if it has one."""
+    """`get_result_queue()`: a `put` settles the oldest value that this connection holds, if it holds one."""
 
-    _topic = ("plain results", None)
+    _topic = topics.PLAIN_RESULTS
 
     def _put(self, items: list[Any], now: float) -> bool:
-        if not self._broker.plain_room(id(self._peer), len(items)):
-            return False
-        if not self._broker.plain_settle(id(self._peer), now):
-            self._broker.unmatched += len(items)
-        for item in items:
-            self._broker.plain_result(item)
-        return True
+        return self._plain.answer(self._holder, self._peer.address, items, now)
 
     def _take(self, now: float) -> list[Any]:
-        return self._broker.plain_take()
+        return self._plain.take_result()
 
     def full(self) -> bool:
-        return len(self._broker.results) >= self._broker.backlog
+        """Whether a `put` that settles nothing would have to wait."""
+        return self._plain.held_back
 
     def qsize(self) -> int:
-        return len(self._broker.results)
+        """How many results wait."""
+        return len(self._plain.results)
 
     def task_done(self) -> None:
-        pass
+        """Nothing: a result is done when it is taken."""
 
     def join(self) -> None:
-        pass
+        """Nothing to wait for: a result is done when it is taken."""
 
     def idle(self, timeout: float | None) -> bool:
+        """Always: see `join`."""
         return True
 
 

@@ -1,7 +1,7 @@
 """The lock around the broker, and who waits for what.
 
-The broker is pure and single-threaded; the master has a thread for each connection. `Hub.do` runs one broker method
-under the lock. A call that may have to wait is a `Wait`: `Hub.wait` tries it, or else keeps it, and the thread goes
+The broker is pure and single-threaded; the master has a thread for each connection. `WaitingCalls.do` runs one broker method
+under the lock. A call that may have to wait is a `Wait`: `WaitingCalls.wait` tries it, or else keeps it, and the thread goes
 back to its connection. Whoever changes something then tries those that wait for that (the broker's `signals` say which)
 and answers them itself: no thread has to be woken on a task's way through the master.
 """
@@ -16,18 +16,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
+from dqlab.broker import topics
 from dqlab.broker.broker import Broker
+from dqlab.broker.topics import Topic, What
 
-__all__ = ["ANY", "LATER", "Answer", "Hub", "Wait", "apart"]
+__all__ = ["LATER", "Answer", "Wait", "WaitingCalls", "apart"]
 
 #: seconds between two looks at what is due
 TICK = 0.02
-#: in place of a queue's name: for who waits for tasks of whatever queue
-ANY = ""
 #: in place of an answer that is still to come
 LATER = object()
 
-Topic = tuple[str, Any]
 #: returns what a call is answered with, or raises
 Answer = Callable[[], Any]
 
@@ -57,11 +56,11 @@ class Wait:
         self.tell: Callable[[Answer], None]
 
 
-class Hub:
+class WaitingCalls:
     """``send_command(worker, command)`` is called, outside the lock, for each command that the broker gives."""
 
     def __init__(self, broker: Broker, send_command: Callable[[str, tuple[Any, ...]], None]) -> None:
-        self.broker = broker
+        self.broker, self._states = broker, broker.states
         # Seconds since the epoch that never jump: what events show must not run backwards.
         offset = time.time() - time.monotonic()
         self.now = lambda: time.monotonic() + offset
@@ -83,7 +82,7 @@ class Hub:
                 try:
                     return method(*args)
                 finally:
-                    if self.broker.signals:
+                    if self._states.signals:
                         self._serve()
                     if self._due:
                         due, self._due = self._due, due
@@ -124,21 +123,21 @@ class Hub:
 
     def _serve(self) -> None:
         """Try who waits for what has happened, and for what happens by that."""
-        while self.broker.signals:
-            signals, self.broker.signals = self.broker.signals, set()
-            for kind, name in signals:
-                if kind == "command":
-                    self._take_commands(name)
-                elif kind == "ready":
-                    self._serve_ready(name)
+        while self._states.signals:
+            signals, self._states.signals = self._states.signals, set()
+            for topic in signals:
+                if topic.what is What.COMMANDS:
+                    self._take_commands(str(topic.about))
+                elif topic.what is What.READY:
+                    self._serve_ready(str(topic.about))
                 else:
-                    for wait in list(self._waiting.get((kind, name), ())):
+                    for wait in list(self._waiting.get(topic, ())):
                         self._try(wait)
 
     def _serve_ready(self, queue: str) -> None:
-        for name in (queue, ANY):
-            for wait in list(self._waiting.get(("ready", name), ())):
-                if not self.broker.ready(queue):
+        for topic in (topics.ready(queue), topics.ANY_QUEUE):
+            for wait in list(self._waiting.get(topic, ())):
+                if not self._states.ready_in(queue):
                     return
                 self._try(wait)
 
@@ -169,7 +168,7 @@ class Hub:
             self._try(wait, last=True)
 
     def _take_commands(self, name: str) -> None:
-        worker = self.broker.workers.get(name)
+        worker = self.broker.leases.workers.get(name)
         while worker and worker.commands:
             self._commands.put((name, worker.commands.popleft()))
 
@@ -190,9 +189,9 @@ class Hub:
         try:
             self.broker.tick(now)
         finally:
-            if self.broker.events.last != self._seen:
-                self._seen = self.broker.events.last
-                self.broker.signals.add(("events", None))
+            if self._states.events.last != self._seen:
+                self._seen = self._states.events.last
+                self._states.signals.add(topics.EVENTS)
             self._end(lambda wait: wait.deadline is not None and wait.deadline <= now)
 
 

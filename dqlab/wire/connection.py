@@ -20,7 +20,7 @@ from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed
 from dqlab.wire.address import place
 from dqlab.wire.plain_data import load_plain
 
-__all__ = ["PlainConnection", "PlainListener", "beside", "dial", "load_plain", "pack"]
+__all__ = ["PlainConnection", "PlainListener", "dial", "load_plain", "pack"]
 
 #: seconds that a dialled master may take to answer at all (TCP and handshake)
 DIAL_TIMEOUT = 10.0
@@ -30,8 +30,6 @@ BACKLOG = 256
 KEEPALIVE = (15, 5, 3)
 
 
-#: bytes from which a payload travels beside its message rather than in it
-BESIDE = 1 << 10
 #: what stands instead of a message whose payloads follow it
 _FOLLOWED = "#FOLLOWED"
 #: payloads that may follow one message
@@ -44,12 +42,6 @@ _SIZE, _LONG_SIZE = struct.Struct("!i"), struct.Struct("!Q")
 _READS_IN_PLACE = hasattr(os, "readv")
 #: bytes of memory that are set aside at once for a payload that has only been announced
 ANNOUNCED = 1 << 26
-
-
-def beside(data: Any) -> Any:
-    """Mark a payload (bytes) to travel beside its message: it is neither pickled nor copied on its way."""
-    large = isinstance(data, bytes | bytearray | memoryview) and len(data) >= BESIDE
-    return pickle.PickleBuffer(data) if large else data
 
 
 def pack(obj: Any) -> list[Any]:
@@ -68,6 +60,8 @@ class PlainConnection(connection.Connection):
     """
 
     careful = False
+    address = ""  #: of the machine at the other end, where that has connected
+    proof: bytes | None = None  #: goes with the first request: that we are what we said (see `greeting`)
     _ahead: bytes = b""  #: what was read together with the last message
 
     def recv(self) -> Any:
@@ -183,10 +177,11 @@ class PlainListener:
 
     def accept(self) -> PlainConnection:
         """Return the next connection, not authenticated yet."""
-        sock, _ = self._socket.accept()
+        sock, address = self._socket.accept()
         _tune(sock)
         sock.setblocking(True)
         conn = PlainConnection(sock.detach())
+        conn.address = address[0]
         conn.careful = True
         return conn
 

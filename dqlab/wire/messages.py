@@ -1,78 +1,42 @@
-"""What travels between the master, its clients and its workers: the words that all of them know."""
+"""What travels between a master, its clients and its workers: one record for each thing that is said.
+
+    client ──NewTasks──>  master  ──Lease──>  worker ──Lease──> child
+           <─Finished──           <─Report──         <─Report──
+
+What tasks have in common is their `Header`, from the options that a user chose to the child that runs them; what became
+of a task is its `Outcome`. Plain data knows no classes, so a record travels as the tuple of its fields: `encode` and
+`decode` are made from them, and what arrives is checked field by field.
+"""
 
 from __future__ import annotations
 
-import math
-import re
-from types import NoneType, UnionType
-from typing import Any, NamedTuple
+import pickle
+from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
+from operator import attrgetter
+from typing import Any, ClassVar, Self
 
 from dqlab.errors import BadInput
+from dqlab.wire import checks
+from dqlab.wire.checks import Check, check_fields, check_queue, optional
 
-__all__ = ["CALLS", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "Buffer", "Grant", "Outcome", "check_queue", "is_whole"]
+__all__ = [
+    "CALLS", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "WIRE_VERSION", "Failure", "Finished", "Found", "Header", "Lease",
+    "Message", "NewTasks", "Options", "Outcome", "Report", "beside", "check_queue",
+]  # fmt: skip
 
-#: how long the master keeps what nobody fetches, for those who come too late
-KEPT = "results are kept for an hour, the last 100,000 of them"
+#: what dqlab's own peers say to each other: another number is another language, and is refused
+WIRE_VERSION = 2
 #: the queue of the two plain BaseManager queues
 PLAIN = "plain"
-#: payloads that a worker keeps, so that further spans of their runs travel without one
+#: payloads that a worker keeps, so that further leases of their runs travel without one
 PAYLOADS_HELD = 4
+#: how long the master keeps what nobody fetches, for those who come too late
+KEPT = "results are kept for an hour, the last 100,000 of them"
+#: bytes from which a payload travels beside its message rather than in it
+BESIDE = 1 << 10
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-class Grant(NamedTuple):
-    """A lease as it travels to the worker: the right to tasks [lo, hi) of a run."""
-
-    token: int
-    first: int  #: id of the run's first task
-    lo: int
-    hi: int
-    queue: str
-    kind: str
-    function: str
-    payload: Any  #: None if this worker was sent the run's payload before
-    python: str
-    timeout: float | None
-    attempt: int
-    careful: bool  #: report each task at once: a lost result could not be made again
-
-
-class Outcome(NamedTuple):
-    """What a worker says of tasks [lo, hi) of a lease.
-
-    ``kind`` is "done" (``value``: the pickled list of results), "error" (one task raised; ``value``: pickled exception,
-    traceback, summary), "timeout" (one task was ended), "died" (its process did; ``value``: the reason), "lost" (begun
-    but the results went down with a neighbour) or "released" (never begun).
-    """
-
-    kind: str
-    token: int
-    lo: int
-    hi: int
-    value: Any = None
-    seconds: float = 0.0
-
-    def check(self) -> None:
-        """Raise `BadInput` unless every field makes sense."""
-        if self.kind not in VALUES or not isinstance(self.value, VALUES[self.kind]):
-            raise BadInput(f"outcome {self.kind!r} with a value of type {type(self.value).__name__}")
-        if isinstance(self.value, tuple):
-            data, *texts = self.value
-            if not isinstance(data, Buffer | None) or [type(text) for text in texts] != [str, str]:
-                raise BadInput(f"outcome {self.kind!r}: not a pickle, a traceback and a summary")
-        if not (is_whole(self.token, 0) and is_whole(self.lo, 0) and is_whole(self.hi, 0)):
-            raise BadInput(f"lease {self.token!r}, tasks {self.lo!r} to {self.hi!r}")
-        if not isinstance(self.seconds, int | float) or not 0 <= self.seconds < math.inf:
-            raise BadInput(f"seconds={self.seconds!r}")
-
-
-Buffer = bytes | bytearray | memoryview
-#: what kinds of outcome there are, and which value each brings
-VALUES: dict[str, type | UnionType] = {
-    "done": Buffer | list, "error": tuple, "timeout": tuple, "died": str, "lost": NoneType, "released": NoneType,
-}  # fmt: skip
-#: kinds of runs, by what their payload is and how the function is called with an item of it
+#: kinds of tasks, by what their payload is and how the function is called with an item of it
 KINDS = {
     "call": "one pickled (args, kwargs); function(*args, **kwargs)",
     "calls": "a pickled list of such pickles",
@@ -82,14 +46,226 @@ KINDS = {
 }
 #: kinds whose results are pickled one by one (of several tasks a list of these, of one just that)
 CALLS = ("call", "calls")
+#: kinds of report, and what each brings as its value
+REPORTS = {
+    "done": "the pickled list of results (of plain tasks the list itself)",
+    "error": "the `Failure` of one task that raised",
+    "timeout": "the `Failure` of one task that was ended because it ran too long",
+    "died": "why the process of one task ended",
+    "lost": "None: begun, but the results went down with a neighbour",
+    "released": "None: never begun",
+}
 
 
-def check_queue(name: object) -> None:
-    """Raise `BadInput` unless ``name`` can be a queue's name."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadInput(f"queue name {name!r}", "use letters, digits, '_', '-' and '.', at most 64")
+def beside(data: Any) -> Any:
+    """Mark a payload (bytes) to travel beside its message: it is neither pickled nor copied on its way."""
+    large = isinstance(data, bytes | bytearray | memoryview) and len(data) >= BESIDE
+    return pickle.PickleBuffer(data) if large else data
 
 
-def is_whole(value: object, least: int) -> bool:
-    """Whether ``value`` is a whole number from ``least`` on."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def takes(check: Check, **more: Any) -> Any:
+    """A field of a message that takes what ``check`` says; ``more`` goes to `dataclasses.field`."""
+    return field(metadata={"check": check}, **more)
+
+
+def takes_message(kind: type[Message]) -> Any:
+    """A field of a message that is a message itself."""
+    return field(metadata={"message": kind})
+
+
+class Message:
+    """A record that travels. Its subclasses are frozen, keyword-only dataclasses whose fields are plain values."""
+
+    checks: ClassVar[tuple[tuple[str, Check], ...]]
+    _nested: ClassVar[dict[int, type[Message]]]
+    _values: ClassVar[attrgetter[tuple[Any, ...]]]
+
+    def encode(self) -> tuple[Any, ...]:
+        """The message as it travels: its fields in their order, large payloads marked to go beside it."""
+        return tuple([v.encode() if isinstance(v, Message) else beside(v) for v in self._values(self)])
+
+    @classmethod
+    def decode(cls, row: Any) -> Self:
+        """The message that has arrived; `BadInput` names the first field that makes no sense."""
+        check_fields(cls.__name__, cls.checks, row)
+        values = list(row)
+        for place, kind in cls._nested.items():
+            values[place] = kind.decode(values[place])
+        return cls(**dict(zip([name for name, _ in cls.checks], values, strict=True)))
+
+    @classmethod
+    def seal(cls) -> None:
+        """Look the fields up once; for each message below."""
+        known = [f for f in fields(cls) if f.init]  # type: ignore[arg-type]
+        cls.checks = tuple((f.name, f.metadata.get("check", checks.ANY)) for f in known)
+        cls._nested = {i: f.metadata["message"] for i, f in enumerate(known) if "message" in f.metadata}
+        cls._values = attrgetter(*[f.name for f in known])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Message):
+    """How tasks are treated: the half of their header that a user chooses."""
+
+    #: where they wait
+    queue: str = takes(checks.QUEUE, default="default")
+    #: how often a task that raised, or ran too long, is tried again
+    retries: int = takes(checks.RETRIES, default=0)
+    #: seconds that one may run
+    timeout: float | None = takes(checks.TIMEOUT, default=None)
+    #: deliveries after which a task that keeps losing its worker is failed (None: as the master has it)
+    max_attempts: int | None = takes(optional(checks.ATTEMPTS), default=None)
+
+    def __post_init__(self) -> None:
+        for name, check in type(self).checks:
+            check(name, getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header(Options):
+    """All that the tasks of a run have in common."""
+
+    #: how a worker calls; see `KINDS`
+    kind: str = takes(checks.one_of(*KINDS))
+    #: digest of the pickled function; "" for plain tasks, whose worker has a handler
+    function: str = takes(checks.DIGEST, default="")
+    #: "3.11" if function or items travel by value, which only that Python can read
+    python: str = takes(checks.NAME, default="")
+
+    @cached_property
+    def _encoded(self) -> tuple[Any, ...]:
+        return super().encode()
+
+    def encode(self) -> tuple[Any, ...]:
+        """The header as it travels: the same tuple each time, so that a message with many runs holds it once."""
+        return self._encoded
+
+    @classmethod
+    def decode(cls, row: Any) -> Self:
+        """The header that has arrived. There are few of them, so that each is looked at once."""
+        if type(row) not in (tuple, list) or len(row) != len(cls.checks):
+            raise BadInput(f"a header of {len(cls.checks)} fields expected, not {checks.shown(row)}")
+        try:
+            return cls._known(*row)
+        except TypeError:  # a field that is a list, say, and can't be looked up
+            raise BadInput(f"header {checks.shown(row)}", "a tuple of plain fields") from None
+
+    @classmethod
+    @lru_cache(maxsize=1_000, typed=True)
+    def _known(cls, *row: Any) -> Self:
+        return cls(**dict(zip([name for name, _ in cls.checks], row, strict=True)))
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tasks of about one length have in common."""
+        return self.queue, self.function
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTasks(Message):
+    """A client submits tasks ``first`` .. ``first + count - 1``, with one payload."""
+
+    first: int = takes(checks.ID)
+    count: int = takes(checks.COUNT)
+    header: Header = takes_message(Header)
+    #: the items, as their kind has them
+    payload: Any = takes(checks.BUFFER)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease(Message):
+    """A worker has the right to tasks [lo, hi) of a run until its next heartbeat is due."""
+
+    token: int = takes(checks.ID)
+    #: id of the run's first task
+    first: int = takes(checks.ID)
+    lo: int = takes(checks.ID)
+    hi: int = takes(checks.COUNT)
+    attempt: int = takes(checks.ID)
+    #: report each task at once: a lost result could not be made again
+    careful: bool = takes(checks.FLAG)
+    header: Header = takes_message(Header)
+    #: None if this worker was sent the run's payload before
+    payload: Any = takes(optional(checks.VALUE))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure(Message):
+    """Why a task ended badly."""
+
+    #: "error" (it raised), "timeout" (it ran too long) or "lost" (its workers died)
+    kind: str = takes(checks.one_of("error", "timeout", "lost"))
+    #: the pickled exception, None where there is none or it can't be pickled
+    exception: bytes | None = takes(optional(checks.BUFFER), default=None)
+    traceback: str = takes(checks.TEXT, default="")
+    #: one line
+    summary: str = takes(checks.TEXT, default="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report(Message):
+    """What a worker says of tasks [lo, hi) of a lease."""
+
+    #: see `REPORTS`
+    kind: str = takes(checks.one_of(*REPORTS))
+    token: int = takes(checks.ID)
+    lo: int = takes(checks.ID)
+    hi: int = takes(checks.COUNT)
+    value: Any = takes(checks.VALUE, default=None)
+    seconds: float = takes(checks.SECONDS, default=0.0)
+
+    @classmethod
+    def decode(cls, row: Any) -> Self:
+        """The report that has arrived; `BadInput` where a field, or a value of its kind, makes no sense."""
+        check_fields(cls.__name__, cls.checks, row)
+        kind, token, lo, hi, value, seconds = row
+        if kind in ("error", "timeout"):
+            value = Failure.decode(value)
+        report = cls(kind=kind, token=token, lo=lo, hi=hi, value=value, seconds=seconds)
+        if not report._brings_its_value() or lo >= hi:
+            raise BadInput(f"report {kind!r} of [{lo}, {hi}) with a value of type {type(value).__name__}", REPORTS[kind])
+        return report
+
+    def _brings_its_value(self) -> bool:
+        if self.kind == "done":
+            return type(self.value) is list or checks.BUFFER.holds(self.value)
+        if self.kind == "died":
+            return checks.TEXT.holds(self.value)
+        return isinstance(self.value, Failure) if self.kind in ("error", "timeout") else self.value is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome(Message):
+    """What has become of tasks, or is becoming of them, as a client is told."""
+
+    state: str = takes(checks.NAME)
+    #: bytes of the pickled results; the `Failure` as it travels, of those that failed
+    result: Any = takes(checks.ANY)
+    #: deliveries so far
+    attempts: int = takes(checks.ID)
+    #: (worker, reason) of the last deliveries that ended badly
+    history: Any = takes(checks.ANY)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished(Message):
+    """Tasks [lo, hi) of the run that begins with task ``first`` are final; the client acknowledges by ``serial``."""
+
+    serial: int = takes(checks.ID)
+    first: int = takes(checks.ID)
+    lo: int = takes(checks.ID)
+    hi: int = takes(checks.COUNT)
+    outcome: Outcome = takes_message(Outcome)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found(Message):
+    """One task that somebody asked for by its id: its result is at ``index`` of ``count`` results of its kind."""
+
+    outcome: Outcome = takes_message(Outcome)
+    index: int = takes(checks.ID)
+    count: int = takes(checks.COUNT)
+    kind: str = takes(checks.NAME)
+
+
+for _message in (Options, Header, NewTasks, Lease, Failure, Report, Outcome, Finished, Found):
+    _message.seal()

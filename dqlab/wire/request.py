@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from dqlab import __version__
 from dqlab.errors import BadInput, ConnectionFailed, NotDqlab, Refused
+from dqlab.wire.address import place
 from dqlab.wire.connection import DIAL_TIMEOUT, PlainConnection, dial
+from dqlab.wire.greeting import Greeting
 
 __all__ = ["open_broker", "request"]
 
 
-def open_broker(address: tuple[str, int], authkey: bytes, timeout: float = DIAL_TIMEOUT) -> PlainConnection:
-    """A connection on which `request` calls the broker of the master at ``address``.
+def open_broker(
+    address: tuple[str, int], authkey: bytes, role: str, *, client: int | None = None, token: bytes | None = None,
+    timeout: float = DIAL_TIMEOUT,
+) -> PlainConnection:  # fmt: skip
+    """A connection on which `request` calls the broker of the master at `address`, as a "client" or a "worker".
 
-    Raises `ConnectionFailed` or `AuthenticationFailed`.
+    `client` and `token` say which client this is, if the master knows it. Raises `ConnectionFailed`,
+    `AuthenticationFailed` (another key, or no proof that it is the master), `NotDqlab`, or `Refused` (another version).
     """
     conn: PlainConnection = dial(address, authkey, timeout)
     try:
-        conn.send((None, "accept_connection", ("dqlab",), {}))
-        _answer(conn)
+        greeting = Greeting(authkey, __version__)
+        conn.send((None, "accept_connection", greeting.hello(role, client, token), {}))
+        if not conn.poll(timeout):
+            raise ConnectionFailed(f"what answers at {place(*address)} says nothing", "is it a master of dqlab?")
+        conn.proof = greeting.check_welcome(role, _answer(conn), place(*address))
     except BaseException:
         conn.close()
         raise
@@ -26,19 +36,24 @@ def open_broker(address: tuple[str, int], authkey: bytes, timeout: float = DIAL_
 
 
 def request(conn: PlainConnection | None, method: str, *args: Any, object: str = "broker") -> Any:
-    """Call one method and return its value; raises `NotDqlab` where a plain BaseManager answers.
+    """Call one method and return its value; raises `BadInput` or `Refused` in the master's words.
 
     After any other end the connection must be dropped: whoever was interrupted between request and answer would read
     the wrong answer next time.
     """
     if conn is None:
         raise ConnectionFailed("not connected")
-    conn.send((object, method, args, {}))
+    call: tuple[Any, ...] = (object, method, args, {})
+    proof, conn.proof = conn.proof, None
+    conn.send(call if proof is None else (proof, call))
     return _answer(conn)
 
 
 def _answer(conn: PlainConnection) -> Any:
-    kind, value = conn.recv()
+    message = conn.recv()
+    if type(message) is not tuple or len(message) != 2:
+        raise ConnectionFailed("what answers is no master: its answer is none", "is it a master of dqlab?")
+    kind, value = message
     if kind == "#RETURN":
         return value
     text = str(value).strip()

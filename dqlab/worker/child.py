@@ -23,8 +23,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 import cloudpickle
 
 from dqlab.process.owner import die_with_parent
-from dqlab.wire.connection import beside
-from dqlab.wire.messages import CALLS, PAYLOADS_HELD
+from dqlab.wire.messages import CALLS, PAYLOADS_HELD, Failure, Lease, beside
 from dqlab.wire.plain_data import dump_plain
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, Cursor
@@ -37,6 +36,8 @@ FLUSH = 0.05
 EAGER = 0.01
 #: types whose values any pickler pickles alike
 _SIMPLE = frozenset({int, float, complex, str, bytes, bool, type(None)})
+#: characters of a traceback that travel
+TEXT_CHARS = 12_000
 #: characters of one printed piece; the rest of it is cut
 PRINT_CHARS = 8_000
 
@@ -149,7 +150,9 @@ class _Child:
             self._say(("end",), now=True)
 
     def _run_jobs(self, jobs: list[tuple[Any, ...]]) -> None:
-        for number, (base, first, lo, hi, kind, function, payload, python, timeout, careful) in enumerate(jobs):
+        for number, (base, row) in enumerate(jobs):
+            lease = Lease.decode(row)
+            first, lo, hi, payload, kind = lease.first, lease.lo, lease.hi, lease.payload, lease.header.kind
             self._hold(first, payload, kind)  # of a job that was given back too: the worker takes it for known here
             if base + lo >= self._cursor[LIMIT]:
                 continue
@@ -158,11 +161,11 @@ class _Child:
             self._cursor[BEGUN] = base + lo  # loading may crash as well; it counts against the first task
             try:
                 items = self._load_items(first, payload, kind)
-                call = self._load_function(function, kind, python)
+                call = self._load_function(lease.header.function, kind, lease.header.python)
             except BaseException as exc:
                 self._say(("failed", number, lo, hi, _describe(exc), 0.0))
                 continue
-            self._run_items(number, base, first, lo, hi, kind, call, items, timeout, careful)
+            self._run_items(number, base, first, lo, hi, kind, call, items, lease.header.timeout, lease.careful)
 
     def _hold(self, first: int, payload: Any, kind: str) -> None:
         if kind != "plain" and payload is not None:
@@ -278,19 +281,26 @@ def _pickle_results(results: list[Any], kind: str) -> bytes:
     return dump_plain(results)
 
 
-def _describe(exc: BaseException) -> tuple[bytes | None, str, str]:
+def _describe(exc: BaseException) -> tuple[Any, ...]:
     """An exception as it travels: pickled, its traceback as text (without our own frames), one line."""
     tb = exc.__traceback__
     while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
         tb = tb.tb_next
-    text = "".join(traceback.format_exception(type(exc), exc, tb))
-    summary = "".join(traceback.format_exception_only(type(exc), exc)).strip().splitlines()[-1]
+    text = _cut("".join(traceback.format_exception(type(exc), exc, tb)))
+    summary = _cut("".join(traceback.format_exception_only(type(exc), exc)).strip().splitlines()[-1])
     try:
         data: bytes | None = cloudpickle.dumps(exc.with_traceback(None))
         pickle.loads(data)  # type: ignore[arg-type]
     except BaseException:
         data = None
-    return data, text, summary
+    return Failure(kind="error", exception=data, traceback=text, summary=summary).encode()
+
+
+def _cut(text: str) -> str:
+    """A text that a message takes: what is too long lacks its middle, what is no Unicode is replaced."""
+    if len(text) > TEXT_CHARS:
+        text = f"{text[: TEXT_CHARS // 2]}\n...\n{text[-TEXT_CHARS // 2 :]}"
+    return text.encode("utf8", "replace").decode("utf8")
 
 
 def load_handler(handler: str) -> Any:

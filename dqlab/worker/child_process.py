@@ -1,4 +1,4 @@
-"""The worker's side of its child process: start it, feed it jobs, turn its words and its death into outcomes."""
+"""The worker's side of its child process: start it, feed it jobs, turn its words and its death into reports."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 
 from dqlab.errors import LaunchFailed
-from dqlab.wire.connection import beside, load_plain
-from dqlab.wire.messages import PAYLOADS_HELD, Grant, Outcome
+from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Failure, Lease, Report
+from dqlab.wire.plain_data import load_plain
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, Cursor
 
@@ -35,7 +35,7 @@ _COMMAND = "from dqlab.worker.child import main; main()"
 class Job:
     """A lease on its way through the child: of [lo, hi) nothing is reported yet."""
 
-    grant: Grant
+    lease: Lease
     payload: Any
     lo: int
     hi: int
@@ -116,30 +116,27 @@ class ChildProcess:
         """Give an idle child its next jobs."""
         position, words, functions = 0, [], {}
         for job in jobs:
-            grant = job.grant
+            lease, header = job.lease, job.lease.header
             job.start, job.fed_lo = position, job.lo
             position += job.hi - job.lo
-            if grant.function and grant.function not in self._known:
-                self._known.add(grant.function)
-                functions[grant.function] = self.functions[grant.function]
-            payload = job.payload[job.lo - grant.lo : job.hi - grant.lo] if grant.kind == "plain" else job.payload
-            if grant.kind != "plain":
-                if grant.first in self._payloads:
+            if header.function and header.function not in self._known:
+                self._known.add(header.function)
+                functions[header.function] = self.functions[header.function]
+            payload = job.payload[job.lo - lease.lo : job.hi - lease.lo] if header.kind == PLAIN else job.payload
+            if header.kind != PLAIN:
+                if lease.first in self._payloads:
                     payload = None
                 else:
-                    self._payloads.append(grant.first)
-            words.append(
-                (job.start - job.lo, grant.first, job.lo, job.hi, grant.kind, grant.function, beside(payload),
-                 grant.python, grant.timeout, grant.careful)
-            )  # fmt: skip
+                    self._payloads.append(lease.first)
+            words.append((job.start - job.lo, replace(lease, lo=job.lo, hi=job.hi, payload=payload).encode()))
         self._cursor.numbers[BEGUN] = -1
         self._cursor.numbers[LIMIT] = position
         self.feeding = list(jobs)
         self._write(("feed", self.worker, words, functions))
 
-    def hear(self, words: list[Any]) -> list[Outcome]:
+    def hear(self, words: list[Any]) -> list[Report]:
         """What the messages of the child say about its tasks."""
-        outcomes: list[Outcome] = []
+        reports: list[Report] = []
         for kind, *word in words:
             if kind == "ready":
                 self.ready, self._early_deaths = True, 0
@@ -150,17 +147,21 @@ class ChildProcess:
                 job = self.feeding[number]
                 job.lo = hi
                 if kind == "done":
-                    outcomes.append(self._done(job, lo, hi, value, seconds))
+                    reports.append(self._done(job, lo, hi, value, seconds))
                 else:
-                    outcomes += [Outcome("error", job.grant.token, i, i + 1, value, seconds) for i in range(lo, hi)]
-        return outcomes
+                    failure, token = Failure.decode(value), job.lease.token
+                    reports += [
+                        Report(kind="error", token=token, lo=i, hi=i + 1, value=failure, seconds=seconds)
+                        for i in range(lo, hi)
+                    ]
+        return reports
 
-    def _done(self, job: Job, lo: int, hi: int, data: bytes, seconds: float) -> Outcome:
+    def _done(self, job: Job, lo: int, hi: int, data: bytes, seconds: float) -> Report:
         # The values of plain tasks go to a plain queue; all others stay opaque bytes.
-        value = load_plain(bytes(data)) if job.grant.kind == "plain" else data
-        return Outcome("done", job.grant.token, lo, hi, value, seconds)
+        value = load_plain(bytes(data)) if job.lease.header.kind == PLAIN else data
+        return Report(kind="done", token=job.lease.token, lo=lo, hi=hi, value=value, seconds=seconds)
 
-    def take_back(self, share: float) -> list[Outcome]:
+    def take_back(self, share: float) -> list[Report]:
         """Release the later ``share`` of what the child was fed and has not begun."""
         numbers = self._cursor.numbers
         end = sum(job.hi - job.fed_lo for job in self.feeding)
@@ -171,19 +172,19 @@ class ChildProcess:
             return []
         numbers[LIMIT] = wanted
         wanted = max(wanted, numbers[BEGUN] + 1)
-        outcomes = []
+        reports = []
         for job in reversed(self.feeding):
             keep = min(job.hi, max(job.lo, job.fed_lo + wanted - job.start))
             if keep < job.hi:
-                outcomes.append(Outcome("released", job.grant.token, keep, job.hi))
+                reports.append(Report(kind="released", token=job.lease.token, lo=keep, hi=job.hi))
                 job.hi = keep
-        return outcomes
+        return reports
 
     def overdue(self) -> bool:
         """End the child if the task that it is at has run longer than its time-out."""
         begun = self._cursor.numbers[BEGUN]
         for job in self.feeding:
-            timeout = job.grant.timeout
+            timeout = job.lease.header.timeout
             if timeout is not None and job.position(job.lo) <= begun < job.position(job.hi):
                 if time.monotonic_ns() - self._cursor.numbers[STARTED] > timeout * 1e9:
                     self._timed_out = True
@@ -191,23 +192,23 @@ class ChildProcess:
                     return True
         return False
 
-    def bury(self) -> tuple[list[Outcome], list[Job]]:
-        """The child is dead: outcomes of what it had begun, jobs it had not; then start the next one."""
+    def bury(self) -> tuple[list[Report], list[Job]]:
+        """The child is dead: reports of what it had begun, jobs it had not; then start the next one."""
         status = self._reap()
-        outcomes, rest = [], []
+        reports, rest = [], []
         begun = self._cursor.numbers[BEGUN]
         for job in self.feeding:
             at = job.fed_lo + begun - job.start
-            token = job.grant.token
+            token = job.lease.token
             if job.lo >= job.hi:
                 continue
             if at < job.lo or begun < 0:
                 rest.append(job)
                 continue
             if at > job.lo:
-                outcomes.append(Outcome("lost", token, job.lo, min(at, job.hi)))
+                reports.append(Report(kind="lost", token=token, lo=job.lo, hi=min(at, job.hi)))
             if at < job.hi:
-                outcomes.append(self._verdict(job, at, status))
+                reports.append(self._verdict(job, at, status))
                 job.lo = at + 1
                 if job.lo < job.hi:
                     rest.append(job)
@@ -218,7 +219,7 @@ class ChildProcess:
         if self._early_deaths >= HOPELESS:
             raise LaunchFailed(f"the process for the tasks ended {HOPELESS} times at its start ({_status(status)})")
         self._start()
-        return outcomes, rest
+        return reports, rest
 
     def _reap(self) -> int:
         """The status of a child that says nothing any more; one that only closed its pipes is killed."""
@@ -228,12 +229,14 @@ class ChildProcess:
             self._process.kill()
             return self._process.wait(REAP)
 
-    def _verdict(self, job: Job, item: int, status: int) -> Outcome:
+    def _verdict(self, job: Job, item: int, status: int) -> Report:
         if self._timed_out:
-            text = f"ran longer than its timeout of {job.grant.timeout:g} s, its process was ended"
-            seconds = job.grant.timeout or 0.0
-            return Outcome("timeout", job.grant.token, item, item + 1, (None, "", text), seconds)
-        return Outcome("died", job.grant.token, item, item + 1, f"the task's process ended with {_status(status)}")
+            seconds = job.lease.header.timeout or 0.0
+            text = f"ran longer than its timeout of {seconds:g} s, its process was ended"
+            failure = Failure(kind="timeout", summary=text)
+            return Report(kind="timeout", token=job.lease.token, lo=item, hi=item + 1, value=failure, seconds=seconds)
+        text = f"the task's process ended with {_status(status)}"
+        return Report(kind="died", token=job.lease.token, lo=item, hi=item + 1, value=text)
 
     def forget_payloads(self) -> None:
         """Send payloads anew: another master gives the same ids to other tasks."""

@@ -28,7 +28,7 @@ from typing import Any
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, Refused
 from dqlab.wire.address import place
 from dqlab.wire.connection import dial
-from dqlab.wire.messages import PLAIN, Grant, Outcome
+from dqlab.wire.messages import PLAIN, Header, Lease, Report
 from dqlab.worker.child_process import ChildProcess, Job
 from dqlab.worker.worker import LOOK, RETRY, RETRY_MAX, WorkerSettings
 
@@ -199,16 +199,17 @@ class PlainWorker:
             if outcome.kind == "done":
                 self.done += 1
                 return list(outcome.value)
-            reason = outcome.value if outcome.kind == "died" else outcome.value[2]
+            reason = outcome.value if outcome.kind == "died" else outcome.value.summary
         text = repr(value)
         _say(f"task {text[:SHOWN]} failed {ATTEMPTS} times: {reason}; the plain master is told nothing")
         return []
 
-    def _run(self, value: Any, attempt: int) -> Outcome:
+    def _run(self, value: Any, attempt: int) -> Report:
         """One attempt in the child, to whatever end."""
-        grant = Grant(0, 0, 0, 1, PLAIN, "plain", "", None, "", None, attempt, careful=True)
-        waiting = [Job(grant, [value], 0, 1)]
-        outcomes: list[Outcome] = []
+        header = Header(queue=PLAIN, kind=PLAIN)
+        lease = Lease(token=0, first=0, lo=0, hi=1, attempt=attempt, careful=True, header=header, payload=None)
+        waiting = [Job(lease, [value], 0, 1)]
+        outcomes: list[Report] = []
         while not outcomes or self._child.busy:
             if waiting and not self._child.busy:
                 self._child.feed(waiting)
@@ -221,7 +222,7 @@ class PlainWorker:
         while not self._child.ready and not self._stopping.is_set():
             self._hear()
 
-    def _hear(self) -> tuple[list[Outcome], list[Job]]:
+    def _hear(self) -> tuple[list[Report], list[Job]]:
         """What the child's next word means: outcomes, and jobs to be fed again."""
         try:
             generation, words = self._inbox.get(timeout=LOOK)

@@ -20,12 +20,13 @@ import socket
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dqlab.errors import AuthenticationFailed, ConnectionFailed
-from dqlab.wire.connection import PlainConnection, beside
-from dqlab.wire.messages import PAYLOADS_HELD, Grant, Outcome
+from dqlab.wire.connection import PlainConnection
+from dqlab.wire.greeting import WORKER
+from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease, Report
 from dqlab.wire.request import open_broker, request
 from dqlab.worker.child_process import ChildProcess, Job
 from dqlab.worker.control_line import ControlLine
@@ -95,7 +96,7 @@ class Worker:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._child = ChildProcess(settings.handler, self._inbox)
         self._held: deque[Job] = deque()  #: leased, not fed yet
-        self._outcomes: list[Outcome] = []
+        self._reports: list[Report] = []
         self._payloads: OrderedDict[int, Any] = OrderedDict()
         self._stopping = self._goodbye = self._expired = False
         self._data: PlainConnection | None = None
@@ -170,7 +171,7 @@ class Worker:
                 if self._idle():
                     request(self._data, "leave", "stopped")
                     return
-            if self._outcomes or not self._stopping:
+            if self._reports or not self._stopping:
                 self._exchange(0.0 if self._child.busy or self._held or self._stopping else self._patience)
             if self._goodbye or (self._idle() and self.settings.until_empty and self._nothing_left()):
                 with contextlib.suppress(Exception):
@@ -186,7 +187,7 @@ class Worker:
         return LAST_WAIT if self.settings.until_empty else IDLE_WAIT
 
     def _idle(self) -> bool:
-        return not self._child.busy and not self._held and not self._outcomes
+        return not self._child.busy and not self._held and not self._reports
 
     def _nothing_left(self) -> bool:
         queues = list(self.settings.queues) if self.settings.queues is not None else None
@@ -196,9 +197,9 @@ class Worker:
         """Wait while the child works and has said nothing; then take in all that there is, and what comes soon."""
         soon: float | None = None
         while self._child.busy and not self._goodbye:
-            if any(outcome.kind != "done" for outcome in self._outcomes):
+            if any(report.kind != "done" for report in self._reports):
                 break  # what was given back is for somebody who has nothing to do
-            if soon is None and self._outcomes:
+            if soon is None and self._reports:
                 soon = time.monotonic() + TOGETHER
             left = LOOK if soon is None else soon - time.monotonic()
             if left <= 0:
@@ -207,7 +208,7 @@ class Worker:
             heard = self._hear_within(left)
             self._child.gathering = False
             self._child.overdue()  # also when there is always something to hear
-            if heard and not self._outcomes:
+            if heard and not self._reports:
                 break
         while self._hear_within(0.0):
             pass
@@ -248,12 +249,12 @@ class Worker:
             self._obey(message)
         elif source == self._child.generation:
             if message is None:
-                outcomes, rest = self._child.bury()
-                self._outcomes += outcomes
+                reports, rest = self._child.bury()
+                self._reports += reports
                 self._held.extendleft(reversed(rest))
             else:
                 self._tell_printed(message)
-                self._outcomes += self._child.hear(message)
+                self._reports += self._child.hear(message)
 
     def _tell_printed(self, words: list[Any]) -> None:
         printed = [word[1:] for word in words if word[0] == "printed"]
@@ -278,33 +279,31 @@ class Worker:
         while back and self._held:
             job = self._held.pop()
             n = min(back, job.hi - job.lo)
-            self._outcomes.append(Outcome("released", job.grant.token, job.hi - n, job.hi))
+            self._reports.append(Report(kind="released", token=job.lease.token, lo=job.hi - n, hi=job.hi))
             job.hi -= n
             back -= n
             if job.lo < job.hi:
                 self._held.append(job)
         if not count or share == 1.0:
-            self._outcomes += self._child.take_back(share)
+            self._reports += self._child.take_back(share)
 
     def _exchange(self, wait: float) -> None:
-        sent, self._outcomes = self._outcomes, []
-        words = [tuple(outcome._replace(value=beside(outcome.value))) for outcome in sent]
-        reply = request(self._data, "exchange", words, wait)
+        sent, self._reports = self._reports, []
+        reply = request(self._data, "exchange", [report.encode() for report in sent], wait)
         if reply is None:
             raise _LeaseLost
-        grants, functions = reply
+        leases, functions = reply
         self._child.functions.update(functions)
-        for fields in grants:
-            grant = Grant(*fields)
-            payload = grant.payload
-            if grant.kind != "plain":
+        for lease in map(Lease.decode, leases):
+            payload = lease.payload
+            if lease.header.kind != PLAIN:
                 if payload is None:
-                    payload = self._payloads[grant.first]
+                    payload = self._payloads[lease.first]
                 else:
-                    self._payloads[grant.first] = payload
+                    self._payloads[lease.first] = payload
                     while len(self._payloads) > PAYLOADS_HELD:
                         self._payloads.popitem(last=False)
-            self._held.append(Job(grant._replace(payload=None), payload, grant.lo, grant.hi))
+            self._held.append(Job(replace(lease, payload=None), payload, lease.lo, lease.hi))
 
     # -- connections ----------------------------------------------------------------------------------------------
 
@@ -312,13 +311,13 @@ class Worker:
     def _connected(self) -> Any:
         """Join the master on one connection, open the control line on another; close both at the end."""
         settings = self.settings
-        self._data = data = open_broker(settings.address, settings.authkey)
+        self._data = data = open_broker(settings.address, settings.authkey, WORKER)
         try:
             queues = list(settings.queues) if settings.queues is not None else None
             host = settings.host or socket.gethostname()
             self.name, lease = request(data, "join", host, os.getpid(), queues, bool(settings.handler), self.name)
             self._child.worker = self.name or ""
-            conn = open_broker(settings.address, settings.authkey)
+            conn = open_broker(settings.address, settings.authkey, WORKER)
             self._control = ControlLine(conn, self.name, lease, lambda *word: self._heard(data, *word))
             try:
                 yield
@@ -342,7 +341,7 @@ class Worker:
     def _forget_leases(self) -> None:
         """What we held belongs to others now: a task still running for a lost lease is ended."""
         self._held.clear()
-        self._outcomes.clear()
+        self._reports.clear()
         self._payloads.clear()
         if self._child.busy:
             self._child.restart()

@@ -116,6 +116,17 @@ class Model:
         task.attempt = 0
         self.lost(task)
 
+    def unanswered(self, task: Task) -> None:
+        """A script took it and never answered."""
+        task.attempt = 0
+        task.errors += 1
+        task.history.append(("", "taken, and not answered for 60 s"))
+        if task.errors >= 3:
+            task.reason = "taken 3 times and never answered; if it is a stop sign, name it with --pill"
+            self._end(task, "failed")
+        else:
+            self.lost(task)
+
     def cancel(self, tasks: Iterable[Task]) -> set[int]:
         """Cancel those that have not started; return their ids."""
         waiting = [task for task in tasks if task.state in ("ready", "delayed")]

@@ -1,14 +1,26 @@
-"""The broker's decisions, one by one. That they hold together is shown by `test_broker_machine`."""
+"""The broker's decisions, one by one. That they hold together is shown by `test_state_machine`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from dqlab.broker import topics
 from dqlab.broker.clients import AWAY_SECONDS, CLIENT_IDS
-from dqlab.broker.tasks import Run
 from dqlab.errors import BadInput, Refused
-from dqlab.wire.messages import PLAIN, Outcome
+from dqlab.wire.messages import PLAIN, Failure, Header, NewTasks, Report
 from tests.broker.scene import LEASE, Scene, tasks
+
+#: what one client knows and nobody else
+TOKEN = b"t" * 32
+
+
+def new(first: int, count: int, function: str, payload: bytes = b"", **options: object) -> NewTasks:
+    """Tasks as a client sends them."""
+    header = Header(kind="map", function=function, **options)
+    return NewTasks(first=first, count=count, header=header, payload=payload)
+
 
 # -- how much at once ------------------------------------------------------------------------------------------------
 
@@ -62,11 +74,13 @@ def test_nothing_is_prefetched_behind_a_task_of_unknown_length():
     scene.work(worker, seconds=0.0001)
     scene.work(worker, seconds=0.0001)
     scene.submit(5, queue="images", function="g")
-    while scene.lease(worker)[-1].function != "g":
-        scene.broker.settle(worker, [], scene.now)
+    while scene.lease(worker)[-1].header.function != "g":
+        scene.broker.leases.settle(worker, [], scene.now)
         scene.work(worker)
-        for token, span in list(scene.broker.workers[worker].leases.items()):
-            scene.broker.settle(worker, [Outcome("done", token, span.lo, span.hi, b"", 0.001)], scene.now)
+        for token, span in list(scene.broker.leases.workers[worker].leases.items()):
+            scene.broker.leases.settle(
+                worker, [Report(kind="done", token=token, lo=span.lo, hi=span.hi, value=b"", seconds=0.001)], scene.now
+            )
     assert scene.lease(worker) == []
 
 
@@ -76,9 +90,9 @@ def test_a_worker_that_holds_enough_for_now_gets_more_when_half_of_it_is_done():
     scene.submit(100_000)
     for _ in range(10):
         scene.work(worker, seconds=0.001)
-    (grant,) = scene.lease(worker)
-    assert (grant.hi - grant.lo, scene.lease(worker)) == (200, [])
-    scene.say(worker, "done", grant, grant.lo, grant.lo + 100, seconds=0.1)
+    (lease,) = scene.lease(worker)
+    assert (lease.hi - lease.lo, scene.lease(worker)) == (200, [])
+    scene.say(worker, "done", lease, lease.lo, lease.lo + 100, seconds=0.1)
     assert len(tasks(scene.lease(worker))) == 100
 
 
@@ -98,11 +112,11 @@ def test_a_runs_payload_travels_once_and_a_function_once():
     worker = scene.join()
     scene.submit(10, payload=b"the items")
     first = scene.lease(worker)
-    assert scene.broker.unseen_functions(worker, first) == {"f": b"f"}
+    assert scene.broker.leases.unseen_functions(worker, first) == {"f": b"f"}
     scene.say(worker, "done", first[0])
     second = scene.lease(worker)
     assert (first[0].payload, second[0].payload) == (b"the items", None)
-    assert scene.broker.unseen_functions(worker, second) == {}
+    assert scene.broker.leases.unseen_functions(worker, second) == {}
 
 
 # -- who comes next --------------------------------------------------------------------------------------------------
@@ -111,7 +125,7 @@ def test_a_runs_payload_travels_once_and_a_function_once():
 def test_clients_take_turns_so_that_many_tasks_of_one_do_not_starve_another():
     scene = Scene()
     worker = scene.join()
-    other = scene.broker.open_client()
+    other = scene.broker.states.clients.open()
     many = scene.submit(1_000_000)
     few = scene.submit(3, client=other)
     order = [scene.work(worker, seconds=1.0)[0] for _ in range(6)]
@@ -137,16 +151,16 @@ def test_short_tasks_of_one_queue_do_not_starve_the_tasks_of_another(seconds):
         scene.work(worker, seconds=0.0001)
     if seconds > 0.2:
         scene.submit(1, queue="other", function="g")
-        while scene.broker.counts["other"]["done"] == 0:
+        while scene.broker.states.counts["other"]["done"] == 0:
             scene.work(worker, seconds=seconds)
     (wanted,) = scene.submit(1, queue="other", function="g")
     held = scene.lease(worker)
     for _ in range(50):  # it reports half of what it holds, and asks for more
-        for grant in held[:1]:
-            middle = (grant.lo + grant.hi + 1) // 2
-            scene.say(worker, "done", grant, grant.lo, middle, seconds=0.0001 * (middle - grant.lo))
-            held[0] = grant._replace(lo=middle)
-        held = [grant for grant in held if grant.lo < grant.hi] + scene.lease(worker)
+        for lease in held[:1]:
+            middle = (lease.lo + lease.hi + 1) // 2
+            scene.say(worker, "done", lease, lease.lo, middle, seconds=0.0001 * (middle - lease.lo))
+            held[0] = replace(lease, lo=middle)
+        held = [lease for lease in held if lease.lo < lease.hi] + scene.lease(worker)
         if wanted in tasks(held):
             return
     pytest.fail("the other queue got nothing in fifty rounds")
@@ -156,9 +170,9 @@ def test_workers_get_tasks_of_their_queues_only_and_plain_ones_only_with_a_handl
     scene = Scene()
     images, any_queue, handler = scene.join(("images",)), scene.join(), scene.join(("plain",), handler=True)
     scene.submit(3, queue="pages")
-    scene.broker.plain_put(["url_0"], scene.now)
+    scene.broker.plain.put(["url_0"], scene.now)
     assert scene.lease(images) == [] == scene.lease(scene.join(("plain",)))
-    assert scene.lease(any_queue)[0].queue == "pages"
+    assert scene.lease(any_queue)[0].header.queue == "pages"
     assert scene.lease(handler)[0].payload == ["url_0"]
 
 
@@ -166,11 +180,11 @@ def test_a_paused_queue_gives_nothing_out_and_finishes_what_it_gave():
     scene = Scene()
     worker = scene.join()
     scene.submit(3)
-    (grant,) = scene.lease(worker)
-    scene.broker.pause("default", True, scene.now)
-    scene.say(worker, "done", grant)
+    (lease,) = scene.lease(worker)
+    scene.broker.states.pause("default", True, scene.now)
+    scene.say(worker, "done", lease)
     assert scene.lease(worker) == []
-    scene.broker.pause("default", False, scene.now)
+    scene.broker.states.pause("default", False, scene.now)
     assert ("ready", "default") in scene.signals()
     assert scene.lease(worker)
 
@@ -179,11 +193,11 @@ def test_a_worker_that_stops_gets_nothing_more_and_is_told():
     scene = Scene()
     worker = scene.join()
     scene.submit(3)
-    scene.broker.stop_worker(worker)
+    scene.broker.leases.stop(worker)
     assert scene.lease(worker) == []
     assert scene.commands(worker) == [("stop",)]
     with pytest.raises(Refused, match="w9"):
-        scene.broker.stop_worker("w9")
+        scene.broker.leases.stop("w9")
 
 
 # -- taking back -----------------------------------------------------------------------------------------------------
@@ -195,27 +209,27 @@ def rich_and_hungry(scene):
     scene.submit(10_000)
     for _ in range(10):
         scene.work(rich, seconds=0.001)
-    (grant,) = scene.lease(rich)
-    scene.broker.pause("default", True, scene.now)
+    (lease,) = scene.lease(rich)
+    scene.broker.states.pause("default", True, scene.now)
     hungry = scene.join()
     assert scene.lease(hungry) == []
-    return rich, hungry, grant
+    return rich, hungry, lease
 
 
 def test_a_worker_with_much_is_asked_for_half_of_it_when_another_has_nothing():
     scene = Scene()
-    rich, hungry, grant = rich_and_hungry(scene)
+    rich, hungry, lease = rich_and_hungry(scene)
     scene.broker.tick(scene.now)
     assert scene.commands(rich) == []  # it was just given that, and has hardly begun
     scene.pass_time(0.05)
     assert scene.commands(rich) == [("reclaim", 0.5)]
-    assert ("command", rich) in scene.signals()
+    assert topics.commands(rich) in scene.signals()
     scene.pass_time(0.01)
     assert scene.commands(rich) == []  # it has not had the time to answer
-    scene.say(rich, "released", grant, lo=grant.lo + 100)
-    scene.broker.pause("default", False, scene.now)
+    scene.say(rich, "released", lease, lo=lease.lo + 100)
+    scene.broker.states.pause("default", False, scene.now)
     assert len(scene.lease(hungry)) == 1
-    assert scene.states([grant.first + grant.lo + 100]) == ["leased"]
+    assert scene.states([lease.first + lease.lo + 100]) == ["leased"]
 
 
 def test_all_behind_a_long_task_is_asked_back():
@@ -228,7 +242,7 @@ def test_all_behind_a_long_task_is_asked_back():
 def test_nobody_is_asked_for_tasks_that_the_idle_worker_may_not_have():
     scene = Scene()
     rich, _, _ = rich_and_hungry(scene)
-    scene.broker.leave(scene.broker.workers["w2"], "gone", scene.now)
+    scene.broker.leases.leave(scene.broker.leases.workers["w2"], "gone", scene.now)
     assert scene.lease(scene.join(("images",))) == []
     scene.pass_time(1.0)
     assert scene.commands(rich) == []
@@ -237,7 +251,7 @@ def test_nobody_is_asked_for_tasks_that_the_idle_worker_may_not_have():
 def test_nobody_is_asked_for_a_worker_that_stops():
     scene = Scene()
     rich, hungry, _ = rich_and_hungry(scene)
-    scene.broker.stop_worker(hungry)
+    scene.broker.leases.stop(hungry)
     scene.pass_time(1.0)
     assert scene.commands(rich) == []
 
@@ -247,9 +261,9 @@ def test_what_is_given_back_unbegun_is_no_attempt():
     worker = scene.join()
     (task,) = scene.submit(1)
     for _ in range(5):
-        (grant,) = scene.lease(worker)
-        assert grant.attempt == 1
-        scene.say(worker, "released", grant)
+        (lease,) = scene.lease(worker)
+        assert lease.attempt == 1
+        scene.say(worker, "released", lease)
     assert scene.states([task]) == ["ready"]
 
 
@@ -263,7 +277,7 @@ def test_a_worker_that_leaves_gives_its_tasks_back_in_their_order():
     for _ in range(3):
         scene.work(one)
     held = tasks(scene.lease(one))
-    scene.broker.leave(scene.broker.workers[one], "its connection ended", scene.now)
+    scene.broker.leases.leave(scene.broker.leases.workers[one], "its connection ended", scene.now)
     assert ("ready", "default") in scene.signals()
     assert tasks(scene.lease(two))[0] == held[0]
     assert sum(event.get("count", 1) for event in scene.events("redelivered")) == len(held)
@@ -276,9 +290,9 @@ def test_a_silent_worker_loses_its_tasks_after_one_lease_and_a_living_one_never(
     (lost,), (kept,) = scene.lease(silent), scene.lease(living)
     for _ in range(5):
         scene.pass_time(LEASE / 4)
-        scene.broker.heartbeat(living, scene.now)
+        scene.broker.leases.heartbeat(living, scene.now)
     assert scene.states(tasks([lost, kept])) == ["ready", "leased"]
-    assert not scene.broker.heartbeat(silent, scene.now)
+    assert not scene.broker.leases.heartbeat(silent, scene.now)
     assert scene.events("worker_left")[0]["reason"] == "no heartbeat for 10 s"
 
 
@@ -287,14 +301,14 @@ def test_a_late_result_is_dropped_and_counted():
     frozen, other = scene.join(), scene.join()
     (task,) = scene.submit(1)
     (old,) = scene.lease(frozen)
-    scene.broker.leave(scene.broker.workers[frozen], "frozen", scene.now)
+    scene.broker.leases.leave(scene.broker.leases.workers[frozen], "frozen", scene.now)
     (new,) = scene.lease(other)
     scene.say(frozen, "done", old, value=b"late")
     scene.say(other, "done", new, value=b"right")
     scene.say(other, "done", new, value=b"again")
     assert scene.broker.find(task).result == b"right"
-    assert scene.broker.late == len(scene.events("duplicate")) == 2
-    assert [span.result for _, span in scene.broker.collect(0, 0)] == [b"right"]
+    assert scene.broker.leases.late == len(scene.events("duplicate")) == 2
+    assert [span.result for _, span in scene.broker.collect(scene.first, 0)] == [b"right"]
 
 
 def test_an_outcome_from_the_middle_of_a_lease_is_dropped():
@@ -303,13 +317,13 @@ def test_an_outcome_from_the_middle_of_a_lease_is_dropped():
     scene.submit(100)
     scene.work(worker)
     scene.work(worker)
-    (grant,) = scene.lease(worker)
+    (lease,) = scene.lease(worker)
     for lo, hi in [(4, 6), (2, 4), (6, 8), (3, 3), (5, 4)]:
-        scene.say(worker, "done", grant, lo, hi)
-    assert (grant.lo, grant.hi) == (3, 7)
-    assert scene.states(tasks([grant])) == ["leased"] * 4
-    scene.say(worker, "done", grant)
-    assert scene.states(tasks([grant])) == ["done"] * 4
+        scene.say(worker, "done", lease, lo, hi)
+    assert (lease.lo, lease.hi) == (3, 7)
+    assert scene.states(tasks([lease])) == ["leased"] * 4
+    scene.say(worker, "done", lease)
+    assert scene.states(tasks([lease])) == ["done"] * 4
 
 
 def test_a_name_that_is_taken_is_not_given_twice():
@@ -323,13 +337,13 @@ def test_a_poison_task_ends_as_failed_with_its_history_and_takes_no_neighbour_wi
     names = []
     for _ in range(3):
         names.append(scene.join())
-        (grant,) = scene.lease(names[-1])
-        assert (grant.lo, grant.hi) == (0, 1)
-        scene.broker.leave(scene.broker.workers[names[-1]], "killed", scene.now)
+        (lease,) = scene.lease(names[-1])
+        assert (lease.lo, lease.hi) == (0, 1)
+        scene.broker.leases.leave(scene.broker.leases.workers[names[-1]], "killed", scene.now)
     assert scene.states([1, 2]) == ["failed", "ready"]
     (failed,) = scene.broker.failures()
     assert failed.history == tuple((name, "killed") for name in names)
-    assert failed.result[3] == "worker died 3 times: killed"
+    assert failed.result.summary == "worker died 3 times: killed"
 
 
 def with_a_last_attempt(scene, queue):
@@ -338,13 +352,13 @@ def with_a_last_attempt(scene, queue):
     scene.submit(1_000_000)
     for _ in range(5):
         scene.work(worker, seconds=0.0001)
-    (poison,) = scene.submit(1, client=scene.broker.open_client(), queue=queue, max_attempts=1)
+    (poison,) = scene.submit(1, client=scene.broker.states.clients.open(), queue=queue, max_attempts=1)
     for _ in range(10):
         held = scene.lease(worker)
         if poison in tasks(held):
             return worker, held
-        for grant in held:
-            scene.say(worker, "done", grant, seconds=0.0001)
+        for lease in held:
+            scene.say(worker, "done", lease, seconds=0.0001)
     return pytest.fail("the last attempt was never made")
 
 
@@ -368,11 +382,11 @@ def test_the_wait_before_a_retry_doubles_up_to_a_bound_and_half_of_it_is_chance(
         worker = scene.join()
         scene.submit(1, retries=12, max_attempts=3)
         for _ in range(12):
-            (grant,) = scene.lease(worker)
-            scene.say(worker, "error", grant)
+            (lease,) = scene.lease(worker)
+            scene.say(worker, "error", lease)
             assert scene.lease(worker) == []
             scene.now += scene.events("delayed")[-1]["seconds"]
-            scene.broker.heartbeat(worker, scene.now)
+            scene.broker.leases.heartbeat(worker, scene.now)
             scene.broker.tick(scene.now)
         waits.append([event["seconds"] for event in scene.events("delayed")])
     for attempt, column in enumerate(zip(*waits, strict=True)):
@@ -398,7 +412,7 @@ def test_a_task_without_retries_fails_at_its_first_exception(kind):
     (task,) = scene.submit(1)
     scene.say(worker, kind, scene.lease(worker)[0])
     assert scene.states([task]) == ["failed"]
-    assert scene.broker.find(task).result[0] == kind
+    assert scene.broker.find(task).result.kind == kind
     assert scene.events("failed")[0]["worker"] == worker
 
 
@@ -412,7 +426,7 @@ def test_a_task_may_raise_as_often_as_its_retries_allow_and_die_no_more_often_th
     assert scene.states([task]) == ["ready"]
     scene.say(worker, "died", scene.lease(worker)[0])
     assert scene.states([task]) == ["failed"]
-    assert scene.broker.find(task).result[3] == "worker died: killed"
+    assert scene.broker.find(task).result.summary == "worker died: killed"
 
 
 def test_a_task_that_is_retried_for_ever_keeps_a_history_of_bounded_size():
@@ -422,9 +436,11 @@ def test_a_task_that_is_retried_for_ever_keeps_a_history_of_bounded_size():
     for i in range(300):
         scene.pass_time(50.0)
         worker = scene.join()
-        (grant,) = scene.lease(worker)
+        (lease,) = scene.lease(worker)
         kind = "died" if i in (3, 4) else "error"
-        scene.say(worker, kind, grant, value="killed" if kind == "died" else (None, "", f"{i} " + "x" * 5_000))
+        scene.say(
+            worker, kind, lease, value="killed" if kind == "died" else Failure(kind=kind, summary=f"{i} " + "x" * 5_000)
+        )
     history = scene.broker.find(task).history
     assert [reason.split()[0] for _, reason in history] == [f"{i}" for i in range(200, 300)]
     assert max(len(reason) for _, reason in history) == 1_000
@@ -436,9 +452,9 @@ def test_requeue_forgets_the_workers_that_died_before():
     for _ in range(2):
         for _ in range(2):
             worker = scene.join()
-            (grant,) = scene.lease(worker)
-            scene.say(worker, "died", grant)
-        assert scene.broker.find(task).result[3] == "worker died 2 times: killed"
+            (lease,) = scene.lease(worker)
+            scene.say(worker, "died", lease)
+        assert scene.broker.find(task).result.summary == "worker died 2 times: killed"
         scene.broker.requeue(None, scene.now)
 
 
@@ -460,15 +476,15 @@ def test_several_tasks_of_a_span_share_what_happens_to_it_and_can_be_cancelled_o
     numbers = scene.submit(103, retries=1)
     for _ in range(3):
         scene.work(worker)
-    (grant,) = scene.lease(worker)
-    eight = tasks([grant])
-    scene.say(worker, "error", grant)
+    (lease,) = scene.lease(worker)
+    eight = tasks([lease])
+    scene.say(worker, "error", lease)
     assert scene.broker.cancel(eight[3], 1, scene.now) == [(eight[3], 1)]
     scene.pass_time(1.0)
     assert scene.states(eight) == ["ready"] * 3 + ["cancelled"] + ["ready"] * 4
-    while grants := scene.lease(worker):
-        for grant in grants:
-            scene.say(worker, "error" if grant.first + grant.lo in eight else "done", grant)
+    while leases := scene.lease(worker):
+        for lease in leases:
+            scene.say(worker, "error" if lease.first + lease.lo in eight else "done", lease)
     failed = [number for number in numbers if scene.states([number]) == ["failed"]]
     assert set(failed) >= {eight[0], eight[4]}
     assert scene.broker.requeue(None, scene.now) == len(failed)
@@ -482,7 +498,7 @@ def test_requeue_begins_anew_with_all_attempts():
     for _ in range(2):
         for _ in range(2):
             scene.say(worker, "died", scene.lease(worker)[0])
-        assert scene.broker.find(task).result[3] == "worker died 2 times: killed"
+        assert scene.broker.find(task).result.summary == "worker died 2 times: killed"
         assert scene.broker.requeue("default", scene.now) == 1
         assert (scene.broker.find(task).attempt, scene.broker.find(task).history) == (0, ())
     assert scene.broker.requeue("default", scene.now) == 0
@@ -496,36 +512,36 @@ def test_a_full_backlog_refuses_and_takes_again_when_there_is_room():
     scene = Scene(backlog=10)
     worker = scene.join()
     scene.submit(8)
-    run = Run(9, 3, "default", "map", "f", b"")
-    assert not scene.broker.submit(0, run, scene.now)
+    run = new(9, 3, "f")
+    assert not scene.broker.submit(scene.first, run, scene.now)
     assert scene.broker.find(9) is None
     scene.work(worker)
-    assert scene.broker.submit(0, run, scene.now)
+    assert scene.broker.submit(scene.first, run, scene.now)
     scene.submit(10, queue="another")  # each queue has its own
 
 
 def test_a_run_that_the_backlog_can_never_hold_is_refused():
     scene = Scene(backlog=10)
     with pytest.raises(BadInput, match="11 tasks at once"):
-        scene.broker.submit(0, Run(1, 11, "default", "map", "f", b""), scene.now)
+        scene.broker.submit(scene.first, new(1, 11, "f"), scene.now)
     with pytest.raises(BadInput):
-        scene.broker.plain_put(list(range(11)), scene.now)
-    assert scene.broker.unfinished() == 0
+        scene.broker.plain.put(list(range(11)), scene.now)
+    assert scene.broker.states.unfinished() == 0
 
 
 def test_task_ids_belong_to_one_client():
     scene = Scene()
-    other = scene.broker.open_client()
+    other = scene.broker.states.clients.open()
     for first, count in [(other.first, 1), (CLIENT_IDS - 1, 2), (CLIENT_IDS, 1)]:
         with pytest.raises(BadInput, match="not of client 0"):
-            scene.broker.submit(0, Run(first, count, "default", "map", "f", b""), scene.now)
-    assert scene.broker.submit(0, Run(CLIENT_IDS - 1, 1, "default", "map", "f", b""), scene.now)
+            scene.broker.submit(scene.first, new(first, count, "f"), scene.now)
+    assert scene.broker.submit(scene.first, new(CLIENT_IDS - 1, 1, "f"), scene.now)
 
 
 def test_what_nobody_could_run_is_refused():
     scene = Scene()
     with pytest.raises(BadInput, match="never sent"):
-        scene.broker.submit(0, Run(1, 1, "default", "map", "unknown", b""), scene.now)
+        scene.broker.submit(scene.first, new(1, 1, "unknown"), scene.now)
 
 
 def test_cancelling_takes_a_piece_out_of_a_run_and_tells_its_client():
@@ -533,7 +549,7 @@ def test_cancelling_takes_a_piece_out_of_a_run_and_tells_its_client():
     scene.submit(10)
     assert scene.broker.cancel(4, 3, scene.now) == [(4, 3)]
     assert scene.broker.cancel(1, 10, scene.now) == [(1, 3), (7, 4)]
-    told = [(span.first, len(span), span.state.value) for _, span in scene.broker.collect(0, 0)]
+    told = [(span.first, len(span), span.state.value) for _, span in scene.broker.collect(scene.first, 0)]
     assert told == [(4, 3, "cancelled"), (1, 3, "cancelled"), (7, 4, "cancelled")]
     assert scene.lease(scene.join()) == []
 
@@ -558,7 +574,7 @@ def test_cancelling_every_other_task_of_a_long_run_one_by_one():
         scene.broker.cancel(task, 1, scene.now)
     worker = scene.join()
     assert tasks(scene.lease(worker)) == [ids[0]]
-    assert scene.broker.counts["default"]["cancelled"] == 30_000
+    assert scene.broker.states.counts["default"]["cancelled"] == 30_000
 
 
 def test_cancelling_cannot_touch_what_has_started_or_ended_and_costs_nothing_for_ids_that_never_were():
@@ -577,12 +593,12 @@ def test_results_come_until_they_are_acknowledged():
     worker = scene.join()
     scene.submit(3)
     scene.work(worker)
-    (first,) = scene.broker.collect(0, 0)
+    (first,) = scene.broker.collect(scene.first, 0)
     scene.work(worker)
-    again, second = scene.broker.collect(0, 0)
+    again, second = scene.broker.collect(scene.first, 0)
     assert again == first
-    assert scene.broker.collect(0, first[0]) == [second]
-    assert scene.broker.collect(0, second[0]) == []
+    assert scene.broker.collect(scene.first, first[0]) == [second]
+    assert scene.broker.collect(scene.first, second[0]) == []
 
 
 def test_one_answer_holds_no_more_results_than_its_bound():
@@ -591,15 +607,15 @@ def test_one_answer_holds_no_more_results_than_its_bound():
     for _ in range(5):
         scene.submit(1)
         scene.say(worker, "done", scene.lease(worker)[0], value=bytes(100))
-    assert len(scene.broker.collect(0, 0, limit=150)) == 2
+    assert len(scene.broker.collect(scene.first, 0, limit=150)) == 2
 
 
 def unread(scene, worker):
     """Let a client have more unread results than may wait for it."""
     scene.submit(10)
     for _ in range(2):
-        (grant, *_) = scene.lease(worker)
-        scene.say(worker, "done", grant, value=bytes(33 << 20), seconds=1.0)
+        (lease, *_) = scene.lease(worker)
+        scene.say(worker, "done", lease, value=bytes(33 << 20), seconds=1.0)
     assert scene.lease(worker) == []
     scene.signals()
 
@@ -608,7 +624,7 @@ def test_unread_results_hold_their_clients_tasks_back_and_nobody_elses():
     scene = Scene()
     worker = scene.join()
     unread(scene, worker)
-    other = scene.submit(1, client=scene.broker.open_client())
+    other = scene.submit(1, client=scene.broker.states.clients.open())
     assert tasks(scene.lease(worker)) == list(other)
 
 
@@ -618,11 +634,11 @@ def test_tasks_that_were_held_back_go_on_when_the_results_were_read_or_nobody_wi
     worker = scene.join()
     unread(scene, worker)
     if way == "collect":
-        scene.broker.collect(0, 1)
+        scene.broker.collect(scene.first, 1)
     else:
-        scene.broker.close_client(0, scene.now)
+        scene.broker.close_client(scene.first, scene.now)
         if way == "reopen":
-            scene.broker.reopen_client(0, [], scene.now)
+            scene.broker.reopen_client(scene.first, [])
     assert ("ready", "default") in scene.signals()
     assert scene.lease(worker)
 
@@ -632,8 +648,10 @@ def test_failures_that_were_requeued_do_not_count_as_unread():
     worker = scene.join()
     scene.submit(1)
     for _ in range(3):
-        (grant,) = scene.lease(worker)
-        scene.say(worker, "error", grant, value=(bytes(33 << 20), "", "ValueError: large"))
+        (lease,) = scene.lease(worker)
+        scene.say(
+            worker, "error", lease, value=Failure(kind="error", exception=bytes(33 << 20), summary="ValueError: large")
+        )
         scene.broker.requeue(None, scene.now)
     assert scene.lease(worker)
 
@@ -643,12 +661,12 @@ def test_a_client_that_comes_back_gets_what_it_misses_once():
     worker = scene.join()
     scene.submit(2)
     scene.work(worker)
-    scene.broker.close_client(0, scene.now)
-    assert scene.broker.collect(0, 0) == []
+    scene.broker.close_client(scene.first, scene.now)
+    assert scene.broker.collect(scene.first, 0) == []
     scene.work(worker)
-    scene.broker.reopen_client(0, [(1, 2)], scene.now)
-    scene.broker.reopen_client(0, [(1, 1), (2, 1), (1, 2)], scene.now)
-    assert [span.first for _, span in scene.broker.collect(0, 0)] == [1, 2]
+    scene.broker.reopen_client(scene.first, [(1, 2)])
+    scene.broker.reopen_client(scene.first, [(1, 1), (2, 1), (1, 2)])
+    assert [span.first for _, span in scene.broker.collect(scene.first, 0)] == [1, 2]
 
 
 def test_results_delivered_again_stay_known_until_they_are_read():
@@ -656,8 +674,8 @@ def test_results_delivered_again_stay_known_until_they_are_read():
     worker = scene.join()
     scene.submit(1)
     scene.work(worker)
-    scene.broker.close_client(0, scene.now)
-    scene.broker.reopen_client(0, [(1, 1)], scene.now)
+    scene.broker.close_client(scene.first, scene.now)
+    scene.broker.reopen_client(scene.first, [(1, 1)])
     scene.pass_time(3700.0)
     assert scene.states([1]) == ["done"]
 
@@ -667,7 +685,7 @@ def test_kept_results_are_forgotten_after_an_hour():
     worker = scene.join()
     scene.submit(2)
     scene.work(worker)
-    scene.broker.collect(0, 1)
+    scene.broker.collect(scene.first, 1)
     scene.pass_time(3500.0)
     assert scene.states([1, 2]) == ["done", "ready"]
     scene.pass_time(200.0)
@@ -681,39 +699,39 @@ def test_kept_results_are_bounded(count, size, read, monkeypatch):
     scene = Scene()
     worker, result = scene.join(), bytes(size)
     if not read:
-        scene.broker.close_client(0, scene.now)
+        scene.broker.close_client(scene.first, scene.now)
     numbers = scene.submit(count) if count > 1000 else [scene.submit()[0] for _ in range(count)]
-    while grants := scene.lease(worker):
-        for grant in grants:
-            scene.say(worker, "done", grant, value=result, seconds=0.00001)
+    while leases := scene.lease(worker):
+        for lease in leases:
+            scene.say(worker, "done", lease, value=result, seconds=0.00001)
         if read:
-            scene.broker.collect(0, scene.broker.clients[0].serial)
+            scene.broker.collect(scene.first, scene.broker.states.clients[0].serial)
     scene.broker.tick(scene.now)
     states = scene.states(numbers)
     kept = states.count("done")
     assert 0 < kept < count and states == ["forgotten"] * (count - kept) + ["done"] * kept
     spans = {span for number in numbers if (span := scene.broker.find(number))}
     assert kept <= 100_000 if read else len(spans) <= (10 if size == 10 else 256)
-    assert scene.broker.counts["default"]["done"] == count
+    assert scene.broker.states.counts["default"]["done"] == count
 
 
 def fail(scene, worker):
     """Let one task fail, and return its id."""
     (task,) = scene.submit(1)
-    (grant,) = scene.lease(worker)
-    scene.say(worker, "error", grant)
+    (lease,) = scene.lease(worker)
+    scene.say(worker, "error", lease)
     return task
 
 
 def flood(scene, worker):
     """Another client has more done than is kept, and reads all of it."""
-    busy = scene.broker.open_client()
+    busy = scene.broker.states.clients.open()
     while busy.last - busy.first < 150_000:
         scene.submit(10_000, client=busy)
-        while grants := scene.lease(worker):
-            for grant in grants:
-                scene.say(worker, "done", grant, seconds=0.00001)
-        scene.broker.collect(busy.number, busy.serial)
+        while leases := scene.lease(worker):
+            for lease in leases:
+                scene.say(worker, "done", lease, seconds=0.00001)
+        scene.broker.collect(busy, busy.serial)
     scene.broker.tick(scene.now)
     assert scene.states([busy.first]) == ["forgotten"]
 
@@ -724,12 +742,12 @@ def test_what_is_read_makes_room_before_what_somebody_will_come_back_for():
     failed = fail(scene, worker)
     (unread,) = scene.submit(1)
     scene.work(worker)
-    scene.broker.collect(0, 1)
-    scene.broker.close_client(0, scene.now)
+    scene.broker.collect(scene.first, 1)
+    scene.broker.close_client(scene.first, scene.now)
     flood(scene, worker)
     assert scene.states([failed, unread]) == ["failed", "done"]
-    assert scene.broker.reopen_client(0, [(unread, 1)], scene.now) == []
-    assert [span.first for _, span in scene.broker.collect(0, 1)] == [unread]
+    assert scene.broker.reopen_client(scene.first, [(unread, 1)]) == []
+    assert [span.first for _, span in scene.broker.collect(scene.first, 1)] == [unread]
     assert scene.broker.requeue(None, scene.now) == 1
 
 
@@ -738,12 +756,12 @@ def test_a_client_that_was_away_too_long_hears_what_is_forgotten_and_only_that()
     worker = scene.join()
     ids = scene.submit(3)
     scene.work(worker)
-    scene.broker.close_client(0, scene.now)
+    scene.broker.close_client(scene.first, scene.now)
     scene.pass_time(4000.0)
     scene.work(scene.join())
     never_accepted = (ids[-1] + 1, 5)
-    assert scene.broker.reopen_client(0, [(ids[0], 3), never_accepted], scene.now) == [(ids[0], 0, 1)]
-    assert [(span.first, len(span)) for _, span in scene.broker.collect(0, 0)] == [(ids[1], 2)]
+    assert scene.broker.reopen_client(scene.first, [(ids[0], 3), never_accepted]) == [(ids[0], 0, 1)]
+    assert [(span.first, len(span)) for _, span in scene.broker.collect(scene.first, 0)] == [(ids[1], 2)]
 
 
 # -- a master that serves for weeks ------------------------------------------------------------------------------------
@@ -754,8 +772,8 @@ def test_a_runs_payload_goes_with_its_last_task_that_may_be_run_again():
     worker = scene.join()
     ids = scene.submit(3, retries=0)
     run = scene.broker.find(ids[0]).run
-    (grant,) = scene.lease(worker)
-    scene.say(worker, "error", grant)
+    (lease,) = scene.lease(worker)
+    scene.say(worker, "error", lease)
     scene.work(worker)
     scene.broker.cancel(ids[2], 1, scene.now)
     assert run.payload is not None
@@ -773,13 +791,13 @@ def test_functions_that_no_task_needs_are_forgotten_beyond_a_bound(monkeypatch):
     worker = scene.join()
     failed = fail(scene, worker)  # it may be requeued, and then needs its function
     for i in range(20):
-        scene.broker.functions.add({f"f{i}": b"pickled"})
+        scene.broker.states.functions.add({f"f{i}": b"pickled"})
         scene.submit(1, function=f"f{i}")
         scene.broker.tick(scene.now)
         scene.work(worker)
     scene.submit(1, function="f15")
     scene.pass_time(0.0)
-    assert set(scene.broker.functions) == {"f", "g", "f14", "f15", "f16", "f17", "f18", "f19"}
+    assert set(scene.broker.states.functions) == {"f", "g", "f14", "f15", "f16", "f17", "f18", "f19"}
     scene.broker.requeue(None, scene.now)
     assert failed in scene.work(worker) + scene.work(worker)
 
@@ -788,48 +806,48 @@ def test_the_bytes_of_functions_that_no_task_needs_are_bounded(monkeypatch):
     monkeypatch.setattr("dqlab.broker.functions.UNUSED_BYTES", 1000)
     scene = Scene()
     for i in range(10):
-        scene.broker.functions.add({f"f{i}": bytes(400)})
-    scene.broker.functions.add({"f9": bytes(400)})
+        scene.broker.states.functions.add({f"f{i}": bytes(400)})
+    scene.broker.states.functions.add({"f9": bytes(400)})
     scene.pass_time(0.0)
-    assert {"f8", "f9"} <= set(scene.broker.functions) and "f7" not in scene.broker.functions
+    assert {"f8", "f9"} <= set(scene.broker.states.functions) and "f7" not in scene.broker.states.functions
 
 
 @pytest.mark.parametrize("functions", [{"f1": 5}, {5: b"f"}])
 def test_a_function_is_a_digest_and_a_pickle(functions):
     with pytest.raises(BadInput):
-        Scene().broker.functions.add(functions)
+        Scene().broker.states.functions.add(functions)
 
 
 def test_clients_that_left_for_good_are_forgotten_and_may_come_back():
     scene = Scene()
     worker, broker = scene.join(), scene.broker
-    busy, idle, here = (broker.open_client() for _ in range(3))
+    busy, idle, here = (broker.states.clients.open(TOKEN) for _ in range(3))
     scene.submit(1, client=idle)
     scene.work(worker)
-    broker.collect(idle.number, 1)
+    broker.collect(idle, 1)
     scene.submit(1, client=busy)
     for client in (busy, idle):
-        broker.close_client(client.number, scene.now)
+        broker.close_client(client, scene.now)
     scene.pass_time(AWAY_SECONDS + 1)
     scene.pass_time(AWAY_SECONDS + 1)
-    assert set(broker.clients) == {0, busy.number, here.number}
-    assert broker.open_client().number == 4
-    assert broker.reopen_client(idle.number, [(idle.first, 1)], scene.now) == [(idle.first, 0, 1)]
-    run = Run(idle.first, 1, "default", "map", "f", b"items")
-    assert broker.submit(idle.number, run, scene.now) and scene.states([idle.first]) == ["forgotten"]
-    assert list(scene.submit(1, client=broker.clients[idle.number])) == [idle.first + 1]
+    assert set(broker.states.clients) == {0, busy.number, here.number}
+    assert broker.states.clients.open().number == 4
+    idle = broker.states.clients.find(idle.number, TOKEN, scene.now)
+    assert broker.reopen_client(idle, [(idle.first, 1)]) == [(idle.first, 0, 1)]
+    assert broker.submit(idle, new(idle.first, 1, "f"), scene.now) and scene.states([idle.first]) == ["forgotten"]
+    assert list(scene.submit(1, client=broker.states.clients[idle.number])) == [idle.first + 1]
 
 
 def test_a_client_that_comes_and_goes_is_not_forgotten_too_early():
     scene = Scene()
     for _ in range(3):
-        scene.broker.close_client(0, scene.now)
-        scene.broker.reopen_client(0, [], scene.now)
+        scene.broker.close_client(scene.first, scene.now)
+        scene.broker.reopen_client(scene.first, [])
     scene.pass_time(AWAY_SECONDS + 1)
-    assert 0 in scene.broker.clients
-    scene.broker.close_client(0, scene.now)
+    assert 0 in scene.broker.states.clients
+    scene.broker.close_client(scene.first, scene.now)
     scene.pass_time(AWAY_SECONDS / 2)
-    assert 0 in scene.broker.clients
+    assert 0 in scene.broker.states.clients
 
 
 def test_there_are_only_so_many_queues(monkeypatch):
@@ -840,7 +858,7 @@ def test_there_are_only_so_many_queues(monkeypatch):
     with pytest.raises(BadInput, match="'q3' is one too many"):
         scene.submit(1, queue="q3")
     with pytest.raises(BadInput, match="'q4' is one too many"):
-        scene.broker.pause("q4", True, scene.now)
+        scene.broker.states.pause("q4", True, scene.now)
     scene.submit(1, queue="q2")
     assert len(tasks(scene.lease(scene.join()))) == 1
 
@@ -848,127 +866,28 @@ def test_there_are_only_so_many_queues(monkeypatch):
 # -- plain scripts ---------------------------------------------------------------------------------------------------
 
 
-def test_a_plain_get_is_settled_by_the_connections_next_word_and_given_back_by_its_end():
-    scene = Scene()
-    broker = scene.broker
-    broker.plain_put(["a", "b"], scene.now)
-    assert broker.plain_get("one", scene.now) == ["a"]
-    assert broker.plain_get("two", scene.now) == ["b"]
-    assert broker.plain_get("three", scene.now) == []
-    broker.plain_hang_up("one", scene.now)
-    assert broker.plain_get("three", scene.now) == ["a"]
-    assert broker.plain_settle("two", scene.now) and broker.plain_settle("three", scene.now)
-    assert not broker.plain_settle("three", scene.now)
-    assert broker.counts[PLAIN]["done"] == 2 and broker.unfinished() == 0
-
-
-def test_a_lost_connection_never_ends_a_plain_task():
-    scene = Scene()
-    scene.broker.plain_put(["a"], scene.now)
-    for attempt in range(20):
-        assert scene.broker.plain_get(attempt, scene.now) == ["a"]
-        scene.broker.plain_hang_up(attempt, scene.now)
-    assert scene.broker.counts[PLAIN]["redelivered"] == 20
-
-
-def test_what_only_scripts_have_had_is_a_value_and_everybody_is_served_in_order():
-    scene = Scene()
-    broker = scene.broker
-    broker.plain_put(["a", "b", "c", "d"], scene.now)
-    broker.plain_put(["e"], scene.now)
-    first = next(client.first for client in broker.clients.values() if client.plain)
-    assert broker.plain_get("one", scene.now) == ["a"]
-    assert scene.states(range(first, first + 6)) == ["leased", *["ready"] * 4, "forgotten"]
-    broker.plain_hang_up("one", scene.now)
-    worker = scene.join(handler=True)
-    given = []
-    while grants := scene.lease(worker):
-        given += [value for grant in grants for value in grant.payload]
-        assert scene.states(range(first, first + len(given))) == ["forgotten"] * (len(given) - 1) + ["leased"]
-        values = [value.upper() for value in grants[0].payload]
-        scene.say(worker, "done", grants[0], value=values, seconds=1.0)  # so long that it gets one at a time
-        if given == ["a", "b"]:
-            assert broker.plain_get("one", scene.now) == ["c"], "a script takes what is left of a run"
-            broker.plain_hang_up("one", scene.now)
-    assert given == ["a", "b", "c", "d", "e"] and list(broker.results) == ["A", "B", "C", "D", "E"]
-    assert broker.counts[PLAIN] == {
-        "ready": 0, "delayed": 0, "leased": 0, "done": 5, "failed": 0, "cancelled": 0, "redelivered": 2,
-    }  # fmt: skip
-
-
-def test_plain_tasks_that_wait_can_be_cancelled_and_those_that_a_script_holds_cannot():
-    scene = Scene()
-    scene.broker.plain_put(["a", "b", "c"], scene.now)
-    scene.broker.plain_put(["d"], scene.now)
-    first = next(client.first for client in scene.broker.clients.values() if client.plain)
-    assert scene.broker.plain_get("one", scene.now) == ["a"]
-    assert scene.broker.cancel(first, 2, scene.now) == [(first + 1, 1)]
-    assert [scene.broker.plain_get("two", scene.now) for _ in range(3)] == [["c"], ["d"], []]
-    counts = scene.broker.counts[PLAIN]
-    assert (counts["done"], counts["leased"], counts["cancelled"]) == (2, 1, 1)
-
-
-@pytest.mark.parametrize("handler", [False, True], ids=["a script", "a worker"])
-def test_a_value_that_waits_behind_cancelled_tasks_only_is_given_out(handler):
-    scene = Scene()
-    worker = scene.join(handler=True)
-    scene.broker.plain_put(["a", "b"], scene.now)
-    first = next(client.first for client in scene.broker.clients.values() if client.plain)
-    assert scene.broker.cancel(first, 2, scene.now) == [(first, 2)]
-    scene.broker.plain_put(["c"], scene.now)
-    if handler:
-        assert [grant.payload for grant in scene.lease(worker)] == [["c"]]
-    else:
-        assert scene.broker.plain_get("one", scene.now) == ["c"]
-
-
 def test_a_handlers_results_go_to_the_plain_queue_and_its_exceptions_are_retried():
     scene = Scene(max_attempts=2)
     worker = scene.join(handler=True)
-    scene.broker.plain_put(["a", "b"], scene.now)
-    (grant,) = scene.lease(worker)
-    scene.say(worker, "done", grant, value=["a!"])
-    assert ("plain results", None) in scene.signals()
+    scene.broker.plain.put(["a", "b"], scene.now)
+    (lease,) = scene.lease(worker)
+    scene.say(worker, "done", lease, value=["a!"])
+    assert topics.PLAIN_RESULTS in scene.signals()
     for state in ("delayed", "failed"):
-        (grant,) = scene.lease(worker)
-        scene.say(worker, "error", grant)
-        assert scene.broker.counts[PLAIN][state] == 1
+        (lease,) = scene.lease(worker)
+        scene.say(worker, "error", lease)
+        assert scene.broker.states.counts[PLAIN][state] == 1
         scene.pass_time(1.0)
-    assert list(scene.broker.results) == ["a!"]
+    assert list(scene.broker.plain.results) == ["a!"]
 
 
 # -- what makes no sense ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        ("finished", 0, 1, b"", 0.0),
-        ("done", 0, 1, None, 0.0),
-        ("done", 0, "1", b"", 0.0),
-        ("done", 0, 1, b"", float("nan")),
-        ("done", 0, 1, b"", float("inf")),
-        ("done", 0, 1, b"", None),
-        ("error", 0, 1, None, 0.0),
-        ("error", 0, 1, (b"", "summary"), 0.0),
-        ("error", 0, 1, ("no bytes", "", ""), 0.0),
-        ("died", 0, 1, None, 0.0),
-    ],
-    ids=str,
-)
-def test_an_outcome_that_makes_no_sense_is_refused_before_anything_changes(outcome):
-    kind, lo, hi, value, seconds = outcome
+def test_a_run_of_the_machines_last_ids_is_not_taken():
     scene = Scene()
-    worker = scene.join()
-    scene.submit(2)
-    scene.work(worker)
-    (grant,) = scene.lease(worker)
-    good = Outcome("done", grant.token, grant.lo, grant.hi, b"", 0.1)
     with pytest.raises(BadInput):
-        scene.broker.settle(worker, [good, Outcome(kind, grant.token, lo, hi, value, seconds)], scene.now)
-    assert scene.states([1, 2]) == ["done", "leased"]
-    scene.broker.settle(worker, [good], scene.now)
-    assert scene.states([1, 2]) == ["done", "done"]
+        scene.broker.submit(scene.first, new(CLIENT_IDS, 1, "f"), scene.now)
 
 
 # -- what it costs ---------------------------------------------------------------------------------------------------
@@ -979,32 +898,32 @@ def test_a_run_is_one_span_and_one_event_however_long_it_is():
     worker = scene.join()
     scene.submit(1_000_000)
     run = scene.broker.find(1).run
-    assert len(run.spans) == scene.broker.events.last - 1 == 1  # one event is the worker's
+    assert len(run.spans) == scene.broker.states.events.last - 1 == 1  # one event is the worker's
     scene.work(worker)
     assert len(run.spans) == 2
 
 
 def spans_moved(backlog, monkeypatch):
-    """How many times a span changes its state in one story, while ``backlog`` tasks wait."""
+    """How many events there are in one story, while ``backlog`` tasks wait."""
     scene = Scene()
     worker = scene.join()
-    other = scene.broker.open_client()
+    other = scene.broker.states.clients.open()
     if backlog:
         for i in range(0, backlog, 1000):
-            scene.broker.submit(other.number, Run(other.first + i, 1000, "later", "map", "f", b""), scene.now)
-        scene.broker.pause("later", True, scene.now)
+            scene.broker.submit(other, new(other.first + i, 1000, "f", queue="later"), scene.now)
+        scene.broker.states.pause("later", True, scene.now)
     touched = 0
 
-    def count(span, state, now, move=scene.broker._move):
+    def count(*args, add=scene.broker.states.events.add, **kwargs):
         nonlocal touched
         touched += 1
-        move(span, state, now)
+        add(*args, **kwargs)
 
-    monkeypatch.setattr(scene.broker, "_move", count)
+    monkeypatch.setattr(scene.broker.states.events, "add", count)
     scene.submit(100)
     while scene.work(worker):
         scene.pass_time(0.1)
-        scene.broker.collect(0, 5)
+        scene.broker.collect(scene.first, 5)
     return touched
 
 

@@ -6,7 +6,7 @@ At the end of every story a new worker does all that is left, so nothing may hav
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,11 +22,14 @@ from hypothesis.stateful import (
     rule,
 )
 
+from dqlab.broker import topics
 from dqlab.broker.broker import Broker
+from dqlab.broker.clients import Client
 from dqlab.broker.events import expand
-from dqlab.broker.tasks import Run
+from dqlab.broker.plain_queues import OWED_SECONDS
+from dqlab.broker.topics import Topic
 from dqlab.errors import BadInput
-from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Grant, Outcome
+from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Failure, Header, Lease, NewTasks, Report
 from tests.broker.model import Model, Replay, Task
 
 LEASE = 10.0
@@ -67,6 +70,15 @@ class FakeWorker:
         self.stopping = False
 
 
+def new(
+    first: int, count: int, payload: bytes, queue: str, retries: int = 0, timeout: float | None = None, most: int = 3
+) -> NewTasks:
+    """Tasks as a client sends them."""
+    function = FUNCTIONS.get(queue, "f")
+    header = Header(queue=queue, kind="map", function=function, retries=retries, timeout=timeout, max_attempts=most)
+    return NewTasks(first=first, count=count, header=header, payload=payload)
+
+
 class BrokerMachine(RuleBasedStateMachine):
     clients = Bundle("clients")
     workers = Bundle("workers")
@@ -76,20 +88,26 @@ class BrokerMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000.0
         self.broker = Broker(lease=LEASE, max_attempts=2, backlog=BACKLOG, now=self.now)
-        self.broker.functions.update({name: name.encode() for name in FUNCTIONS.values()})
+        self.broker.states.functions.update({name: name.encode() for name in FUNCTIONS.values()})
         self.model, self.replay = Model(), Replay()
         self.seen = 0  # the last event
         self.last_time = 0.0
         self.due: dict[int, float] = {}
-        self.runs: dict[int, list[Run]] = {}  # by client
+        self.runs: dict[int, list[NewTasks]] = {}  # by client
         self.acks: dict[int, int] = {}
         self.received: dict[int, set[int]] = {}  # by client, its tasks whose present end it knows
         self.paused: set[str] = set()
         self.fleet: dict[str, FakeWorker] = {}
-        self.holders: dict[str, Task] = {}
+        self.holders: dict[str, list[Task]] = {}  # by connection, which is its own address here
+        self.owed: dict[str, list[tuple[float, Task]]] = {}
+        self.loose: dict[str, int] = {}  # answers that settled nothing
+        self.answered: set[str] = set()
+        self.count_done: set[str] = set()  # connections that say `task_done`
+        self.possible: set[Topic] = set()
         self.next_value = 0
         self.plain_results: list[object] = []
         self.bigs = 0
+        self.possible = set(self.what_is_possible())
 
     # -- clients -------------------------------------------------------------------------------------------------
 
@@ -114,7 +132,7 @@ class BrokerMachine(RuleBasedStateMachine):
         return self.open_a_client()
 
     def open_a_client(self) -> int:
-        client = self.broker.open_client()
+        client = self.broker.states.clients.open()
         assert client.number not in self.runs
         self.runs[client.number], self.received[client.number] = [], set()
         self.acks[client.number] = 0
@@ -132,15 +150,17 @@ class BrokerMachine(RuleBasedStateMachine):
     def submit(self, number, queue, count, retries, timeout, max_attempts):
         self.submit_run(number, queue, count, retries, timeout, max_attempts)
 
+    def client(self, number: int) -> Client:
+        """The client with this number."""
+        return self.broker.states.clients[number]
+
     def submit_run(self, number: int, queue: str, count: int, retries: int, timeout: float | None, max_attempts: int):
-        client = self.broker.clients[number]
+        client = self.client(number)
         first = max(client.last + 1, client.first)
-        run = Run(
-            first, count, queue, "map", FUNCTIONS[queue], b"items of %d" % first, "", retries, timeout, max_attempts
-        )
+        run = new(first, count, b"items of %d" % first, queue, retries, timeout, max_attempts)
         counts = self.model.counts(queue)
         fits = counts["ready"] + counts["delayed"] + count <= BACKLOG
-        assert self.broker.submit(number, run, self.now) is fits
+        assert self.broker.submit(client, run, self.now) is fits
         if fits:
             self.runs[number].append(run)
             for task in range(first, first + count):
@@ -152,14 +172,12 @@ class BrokerMachine(RuleBasedStateMachine):
         if self.runs[number]:
             run = data.draw(st.sampled_from(self.runs[number]))
             payload = self.model.tasks[run.first].payload  # the broker's own may be gone with the last of the tasks
-            fields = (run.first, run.count, run.queue, run.kind, run.function, payload)
-            assert self.broker.submit(number, Run(*fields), self.now) is True
+            assert self.broker.submit(self.client(number), replace(run, payload=payload), self.now) is True
 
     @rule(number=clients, queue=st.sampled_from(["", "a b", "x" * 65]))
     def submit_nonsense(self, number, queue):
-        first = self.broker.clients[number].last + 1
         with pytest.raises(BadInput):
-            self.broker.submit(number, Run(first, 1, queue, "map", "f", b""), self.now)
+            self.broker.submit(self.client(number), new(self.client(number).last + 1, 1, b"", queue), self.now)
 
     @rule(data=st.data())
     @precondition(lambda self: self.model.tasks)
@@ -175,7 +193,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(number=clients, forget=st.booleans())
     def collect(self, number, forget):
         """Fetch results; ``forget``: the answer gets lost, so nothing of it will be acknowledged."""
-        batch = self.broker.collect(number, self.acks[number])
+        batch = self.broker.collect(self.client(number), self.acks[number])
         for task in self.model.outbox(number):  # what the acknowledgement was about
             if task.handed:
                 task.place = "shelf"
@@ -196,7 +214,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(number=clients)
     def close_client(self, number):
-        self.broker.close_client(number, self.now)
+        self.broker.close_client(self.client(number), self.now)
         self.model.close(number)
 
     @rule(number=clients)
@@ -207,7 +225,7 @@ class BrokerMachine(RuleBasedStateMachine):
             for run in self.runs[number]
             if not self.received[number].issuperset(range(run.first, run.first + run.count))
         ]
-        assert self.broker.reopen_client(number, missing, self.now) == []
+        assert self.broker.reopen_client(self.client(number), missing) == []
         self.model.reopen(number, missing)
 
     @rule(queue=st.sampled_from([None, *QUEUES, PLAIN]))
@@ -225,10 +243,10 @@ class BrokerMachine(RuleBasedStateMachine):
         self.next_value += count
         counts = self.model.counts(PLAIN)
         if counts["ready"] + counts["delayed"] + count > BACKLOG:
-            assert self.broker.plain_put(values, self.now) is False
+            assert self.broker.plain.put(values, self.now) is False
             return
-        assert self.broker.plain_put(values, self.now) is True
-        (client,) = (c for c in self.broker.clients.values() if c.plain)
+        assert self.broker.plain.put(values, self.now) is True
+        (client,) = (c for c in self.broker.states.clients.values() if c.plain)
         self.model.connected[client.number] = True
         for number, value in zip(range(client.last + 1 - count, client.last + 1), values, strict=True):
             # Two attempts by workers with a handler; a connection may take and lose it for ever.
@@ -236,57 +254,82 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(holder=st.sampled_from(["a", "b"]))
     def plain_get(self, holder):
-        self.settled_by(holder)
         ready = {task.payload: task for task in self.model.among("ready") if task.queue == PLAIN}
-        found = self.broker.plain_get(holder, self.now)
+        found = self.broker.plain.get(holder, holder, self.now)
         if PLAIN in self.paused or not ready or len(self.plain_results) >= BACKLOG:
             assert found == []
             return
         (value,) = found
         self.model.lease(ready[value], "")
-        self.holders[holder] = ready[value]
+        self.holders.setdefault(holder, []).append(ready[value])
 
     @rule(holder=st.sampled_from(["a", "b"]))
-    def plain_settle(self, holder):
-        assert self.broker.plain_settle(holder, self.now) is self.settled_by(holder)
-
-    @rule(holder=st.sampled_from(["a", "b"]))
-    def plain_hang_up(self, holder):
-        self.broker.plain_hang_up(holder, self.now)
+    def plain_task_done(self, holder):
+        self.broker.plain.task_done(holder, self.now)
         if holder in self.holders:
-            self.model.hung_up(self.holders.pop(holder))
+            self.count_done.add(holder)
+            if self.holders[holder]:
+                self.model.done(self.holders[holder].pop(0), 0)
+
+    @rule(holder=st.sampled_from(["a", "b"]))
+    def plain_killed(self, holder):
+        """The connection ends without a word before it."""
+        self.now += 2.0
+        self.broker.plain.hang_up(holder, self.now)
+        self.count_done.discard(holder)
+        for task in self.holders.pop(holder, []):
+            self.model.hung_up(task)
+
+    @rule(holder=st.sampled_from(["a", "b"]))
+    def plain_let_go(self, holder):
+        """The connection ends in order: what it held was answered elsewhere, or is owed, or was only consumed."""
+        self.broker.plain.decref(holder, self.now)
+        self.broker.plain.hang_up(holder, self.now)
+        self.count_done.discard(holder)
+        held = self.holders.pop(holder, [])
+        loose = min(self.loose.get(holder, 0), len(held))
+        self.loose[holder] = self.loose.get(holder, 0) - loose
+        consumer = len(held) - loose > 1 and holder not in self.answered
+        for task in held[: len(held) if consumer else loose]:
+            self.model.done(task, 0)
+        if not consumer:
+            self.owed.setdefault(holder, []).extend((self.now + OWED_SECONDS, task) for task in held[loose:])
 
     @rule(holder=st.sampled_from(["a", "b"]), count=st.integers(1, 25))
-    def plain_result_put(self, holder, count):
-        """What `result.put` does: it settles the lease, or it belongs to none and needs room."""
-        room = holder in self.holders or not self.plain_results or len(self.plain_results) + count <= BACKLOG
-        assert self.broker.plain_room(holder, count) is room
-        if room:
-            assert self.broker.plain_settle(holder, self.now) is self.settled_by(holder)
-            for i in range(count):
-                self.broker.plain_result(i)
-                self.plain_results.append(i)
+    def plain_answer(self, holder, count):
+        """What `result.put` does: it settles the oldest in hand, or owed, or it belongs to none and needs room."""
+        settles = bool(self.holders.get(holder)) or bool(self.owed.get(holder))
+        room = settles or not self.plain_results or len(self.plain_results) + count <= BACKLOG
+        values = list(range(count))
+        assert self.broker.plain.answer(holder, holder, values, self.now) is room
+        if not room:
+            return
+        self.plain_results += values
+        self.answered.add(holder)
+        for _ in values:
+            if holder in self.count_done:
+                continue
+            if self.holders.get(holder):
+                self.model.done(self.holders[holder].pop(0), 0)
+            elif self.owed.get(holder):
+                self.model.done(self.owed[holder].pop(0)[1], 0)
+            else:
+                self.loose[holder] = self.loose.get(holder, 0) + 1
 
     @rule(count=st.integers(1, 60))
     def plain_take(self, count):
         for _ in range(count):
             expected, self.plain_results = self.plain_results[:1], self.plain_results[1:]
-            assert self.broker.plain_take() == expected
-
-    def settled_by(self, holder: str) -> bool:
-        task = self.holders.pop(holder, None)
-        if task is not None:
-            self.model.done(task, 0)
-        return task is not None
+            assert self.broker.plain.take_result() == expected
 
     # -- queues and time -----------------------------------------------------------------------------------------
 
     @rule(queue=st.sampled_from([*QUEUES, PLAIN]))
     def pause_or_resume(self, queue):
         self.paused ^= {queue}
-        self.broker.pause(queue, queue in self.paused, self.now)
+        self.broker.states.pause(queue, queue in self.paused, self.now)
 
-    @rule(seconds=st.sampled_from([0.0, 0.05, 0.2, 1.0, 4.0, LEASE + 1]))
+    @rule(seconds=st.sampled_from([0.0, 0.05, 0.2, 1.0, 4.0, LEASE + 1, OWED_SECONDS + 1]))
     def time_passes(self, seconds):
         self.now += seconds
         self.broker.tick(self.now)
@@ -295,6 +338,9 @@ class BrokerMachine(RuleBasedStateMachine):
         for task in self.model.among("delayed"):
             if self.due[task.number] <= self.now:
                 task.state = "ready"
+        for owed in self.owed.values():
+            while owed and owed[0][0] <= self.now:
+                self.model.unanswered(owed.pop(0)[1])
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -305,7 +351,7 @@ class BrokerMachine(RuleBasedStateMachine):
         name=st.sampled_from([None, "w1", "mine"]),
     )
     def join(self, queues, handler, name):
-        worker = self.broker.join("host", 17, queues, handler, self.now, name)
+        worker = self.broker.leases.join("host", 17, queues, handler, self.now, name)
         assert worker.name not in self.fleet
         assert worker.name == name or name is None or name in self.fleet
         self.fleet[worker.name] = FakeWorker(worker, queues, handler, self.now)
@@ -313,7 +359,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(name=workers)
     def heartbeat(self, name):
-        assert self.broker.heartbeat(name, self.now) is (name in self.fleet)
+        assert self.broker.leases.heartbeat(name, self.now) is (name in self.fleet)
         if name in self.fleet:
             self.fleet[name].deadline = self.now + LEASE
 
@@ -322,7 +368,7 @@ class BrokerMachine(RuleBasedStateMachine):
         if name not in self.fleet:
             return multiple()
         held = list(self.fleet[name].held.values())
-        self.broker.leave(self.fleet[name].entry, "its connection ended", self.now)
+        self.broker.leases.leave(self.fleet[name].entry, "its connection ended", self.now)
         self.gone(name, "its connection ended")
         return multiple(*held)
 
@@ -334,9 +380,9 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(name=workers)
     def stop_worker(self, name):
         if name in self.fleet:
-            self.broker.stop_worker(name)
+            self.broker.leases.stop(name)
             self.fleet[name].stopping = True
-            assert ("stop",) in self.broker.workers[name].commands
+            assert ("stop",) in self.broker.leases.workers[name].commands
 
     @rule(name=workers)
     def lease(self, name):
@@ -345,49 +391,49 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def take_leases(self, name: str) -> int:
         """Take what the broker gives; return how many tasks that was."""
-        grants = self.broker.lease(name, self.now)
+        leases = self.broker.leases.lease(name, self.now)
         worker = self.fleet.get(name)
         if worker is None or worker.stopping:
-            assert grants == []
+            assert leases == []
             return 0
         unread = {n: sum(task.size for task in self.model.outbox(n)) for n in self.model.connected}
-        functions = self.broker.unseen_functions(name, grants)
+        functions = self.broker.leases.unseen_functions(name, leases)
         assert not worker.functions & set(functions), "a function was sent twice"
         worker.functions |= set(functions)
-        for grant in grants:
-            self.check_grant(worker, grant)
-            assert grant.token not in worker.held
-            worker.held[grant.token] = Held(name, grant.token, grant.first, grant.lo, grant.hi)
-            for number in range(grant.first + grant.lo, grant.first + grant.hi):
+        for lease in leases:
+            self.check_grant(worker, lease)
+            assert lease.token not in worker.held
+            worker.held[lease.token] = Held(name, lease.token, lease.first, lease.lo, lease.hi)
+            for number in range(lease.first + lease.lo, lease.first + lease.hi):
                 task = self.model.tasks[number]
                 assert unread[task.client] <= UNREAD, "its client has not read what there is"
                 self.model.lease(task, name)
-                assert task.attempt == grant.attempt <= task.max_attempts + task.retries + self.lost_of(task)
-                assert grant.careful is (task.attempt >= task.max_attempts)
-                if grant.careful:
-                    assert len(worker.held) == 1 and len(grants) == 1 and grant.hi - grant.lo == 1, "it is not alone"
-        return sum(grant.hi - grant.lo for grant in grants)
+                assert task.attempt == lease.attempt <= task.max_attempts + task.retries + self.lost_of(task)
+                assert lease.careful is (task.attempt >= task.max_attempts)
+                if lease.careful:
+                    assert len(worker.held) == 1 and len(leases) == 1 and lease.hi - lease.lo == 1, "it is not alone"
+        return sum(lease.hi - lease.lo for lease in leases)
 
     def lost_of(self, task: Task) -> int:
         """Deliveries that went down with a neighbour: they are attempts, but end nothing by themselves."""
         return task.attempt - 1 - len(task.history)
 
-    def check_grant(self, worker: FakeWorker, grant: Grant) -> None:
+    def check_grant(self, worker: FakeWorker, lease: Lease) -> None:
         """The worker may serve it, and has all that it takes to run it."""
-        assert grant.queue not in self.paused and grant.lo < grant.hi
-        assert worker.queues is None or grant.queue in worker.queues
-        tasks = [self.model.tasks[n] for n in range(grant.first + grant.lo, grant.first + grant.hi)]
-        assert {task.queue for task in tasks} == {grant.queue}
-        if grant.kind == "plain":
+        assert lease.header.queue not in self.paused and lease.lo < lease.hi
+        assert worker.queues is None or lease.header.queue in worker.queues
+        tasks = [self.model.tasks[n] for n in range(lease.first + lease.lo, lease.first + lease.hi)]
+        assert {task.queue for task in tasks} == {lease.header.queue}
+        if lease.header.kind == "plain":
             assert len(self.plain_results) < BACKLOG, "nobody reads the results"
-            assert worker.handler and grant.payload == [task.payload for task in tasks]
+            assert worker.handler and lease.payload == [task.payload for task in tasks]
             return
-        assert grant.function in worker.functions
-        if grant.payload is not None:
-            worker.payloads[grant.first] = grant.payload
+        assert lease.header.function in worker.functions
+        if lease.payload is not None:
+            worker.payloads[lease.first] = lease.payload
             while len(worker.payloads) > PAYLOADS_HELD:
                 worker.payloads.popitem(last=False)
-        assert worker.payloads[grant.first] == tasks[0].payload
+        assert worker.payloads[lease.first] == tasks[0].payload
 
     @rule(target=late, data=st.data(), kind=st.sampled_from(["done", "done", "done", "big"]))
     @precondition(lambda self: self.fleet)
@@ -406,10 +452,10 @@ class BrokerMachine(RuleBasedStateMachine):
         for _ in range(times):
             self.take_leases(name)
             for held in list(self.fleet[name].held.values()):
-                self.say(held, "error", held.lo, held.lo + 1, (None, "", "ValueError: no"))
+                self.say(held, "error", held.lo, held.lo + 1, Failure(kind="error", summary="ValueError: no"))
             self.the_events_tell_the_story()
             self.time_passes(0.2)
-        self.broker.leave(self.fleet[name].entry, "it went", self.now)
+        self.broker.leases.leave(self.fleet[name].entry, "it went", self.now)
         self.gone(name, "it went")
 
     @rule(target=late, data=st.data())
@@ -427,7 +473,7 @@ class BrokerMachine(RuleBasedStateMachine):
             kind, value = "done", BIG if self.bigs <= BIGS else b"big"
         else:
             value = {"done": b"results", "died": "killed by SIGKILL", "lost": None, "released": None}.get(
-                kind, (None, "", "ValueError: no")
+                kind, Failure(kind="error", summary="ValueError: no")
             )
         held = data.draw(st.sampled_from(list(self.fleet[name].held.values())), label="lease")
         count = data.draw(st.integers(1, held.hi - held.lo), label="count")
@@ -441,14 +487,15 @@ class BrokerMachine(RuleBasedStateMachine):
         if kind == "done" and plain:
             value = [f"result of {number}" for number in held.numbers(lo, hi)]
             self.plain_results += value
-        self.broker.settle(held.worker, [Outcome(kind, held.token, lo, hi, value, 0.001 * (hi - lo))], self.now)
+        report = Report(kind=kind, token=held.token, lo=lo, hi=hi, value=value, seconds=0.001 * (hi - lo))
+        self.broker.leases.settle(held.worker, [report], self.now)
         for number in held.numbers(lo, hi):
             task = self.model.tasks[number]
             if kind == "done":
                 # One result for all of them: let the first one have its bytes.
                 self.model.done(task, 0 if plain or number != held.first + lo else len(value))
             elif kind in ("error", "timeout"):
-                self.model.raised(task, value[2])
+                self.model.raised(task, value.summary)
             elif kind == "died":
                 self.model.died(task, value)
             else:
@@ -464,9 +511,11 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(old=late, kind=st.sampled_from(["done", "error", "died", "lost", "released"]))
     def settle_again(self, old, kind):
         """A worker says something of what it does not hold any more: dropped, and counted if it was an outcome."""
-        value = {"done": b"results", "error": (None, "", "ValueError: late"), "died": "killed"}.get(kind)
-        outcome = Outcome(kind, old.token, old.lo, old.hi, value, 1.0)
-        self.broker.settle(old.worker, [outcome], self.now)
+        value = {"done": b"results", "error": Failure(kind="error", summary="ValueError: late"), "died": "killed"}.get(
+            kind
+        )
+        outcome = Report(kind=kind, token=old.token, lo=old.lo, hi=old.hi, value=value, seconds=1.0)
+        self.broker.leases.settle(old.worker, [outcome], self.now)
         if kind not in ("lost", "released"):
             self.model.late += old.hi - old.lo
 
@@ -474,20 +523,20 @@ class BrokerMachine(RuleBasedStateMachine):
     def settle_the_middle(self):
         """What is no end of a lease makes no sense, and changes nothing."""
         for lease in [held for worker in self.fleet.values() for held in worker.held.values() if held.hi - held.lo > 2]:
-            outcome = Outcome("done", lease.token, lease.lo + 1, lease.hi - 1, b"", 1.0)
-            self.broker.settle(lease.worker, [outcome], self.now)
+            outcome = Report(kind="done", token=lease.token, lo=lease.lo + 1, hi=lease.hi - 1, value=b"", seconds=1.0)
+            self.broker.leases.settle(lease.worker, [outcome], self.now)
             self.model.late += outcome.hi - outcome.lo
 
     @rule(name=workers, lines=st.lists(st.tuples(st.integers(0, 50), st.text(max_size=5)), max_size=3))
     def printed(self, name, lines):
-        self.broker.printed(name, lines, self.now)
+        self.broker.leases.printed(name, lines, self.now)
 
     # -- what must hold after each step --------------------------------------------------------------------------
 
     @invariant()
     def the_events_tell_the_story(self):
-        records = self.broker.events.since(self.seen)
-        assert [record.seq for record in records] == list(range(self.seen + 1, self.broker.events.last + 1))
+        records = self.broker.states.events.since(self.seen)
+        assert [record.seq for record in records] == list(range(self.seen + 1, self.broker.states.events.last + 1))
         for event in expand(record.as_dict() for record in records):
             assert event["time"] <= self.now
             if event["kind"] == "delayed":
@@ -496,13 +545,13 @@ class BrokerMachine(RuleBasedStateMachine):
         for record in records:
             assert record.time >= self.last_time
             self.last_time = record.time
-        self.seen = self.broker.events.last
+        self.seen = self.broker.states.events.last
         for number, task in self.model.tasks.items():
             told = self.replay.state[number]
             assert told == task.state or (told, task.state) == ("delayed", "ready"), f"{task}, events say {told}"
             if task.state == "leased":
                 assert self.replay.attempt[number] == task.attempt
-        assert self.replay.seen["duplicate"] == self.model.late == self.broker.late
+        assert self.replay.seen["duplicate"] == self.model.late == self.broker.leases.late
 
     def check_delay(self, event: dict) -> None:
         """The back-off doubles, within a bound, and half of it is chance."""
@@ -533,7 +582,7 @@ class BrokerMachine(RuleBasedStateMachine):
             assert counts.pop("redelivered") == self.model.redelivered[queue]
             assert counts == {state: expected[state] for state in counts}
             assert sum(counts.values()) == sum(expected.values())
-        assert self.broker.unfinished() == len(self.model.among("ready", "delayed", "leased"))
+        assert self.broker.states.unfinished() == len(self.model.among("ready", "delayed", "leased"))
         done = [task for task in self.model.tasks.values() if task.state == "done"]
         assert (stats["latency"]["p50"] is not None) is bool(done)
         assert {worker["name"] for worker in stats["workers"]} == set(self.fleet)
@@ -545,7 +594,7 @@ class BrokerMachine(RuleBasedStateMachine):
             mine = {task.number for task in self.model.held_by(name)}
             told = [n for held in worker.held.values() for n in held.numbers(held.lo, held.hi)]
             assert len(told) == len(set(told)) and set(told) == mine
-            assert self.broker.workers[name].holding == len(mine)
+            assert self.broker.leases.workers[name].holding == len(mine)
             last = [n for n in mine if self.model.tasks[n].attempt >= self.model.tasks[n].max_attempts]
             assert not last or len(mine) == 1, "a last attempt is not alone"
             assert line["state"] == ("stopping" if worker.stopping else "busy" if mine else "idle")
@@ -556,19 +605,47 @@ class BrokerMachine(RuleBasedStateMachine):
     def failures_are_remembered(self):
         failures = {span.first + i: span for span in self.broker.failures(1000) for i in range(len(span))}
         failed = {task.number: task.reason for task in self.model.among("failed")}
-        assert {number: span.result[3] for number, span in failures.items()} == failed
-        assert [self.broker.results[i] for i in range(len(self.broker.results))] == self.plain_results
+        assert {number: span.result.summary for number, span in failures.items()} == failed
+        assert list(self.broker.plain.results) == self.plain_results
+
+    @invariant()
+    def what_has_become_possible_was_signalled(self):
+        """Whoever waits is asked again by a topic only: nothing may become possible without one."""
+        signals, self.broker.states.signals = self.broker.states.signals, set()
+        possible = set(self.what_is_possible())
+        assert possible - self.possible <= signals
+        self.possible = possible
+
+    def what_is_possible(self):
+        states, plain = self.broker.states, self.broker.plain
+        for queue, line in states.lines.items():
+            if not line.paused and line.front(states.blocked) and not (queue == PLAIN and plain.held_back):
+                yield topics.ready(queue)
+        for client in states.clients.values():
+            if client.outbox and not client.plain:
+                yield topics.results(client.number)
+        for worker in self.broker.leases.workers.values():
+            if worker.commands:
+                yield topics.commands(worker.name)
+            if worker.stopping:
+                yield topics.stopping(worker.name)
+        if plain.results:
+            yield topics.PLAIN_RESULTS
+        if len(plain.results) < BACKLOG and states.waiting_in(PLAIN) < BACKLOG:
+            yield topics.ROOM
+        if not states.unfinished([PLAIN]):
+            yield topics.IDLE
 
     # -- the end -------------------------------------------------------------------------------------------------
 
     def teardown(self):
         """Whatever happened, one worker that does its work brings every task to its end."""
         for name in list(self.fleet):
-            self.broker.leave(self.fleet[name].entry, "the end", self.now)
+            self.broker.leases.leave(self.fleet[name].entry, "the end", self.now)
             self.gone(name, "the end")
         for holder in list(self.holders):
-            self.broker.plain_hang_up(holder, self.now)
-            self.model.hung_up(self.holders.pop(holder))
+            self.plain_killed(holder)
+        self.time_passes(OWED_SECONDS + 1)
         for queue in list(self.paused):
             self.pause_or_resume(queue)
         worker = self.join(None, True, None)

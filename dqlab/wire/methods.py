@@ -1,0 +1,111 @@
+"""What a peer may call on the master, and what each argument may be: the whole of the protocol above BaseManager's own.
+
+`bind` checks a request against this table before anything happens. Unchanged scripts reach the two plain queues with the
+methods of the standard queue; all else is for dqlab's own clients and workers. `python -m dqlab.wire.methods` prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from dqlab.errors import Refused
+from dqlab.wire import checks
+from dqlab.wire.checks import Check, optional
+
+__all__ = ["METHODS", "PUBLIC_NAMES", "Method", "bind"]
+
+#: what `create` gives out: the registered name -> the object that exists
+PUBLIC_NAMES = {"get_task_queue": "tasks", "get_result_queue": "results"}
+
+
+class Method(NamedTuple):
+    """The arguments of a method, in order, of which the last `optional` ones may be left out."""
+
+    arguments: dict[str, Check]
+    optional: int = 0
+
+
+def _takes(optional: int = 0, **arguments: Check) -> Method:
+    return Method(arguments, optional)
+
+
+_STANDARD = {
+    "put": _takes(item=checks.VALUE, block=checks.ANY, timeout=checks.ANY, optional=2),
+    "get": _takes(block=checks.ANY, timeout=checks.ANY, optional=2),
+    "put_nowait": _takes(item=checks.VALUE),
+    "get_nowait": _takes(),
+    "qsize": _takes(),
+    "empty": _takes(),
+    "full": _takes(),
+    "join": _takes(),
+    "task_done": _takes(),
+    "__str__": _takes(),
+    "__repr__": _takes(),
+}
+_PLAIN_QUEUE = {
+    **_STANDARD,
+    "put_some": _takes(items=checks.VALUES, timeout=checks.WAIT),
+    "get_some": _takes(timeout=checks.WAIT),
+    "idle": _takes(timeout=optional(checks.WAIT)),
+}
+_BROKER = {
+    # anybody of dqlab's
+    "about": _takes(),
+    "stats": _takes(),
+    "events": _takes(since=checks.ID, timeout=checks.WAIT, expanded=checks.FLAG, limit=checks.LIMIT, optional=3),
+    "lookup": _takes(task=checks.ID, timeout=checks.WAIT, optional=1),
+    "failures": _takes(limit=checks.LIMIT),
+    "unfinished": _takes(queues=optional(checks.QUEUES)),
+    "pause": _takes(queue=checks.QUEUE, paused=checks.FLAG),
+    "requeue": _takes(queue=optional(checks.QUEUE)),
+    "stop_worker": _takes(name=checks.NAME),
+    # a client
+    "open_client": _takes(),
+    "reopen_client": _takes(pending=checks.RANGES),
+    "close_client": _takes(),
+    "submit": _takes(functions=checks.FUNCTIONS, runs=checks.ROWS),
+    "collect": _takes(ack=checks.ID, timeout=checks.WAIT),
+    "cancel": _takes(ranges=checks.RANGES),
+    # a worker
+    "join": _takes(
+        host=checks.HOST, pid=checks.PID, queues=optional(checks.QUEUES), handler=checks.FLAG,
+        name=optional(checks.NAME), optional=1,
+    ),
+    "control": _takes(name=checks.NAME),
+    "exchange": _takes(reports=checks.ROWS, timeout=checks.WAIT),
+    "leave": _takes(reason=checks.REASON),
+}  # fmt: skip
+#: by object and name
+METHODS: Mapping[str, Mapping[str, Method]] = {"tasks": _PLAIN_QUEUE, "results": _PLAIN_QUEUE, "broker": _BROKER}
+
+
+def bind(object: str, method: str, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments of a call by name; `Refused` or `BadInput` where there is no such call."""
+    methods = METHODS.get(object) if type(object) is str else None
+    if methods is None:
+        raise Refused(f"there is no object {checks.shown(object)} here")
+    if type(method) is not str or method not in methods:
+        raise Refused(f"{checks.shown(method)} may not be called on {object!r}")
+    if type(args) not in (tuple, list) or type(kwargs) is not dict:
+        raise Refused(f"{method} with {type(args).__name__} and {type(kwargs).__name__} for its arguments")
+    arguments, spare = methods[method]
+    bound = dict(zip(arguments, args, strict=False))
+    for name, value in kwargs.items():
+        if name not in arguments or name in bound:
+            raise Refused(f"{method} takes no argument {checks.shown(name)}")
+        bound[name] = value
+    if len(args) > len(arguments) or any(name not in bound for name in list(arguments)[: len(arguments) - spare]):
+        raise Refused(f"{method} takes {', '.join(arguments) or 'no arguments'}, not {len(args)} arguments")
+    for name, value in bound.items():
+        check = arguments[name]
+        if not check.holds(value):
+            check(name, value)
+    return bound
+
+
+if __name__ == "__main__":
+    for _object, _methods in METHODS.items():
+        for _name, _method in _methods.items():
+            _words = ", ".join(f"{name}: {check.means}" for name, check in _method.arguments.items())
+            print(f"{_object}.{_name}({_words})")
