@@ -30,7 +30,7 @@ class BatchSize:
         self._seconds: dict[Key, float] = {}
 
     def learn(self, span: Span, seconds: float) -> None:
-        """A span took ``seconds``; ten of its tasks weigh as much as all that was before."""
+        """A span took `seconds`; ten of its tasks weigh as much as all that was before."""
         key, mean = span.run.header.key, max(seconds / len(span), 1e-8)
         if len(self._seconds) > REMEMBERED:
             self._seconds.clear()
@@ -40,7 +40,7 @@ class BatchSize:
     def quota(self, key: Key, worker: Worker, given: int, ready: int, workers: int) -> int:
         """How many tasks to give now: min(2 x the previous batch, what fits the target time, the fair share).
 
-        ``given`` is how many of the kind are in this batch already, ``ready`` how many there are, for ``workers``.
+        `given` is how many of the kind are in this batch already, `ready` how many there are, for `workers`.
 
         At least one to a worker that holds none; none to one that holds a long task, or one of unknown length. The fair
         share is half of what is ready, divided among all (factoring: Hummel, Schonberg, Flynn 1992), so that the last

@@ -5,9 +5,12 @@
                        │   ^──────── delayed                            │ <──get, settle──── plain_queues  <── script
                        └────────────────────────────────────────────────┘
 
-One task, step by step: `submit` makes it ready (`states.admit`) and leaves the topic "ready" in `signals`; a worker that
-asks is given it (`leases.lease`) together with as many others as it should have (`batch_size`); its report decides what
-becomes of it (`leases.settle`): done, ready again, delayed, or failed; the outcome waits for its client (`collect`).
+One task, step by step:
+
+1. `submit` makes it ready (`states.admit`) and leaves the topic "ready" in `signals`;
+2. a worker that asks is given it (`leases.lease`), with as many others as it should have (`batch_size`);
+3. the worker's report decides what becomes of it (`leases.settle`): done, ready again, delayed, or failed;
+4. its outcome waits for the client (`collect`), and is then kept for a while.
 
 The master calls one method at a time and passes the time in. A method that raises has changed nothing.
 """

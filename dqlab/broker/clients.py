@@ -57,13 +57,13 @@ class Client:
         return self._runs.get(self._firsts[i]) if i >= 0 else None
 
     def spans_in(self, first: int, count: int) -> list[Span]:
-        """The spans that hold some of the tasks ``first`` .. ``first + count - 1``."""
+        """The spans that hold some of the tasks `first` .. `first + count - 1`."""
         start, stop = bisect_right(self._firsts, first) - 1, bisect_left(self._firsts, first + count)
         runs = [self._runs[f] for f in self._firsts[max(0, start) : stop] if f in self._runs]
         return [span for run in runs for span in run.spans_in(first - run.first, first - run.first + count)]
 
     def gaps_in(self, first: int, count: int) -> list[tuple[int, int]]:
-        """Those of the tasks that were accepted and are forgotten, as [lo, hi) behind ``first``."""
+        """Those of the tasks that were accepted and are forgotten, as [lo, hi) behind `first`."""
         at, end, gaps = 0, min(count, self.last + 1 - first), []
         for span in self.spans_in(first, count):
             lo = span.first - first

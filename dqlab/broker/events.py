@@ -23,7 +23,7 @@ TOGETHER, SHORT = frozenset({"submitted", "leased", "done"}), 0.001
 
 
 class Record(NamedTuple):
-    """One event. ``task`` is the first of ``count`` consecutive tasks; times and durations are in seconds."""
+    """One event. `task` is the first of `count` consecutive tasks; times and durations are in seconds."""
 
     seq: int
     time: float
@@ -49,7 +49,7 @@ _REASON, _TEXT = _FIELDS.index("reason"), _FIELDS.index("text")
 
 
 class EventLog:
-    """The ring. ``last`` is the sequence number of the newest record, 0 before the first."""
+    """The ring. `last` is the sequence number of the newest record, 0 before the first."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self._ring: deque[tuple[Any, ...]] = deque()  #: the fields of a `Record`, which is made when read
@@ -92,7 +92,7 @@ class EventLog:
         return True
 
     def since(self, seq: int, limit: int = 10_000) -> list[Record]:
-        """The records after number ``seq``, oldest first, at most ``limit``."""
+        """The records after number `seq`, oldest first, at most `limit`."""
         self._read = self.last
         # From the new end: whoever follows asks for little, and a deque has no way in from the middle.
         found = list(islice(reversed(self._ring), max(0, self.last - seq)))

@@ -8,8 +8,9 @@
 A script says nothing of what becomes of a value that it took. What it does is all there is: it answers (`result.put`),
 it drops its proxy (`decref`) and its connection ends. So a *holder* is a connection, which holds what it took, oldest
 first; each answer settles the oldest. A connection that ends without a decref of its address just before was killed or
-cut: all that it held goes back at once. One that ends after a decref let go in order, and its answer may come on another
-connection (a script that keeps no proxy has a new one for each call): what it held is *owed* by the address for a while.
+cut: all that it held goes back at once. One that ends after a decref let go in order, and its answer may come on
+another connection (a script that keeps no proxy has a new one for each call): what it held is *owed* by the address
+for a while.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
                 ^ └> cancelled   │
                 └─── delayed <───┘
 
-A change of state moves the counts, notes the event, puts the tasks into their queue's line or their client's outbox, and
-leaves in `signals` what has become possible by it. Who is given what, and why, is decided in `leases` and `plain_queues`.
+A change of state moves the counts, notes the event, puts the tasks into their queue's line or their client's outbox,
+and leaves in `signals` what has become possible by it. Who is given what, and why, is decided in `leases` and
+`plain_queues`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the broker moves: runs of tasks, cut into spans that are each in one state.
 
-A *run* is what one message brought: consecutive tasks with one function and one payload (``submit`` makes runs of
-one task, ``map`` runs of thousands). A *span* is a stretch of a run whose tasks share a state. One Python object per
+A *run* is what one message brought: consecutive tasks with one function and one payload (`submit` makes runs of
+one task, `map` runs of thousands). A *span* is a stretch of a run whose tasks share a state. One Python object per
 task would cost more than the tasks themselves; a run that moves as a whole is one object, and as soon as a part of it
 fails, is cancelled or taken back, the span is cut, so that whatever is visible is true for each single task.
 
@@ -39,7 +39,7 @@ FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 
 
 class Span:
-    """The tasks ``first + lo`` .. ``first + hi - 1`` of a run, all in one state."""
+    """The tasks `first + lo` .. `first + hi - 1` of a run, all in one state."""
 
     __slots__ = (
         "attempt", "deaths", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "token",
@@ -103,7 +103,7 @@ class Span:
 
 
 class Run:
-    """Consecutive tasks ``first`` .. ``first + count - 1`` of one client, with all that they have in common."""
+    """Consecutive tasks `first` .. `first + count - 1` of one client, with all that they have in common."""
 
     __slots__ = ("count", "first", "header", "max_attempts", "open", "payload", "spans", "submitted")
 
@@ -123,7 +123,7 @@ class Run:
         return self.header.queue
 
     def span_of(self, task: int) -> Span | None:
-        """The span that holds ``task``, None if it was forgotten."""
+        """The span that holds `task`, None if it was forgotten."""
         index = task - self.first
         i = bisect_right(self.spans, index, key=_low) - 1
         return self.spans[i] if i >= 0 and self.spans[i].lo <= index < self.spans[i].hi else None

@@ -1,4 +1,4 @@
-"""What somebody may wait for: the broker says what has become possible, and whoever waits for that is asked again. Pure.
+"""What somebody may wait for: the broker says what has become possible, and whoever waits for it is asked again. Pure.
 
 Each kind of news is made here and nowhere else, so that who says it and who waits for it can't mean different things.
 """
@@ -8,7 +8,19 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["ANY_QUEUE", "EVENTS", "IDLE", "PLAIN_RESULTS", "ROOM", "Topic", "What", "commands", "ready", "results", "stopping"]
+__all__ = [
+    "ANY_QUEUE",
+    "EVENTS",
+    "IDLE",
+    "PLAIN_RESULTS",
+    "ROOM",
+    "Topic",
+    "What",
+    "commands",
+    "ready",
+    "results",
+    "stopping",
+]
 
 
 class What(StrEnum):
@@ -32,12 +44,12 @@ class Topic(NamedTuple):
 
 
 def ready(queue: str) -> Topic:
-    """Tasks of ``queue`` can be had."""
+    """Tasks of `queue` can be had."""
     return Topic(What.READY, queue)
 
 
 def results(client: int) -> Topic:
-    """Something waits for client number ``client``."""
+    """Something waits for client number `client`."""
     return Topic(What.RESULTS, client)
 
 

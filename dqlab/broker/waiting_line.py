@@ -33,7 +33,7 @@ class WaitingLine:
         self._of.setdefault(client, deque()).appendleft(span)
 
     def insert_after(self, span: Span, piece: Span) -> None:
-        """Put a piece that was cut off ``span`` where it was."""
+        """Put a piece that was cut off `span` where it was."""
         # To find the place in a long line would take long.
         if span in self._behind:
             self._behind[piece] = self._behind[span]
@@ -41,7 +41,7 @@ class WaitingLine:
         self.waiting += 1
 
     def front(self, blocked: Container[int] = ()) -> tuple[int, Span] | None:
-        """The client whose turn it is and its first span; clients in ``blocked`` wait."""
+        """The client whose turn it is and its first span; clients in `blocked` wait."""
         for client in list(self._of):
             line = self._of[client]
             while line and line[0].state is not State.READY:
@@ -54,7 +54,7 @@ class WaitingLine:
         return None
 
     def take(self, client: int, n: int) -> Span:
-        """At most ``n`` tasks of the client's first span; the rest stays at the front, and the turn passes on."""
+        """At most `n` tasks of the client's first span; the rest stays at the front, and the turn passes on."""
         line = self._of[client]
         if n < len(line[0]):
             span = line[0].cut(line[0].lo, line[0].lo + n)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from dqlab import __version__
 from dqlab.errors import BadInput, DqlabError
-from dqlab.wire.address import place
+from dqlab.wire.address import parse_address, place
 from dqlab.wire.connection_file import find_connection, read_key
 
 __all__ = ["main"]
@@ -224,6 +224,7 @@ def _worker(args: argparse.Namespace) -> int:
         connection, queues, args.handler, n=args.n, until_empty=args.until_empty,
         give_up=GIVE_UP if args.give_up is None else args.give_up,
         task_name=args.task_name, result_name=args.result_name,
+        by_address=parse_address(args.connection) is not None and not Path(args.connection).exists(),
     )  # fmt: skip
     return run_workers(settings)
 

@@ -53,15 +53,16 @@ class Origin:
 
 
 class Call:
-    """A request that is on its way. ``done`` is true once ``value`` or ``error`` stands."""
+    """A request. `done` is true once `value` or `error` stands."""
 
-    __slots__ = ("_gate", "args", "done", "error", "method", "object", "taken", "value")
+    __slots__ = ("_gate", "args", "done", "error", "method", "object", "sent", "value")
 
     def __init__(self, object: str, method: str, args: tuple[Any, ...]) -> None:
         self.object, self.method, self.args = object, method, args
         self.value: Any = None
         self.error: BaseException | None = None
-        self.done = self.taken = False
+        self.done = False
+        self.sent = False  #: whether a channel has it; false again never means that it has not
         self._gate = threading.Lock()
         self._gate.acquire()
 
@@ -83,10 +84,7 @@ class Call:
         if not self.wait(timeout):
             raise TimeoutError(f"{self.method} was not answered within {timeout:g} s")
         if self.error is not None:
-            self.taken = True
             raise self.error
-        # Nothing below can be interrupted: taken and returned, or neither.
-        self.taken = True
         return self.value
 
 
@@ -101,18 +99,30 @@ class Channel:
         self._inbox: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._conn: PlainConnection | None = None
         self._closed = False
+        self._last: Call | None = None
         self._origin = Origin()
         self._thread = threading.Thread(target=self._run, name=f"dqlab-{name}", daemon=True)
         self._thread.start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether the last call is not answered yet: whoever waited for it was interrupted."""
+        return self._last is not None and not self._last.done
+
     def start(self, object: str, method: str, *args: Any) -> Call:
         """Ask for a call and return at once."""
-        self._origin.check()
         call = Call(object, method, args)
+        self.send(call)
+        return call
+
+    def send(self, call: Call) -> None:
+        """The same with a call that is there already. A call that is sent twice is made once."""
+        self._origin.check()
+        self._last = call
         self._inbox.put(call)
+        call.sent = True
         if self._closed:
             self._refuse_rest()
-        return call
 
     def call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
         """Call the broker and wait for the answer."""
@@ -131,11 +141,13 @@ class Channel:
 
     def _run(self) -> None:
         while (call := self._inbox.get()) is not None and not self._closed:
+            if call.done:
+                continue  # it was sent twice, by somebody who was interrupted
             try:
                 call.finish(self._perform(call))
             except BaseException as exc:  # whoever waits for the call must hear of it
                 call.finish(error=exc)
-        if call is not None:
+        if call is not None and not call.done:
             call.finish(error=MasterGone("the client is closed"))
         self._refuse_rest()
         self._drop()
@@ -146,7 +158,7 @@ class Channel:
                 call = self._inbox.get_nowait()
             except queue.Empty:
                 return
-            if call is not None:
+            if call is not None and not call.done:
                 call.finish(error=MasterGone("the client is closed"))
 
     def _perform(self, call: Call) -> Any:

@@ -196,11 +196,10 @@ class Client(concurrent.futures.Executor):
         The master keeps the last 100,000 results for an hour. `TimeoutError` after ``timeout`` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        channel = self._session.channel()
         while True:
             left = 5.0 if deadline is None else max(0.0, min(5.0, deadline - time.monotonic()))
             patience = None if deadline is None else max(0.0, deadline - time.monotonic()) + LOOK
-            found = Found.decode(channel.call("lookup", task_id, left, timeout=patience))
+            found = Found.decode(self._session.wait_call("lookup", task_id, left, timeout=patience))
             state = found.outcome.state
             if state in ("done", "failed", "cancelled"):
                 return raise_outcome(task_id, found)
@@ -217,7 +216,7 @@ class Client(concurrent.futures.Executor):
         One dictionary per task, or, with ``expand=False``, one for several consecutive tasks.
         """
         if timeout > 0:
-            return self._session.channel().call("events", since, timeout, expand)
+            return self._session.wait_call("events", since, timeout, expand)
         return self._session.call("events", since, 0.0, expand)
 
     def pause(self, queue: str = "default") -> None:

@@ -9,9 +9,11 @@ Workers are given any stretch of a run, so its length decides nothing but the co
 from __future__ import annotations
 
 import contextlib
+import inspect
 import pickle
 import queue
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -180,8 +182,8 @@ class MapResults:
         try:
             self._drawn.extend(islice(self._source, max(0, n)))
         except BaseException as exc:
-            # Raised inside the source, which is at its end by that: not to be taken for a good end later on.
-            if exc.__traceback__ is not None and exc.__traceback__.tb_next is not None:
+            # A generator that something was raised in is at its end: not to be taken for a good end later on.
+            if any(frame.f_code.co_flags & inspect.CO_GENERATOR for frame, _ in traceback.walk_tb(exc.__traceback__)):
                 self._broken = exc
             raise
         if not self._drawn and self._broken is not None:
@@ -196,9 +198,7 @@ class MapResults:
             self._out_items += run.count
             self._out_bytes += run.size
             self._runs.append(run)
-        self._session.submit(
-            run.count, lambda first: Submission(first, run.count, header, self._pickled, payload, run)
-        )
+        self._session.submit(run.count, lambda first: Submission(first, run.count, header, self._pickled, payload, run))
         self._outgoing = None
 
     def _advance(self) -> bool:

@@ -14,7 +14,7 @@ from dqlab.wire.plain_data import dump_plain
 __all__ = ["PlainQueue"]
 
 #: seconds that one `get` or `put` waits in the master before it asks again, and that its answer may be late
-WAIT, LATE = 1.0, 2.0
+WAIT, LATE = 0.25, 2.0
 
 
 class PlainQueue:
@@ -25,7 +25,7 @@ class PlainQueue:
 
     def __init__(self, session: Session, name: str) -> None:
         self._session, self._name = session, name
-        self._interrupted = threading.local()
+        self._pending = threading.local()  #: `call`, the `get` of a thread that is not answered yet
 
     def __repr__(self) -> str:
         return f"<dqlab plain queue {self._name!r}>"
@@ -55,20 +55,30 @@ class PlainQueue:
                 raise queue.Full
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """The next value; `queue.Empty` if there is none within ``timeout`` seconds (None: wait for ever)."""
-        deadline = _deadline(0.0 if not block else timeout)
+        """The next value; `queue.Empty` if there is none within `timeout` seconds (None: wait for ever).
+
+        Once the master has been asked, the value may be on its way, whatever interrupts the wait: so the call is
+        remembered before it is made, and forgotten in the instant in which its value is returned.
+        """
+        deadline, asked = _deadline(0.0 if not block else timeout), False
         while True:
-            left = _left(deadline)
-            call: Call | None = getattr(self._interrupted, "call", None)
-            if call is None or call.taken:
-                call = self._session.channel().start(self._name, "get_some", left)
-                self._interrupted.call = call
-            # Whatever interrupts the wait leaves the call where the next `get` finds it.
+            left, pending = _left(deadline), self._pending
+            call: Call | None = getattr(pending, "call", None)
+            if call is None:
+                asked = True
+                pending.call = call = Call(self._name, "get_some", (left,))
+            if not call.sent:
+                self._session.channel().send(call)
             if call.wait(left + LATE):
-                found = call.result()
+                if call.error is not None:
+                    pending.call = None
+                    raise call.error
+                found = call.value
                 if found:
+                    pending.call = None  # nothing can be interrupted from here on
                     return found[0]
-            if deadline is not None and time.monotonic() >= deadline:
+                pending.call = None
+            if asked and deadline is not None and time.monotonic() >= deadline:
                 raise queue.Empty
 
     def get_nowait(self) -> Any:

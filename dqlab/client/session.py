@@ -62,12 +62,23 @@ class Session(Route):
         return self._calls.call(method, *args, timeout=timeout)
 
     def channel(self) -> Channel:
-        """The calling thread's own channel, for calls that wait in the master and for the plain queues."""
+        """The calling thread's own channel, for the plain queues."""
         channel: Channel | None = getattr(self._local, "channel", None)
         if channel is None:
             self._local.channel = channel = Channel(self.dial, PATIENCE, "plain")
             self._channels.append(channel)
         return channel
+
+    def wait_call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
+        """Call the broker, for calls that wait in the master; nobody waits behind one that was interrupted."""
+        channel: Channel | None = getattr(self._local, "waits", None)
+        if channel is None or channel.busy:
+            if channel is not None:
+                channel.close()
+                self._channels.remove(channel)
+            self._local.waits = channel = Channel(self.dial, PATIENCE, "waits")
+            self._channels.append(channel)
+        return channel.call(method, *args, timeout=timeout)
 
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""

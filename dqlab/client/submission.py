@@ -109,7 +109,7 @@ def make_header(options: Options, kind: str, function: str, python: str) -> Head
 
 
 def pack(batch: list[Submission], longest: int = LONGEST) -> Iterator[Submission]:
-    """Turn single calls into runs, up to `longest` consecutive ones with one header into one; leave runs as they are."""
+    """Turn single calls into runs, up to `longest` consecutive ones of one header each; leave runs as they are."""
     together: list[Submission] = []
     for submission in batch:
         if together and (len(together) >= longest or not _continues(together[-1], submission)):

@@ -1,7 +1,7 @@
 """The broker as dqlab's own clients and workers see it: what a connected peer may call.
 
-The object belongs to one connection (`Peer`), because a connection is what leases are bound to. What arrives was checked
-against `dqlab.wire.methods`; the methods decode it and hand it to the broker, whose the decisions are.
+The object belongs to one connection (`Peer`), because a connection is what leases are bound to. What arrives was
+checked against `dqlab.wire.methods`; the methods decode it and hand it to the broker, whose the decisions are.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class BrokerCalls:
     # -- for clients ------------------------------------------------------------------------------------------------
 
     def open_client(self) -> tuple[int, int, bytes]:
-        """Become a new client: its number, its first task id, and the token by which it is known on other connections."""
+        """Become a new client: its number, first task id, and the token by which it is known on other connections."""
         token = secrets.token_bytes(TOKEN_BYTES)
         client = self._peer.client = self._waiting.do(self._broker.states.clients.open, token)
         return client.number, client.first, token

@@ -1,7 +1,7 @@
 """The manager: lesson 00's `BaseManager` with its two registered queues, and the server that serves it here.
 
-Unchanged scripts see what they expect: `get_task_queue()` and `get_result_queue()`. dqlab's own clients and workers know
-of a third object, the broker, and call the methods of `BrokerCalls` on it. A connection:
+Unchanged scripts see what they expect: `get_task_queue()` and `get_result_queue()`. dqlab's own clients and workers
+know of a third object, the broker, and call the methods of `BrokerCalls` on it. A connection:
 
     accept ── handshake (both have the key) ── create / incref / decref / dummy ── one answer, closed
                                             └─ accept_connection ── requests of one peer, until it hangs up

@@ -26,9 +26,11 @@ T = TypeVar("T")
 
 
 class Peer:
-    """One connection, and what hangs on it. ``about`` is what the master says of itself."""
+    """One connection, and what hangs on it. `about` is what the master says of itself."""
 
-    def __init__(self, conn: PlainConnection, waiting: WaitingCalls, controls: ControlLines, about: dict[str, Any]) -> None:
+    def __init__(
+        self, conn: PlainConnection, waiting: WaitingCalls, controls: ControlLines, about: dict[str, Any]
+    ) -> None:
         self.waiting, self.controls, self.about = waiting, controls, about
         self.broker = waiting.broker
         self.address = conn.address  #: of the machine at the other end
@@ -98,7 +100,7 @@ class ControlLines:
         self._lines: dict[str, Peer] = {}
 
     def take(self, name: str, peer: Peer) -> None:
-        """From now on commands to this worker go out to ``peer``."""
+        """From now on commands to this worker go out to `peer`."""
         self._lines[name] = peer
 
     def drop(self, name: str, peer: Peer) -> None:

@@ -33,7 +33,7 @@ STRONG_KEY, STRONG_KEY_VARIETY = 16, 8
 
 @dataclass(frozen=True)
 class MasterSettings:
-    """What `dqlab master` takes. ``lease`` in seconds; ``authkey`` None means a random one."""
+    """What `dqlab master` takes. `lease` in seconds; `authkey` None means a random one."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -75,7 +75,7 @@ def is_loopback(host: str) -> bool:
 
 
 class RunningMaster:
-    """A master that serves in this process, with its connection file; ``close()`` ends both."""
+    """A master that serves in this process, with its connection file; `close()` ends both."""
 
     def __init__(self, settings: MasterSettings) -> None:
         settings.check()
@@ -109,7 +109,7 @@ class RunningMaster:
 
 
 def run_master(settings: MasterSettings, serving: Any, until: threading.Event) -> None:
-    """Serve until ``until`` is set or SIGTERM or Ctrl-C comes; ``serving(master)`` is called once it does."""
+    """Serve until `until` is set or SIGTERM or Ctrl-C comes; `serving(master)` is called once it does."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: until.set())
     master = RunningMaster(settings)

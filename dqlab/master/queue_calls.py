@@ -35,7 +35,7 @@ class _PlainQueue(ABC):
         return self.get(False)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> Wait:
-        """Wait for room as `get` waits for a value; `queue.Full` if there is none within ``timeout`` seconds."""
+        """Wait for room as `get` waits for a value; `queue.Full` if there is none within `timeout` seconds."""
         return self._put_within([item], _seconds(block, timeout), _none_or_full)
 
     @abstractmethod
@@ -54,11 +54,11 @@ class _PlainQueue(ABC):
         return Wait((self._topic,), self._take, _seconds(block, timeout), _first_or_empty)
 
     def get_some(self, timeout: float) -> Wait:
-        """``[value]``, or ``[]`` if there is none within ``timeout`` seconds: for dqlab's own client."""
+        """`[value]`, or `[]` if there is none within `timeout` seconds: for dqlab's own client."""
         return Wait((self._topic,), self._take, min(timeout, LONGEST_WAIT))
 
     def put_some(self, items: list[Any], timeout: float) -> Wait | bool:
-        """Put all of them; False if there is no room for them within ``timeout`` seconds: for dqlab's own client."""
+        """Put all of them; False if there is no room for them within `timeout` seconds: for dqlab's own client."""
         items = list(items)
         return self._put_within(items, min(timeout, LONGEST_WAIT), bool) if items else True
 

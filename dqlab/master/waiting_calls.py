@@ -1,9 +1,9 @@
 """The lock around the broker, and who waits for what.
 
-The broker is pure and single-threaded; the master has a thread for each connection. `WaitingCalls.do` runs one broker method
-under the lock. A call that may have to wait is a `Wait`: `WaitingCalls.wait` tries it, or else keeps it, and the thread goes
-back to its connection. Whoever changes something then tries those that wait for that (the broker's `signals` say which)
-and answers them itself: no thread has to be woken on a task's way through the master.
+The broker is pure and single-threaded; the master has a thread for each connection. `WaitingCalls.do` runs one method
+of the broker under the lock. A call that may have to wait is a `Wait`: `WaitingCalls.wait` tries it, or else keeps it,
+and the thread goes back to its connection. Whoever changes something then tries those that wait for that (the broker's
+`signals` say which) and answers them itself: no thread has to be woken on a task's way through the master.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ log = logging.getLogger("dqlab")
 
 
 class Wait:
-    """A call that is answered once ``attempt(now)`` is true, or after ``timeout`` seconds (None: no limit) as it is.
+    """A call that is answered once `attempt(now)` is true, or after `timeout` seconds (None: no limit) as it is.
 
-    ``attempt`` runs under the hub's lock. The answer is what ``shape`` makes of its result, or raises, outside of it
-    (and in a thread of its own if that may take ``long``).
+    `attempt` runs under the hub's lock. The answer is what `shape` makes of its result, or raises, outside of it
+    (and in a thread of its own if that may take `long`).
     """
 
     __slots__ = ("attempt", "deadline", "long", "pending", "shape", "tell", "timeout", "topics")
@@ -57,7 +57,7 @@ class Wait:
 
 
 class WaitingCalls:
-    """``send_command(worker, command)`` is called, outside the lock, for each command that the broker gives."""
+    """`send_command(worker, command)` is called, outside the lock, for each command that the broker gives."""
 
     def __init__(self, broker: Broker, send_command: Callable[[str, tuple[Any, ...]], None]) -> None:
         self.broker, self._states = broker, broker.states
@@ -75,7 +75,7 @@ class WaitingCalls:
             threading.Thread(target=target, name=f"dqlab-{name}", daemon=True).start()
 
     def do(self, method: Callable[..., Any], *args: Any) -> Any:
-        """Run ``method(*args)`` of the broker under the lock; then answer who waited for what it did."""
+        """Run `method(*args)` of the broker under the lock; then answer who waited for what it did."""
         due: list[Callable[[], None]] = []
         try:
             with self._lock:
@@ -95,7 +95,7 @@ class WaitingCalls:
         return self.do(lambda: method(*args, self.now()))
 
     def wait(self, wait: Wait, tell: Callable[[Answer], None]) -> Any:
-        """The answer if there is one at once; or `LATER`, and then ``tell`` is called with it in another thread."""
+        """The answer if there is one at once; or `LATER`, and then `tell` is called with it in another thread."""
         result = self.do(self._begin, wait, tell)
         return result if result is LATER else wait.shape(result)
 
@@ -196,7 +196,7 @@ class WaitingCalls:
 
 
 def apart(call: Callable[[], None]) -> None:
-    """Run ``call`` in a thread of its own."""
+    """Run `call` in a thread of its own."""
     try:
         threading.Thread(target=call, name="dqlab-answer", daemon=True).start()
     except RuntimeError:  # out of threads

@@ -1,4 +1,4 @@
-"""``HOST:PORT`` as people write it, and back."""
+"""`HOST:PORT` as people write it, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["parse_address", "place"]
 
 
 def parse_address(text: str) -> tuple[str, int] | None:
-    """``HOST:PORT`` or ``[IPv6]:PORT`` as a pair; None if the text is something else."""
+    """`HOST:PORT` or `[IPv6]:PORT` as a pair; None if the text is something else."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or "/" in host or "\\" in host:
         return None
@@ -18,5 +18,5 @@ def parse_address(text: str) -> tuple[str, int] | None:
 
 
 def place(host: str, port: int) -> str:
-    """``HOST:PORT``, an IPv6 address in brackets."""
+    """`HOST:PORT`, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

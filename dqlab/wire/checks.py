@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from dqlab.errors import BadInput
 
 __all__ = [
-    "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS", "LIMIT",
-    "NAME", "PID", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RETRIES", "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN",
-    "VALUE", "VALUES", "WAIT", "Check", "check_queue", "one_of", "optional", "shown", "whole",
+    "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS",
+    "LIMIT", "NAME", "PID", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RETRIES", "ROWS", "SECONDS", "TEXT",
+    "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "check_fields", "check_queue", "one_of", "optional",
+    "shown", "whole",
 ]  # fmt: skip
 
 #: characters of a value in an error's message
@@ -34,7 +35,7 @@ _QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class Check(NamedTuple):
-    """``means`` says in words what is taken (it is the hint of the error), ``holds(value)`` whether a value is that."""
+    """`means` says in words what is taken (it is the hint of the error), `holds(value)` whether a value is that."""
 
     means: str
     holds: Callable[[Any], bool]
@@ -55,18 +56,18 @@ def shown(value: Any) -> str:
 
 
 def whole(least: int, most: int, means: str = "") -> Check:
-    """A whole number from ``least`` to ``most``; True and False are none."""
+    """A whole number from `least` to `most`; True and False are none."""
     words = means or f"a whole number from {least}"
     return Check(words, lambda value: type(value) is int and least <= value <= most)
 
 
 def seconds(least: float, most: float, means: str) -> Check:
-    """A number of seconds from ``least`` to ``most``, both of which may be had."""
+    """A number of seconds from `least` to `most`, both of which may be had."""
     return Check(means, lambda value: type(value) in (int, float) and least <= value <= most)
 
 
 def text(size: int, means: str) -> Check:
-    """A string of at most ``size`` bytes that can be written as UTF-8."""
+    """A string of at most `size` bytes that can be written as UTF-8."""
 
     def holds(value: Any) -> bool:
         if type(value) is not str or len(value) > size:
@@ -90,7 +91,7 @@ def optional(check: Check) -> Check:
 
 
 def listed(check: Check, means: str, most: int = MOST) -> Check:
-    """A list (or tuple) of at most ``most`` such values."""
+    """A list (or tuple) of at most `most` such values."""
     holds = check.holds
     return Check(means, lambda value: type(value) in (list, tuple) and len(value) <= most and all(map(holds, value)))
 
@@ -158,12 +159,12 @@ FUNCTIONS = Check(
 
 
 def check_queue(name: object) -> None:
-    """Raise `BadInput` unless ``name`` can be a queue's name."""
+    """Raise `BadInput` unless `name` can be a queue's name."""
     QUEUE("queue", name)
 
 
 def check_fields(what: str, checks: Sequence[tuple[str, Check]], values: Sequence[Any]) -> None:
-    """Raise `BadInput` unless each of the values holds; ``what`` is what they are the fields of."""
+    """Raise `BadInput` unless each of the values holds; `what` is what they are the fields of."""
     if type(values) not in (list, tuple) or len(values) != len(checks):
         raise BadInput(f"{what} of {len(checks)} fields expected, not {shown(values)}", "is it of this version?")
     for (name, check), value in zip(checks, values, strict=True):

@@ -1,6 +1,6 @@
 """The wire: BaseManager's own protocol over TCP, but nothing except plain data is ever unpickled.
 
-A message is what ``multiprocessing.connection`` sends: a length and a pickle. The plain `Connection` unpickles
+A message is what `multiprocessing.connection` sends: a length and a pickle. The plain `Connection` unpickles
 whatever arrives, so that whoever holds the key can run code in the receiver. `PlainConnection` sends the same
 bytes and reads them with `dqlab.wire.plain_data`, which knows the plain values and raises at any other name.
 The serializer's name never crosses the wire, so unchanged BaseManager clients talk to it without noticing.
@@ -108,7 +108,7 @@ class PlainConnection(connection.Connection):
         return message
 
     def poll(self, timeout: float | None = 0.0) -> bool:
-        """Whether there is something to receive within ``timeout`` seconds."""
+        """Whether there is something to receive within `timeout` seconds."""
         return bool(self._ahead) or super().poll(timeout)
 
     def _read_ahead(self, size: int) -> None:
@@ -200,9 +200,9 @@ def dial(
     timeout: float = DIAL_TIMEOUT,
     make: Callable[[int], connection.Connection] = PlainConnection,
 ) -> Any:
-    """Connect to a BaseManager at ``address`` and prove that both sides hold ``authkey``.
+    """Connect to a BaseManager at `address` and prove that both sides hold `authkey`.
 
-    Raises `ConnectionFailed` where nobody answers within ``timeout`` seconds, `AuthenticationFailed` where the
+    Raises `ConnectionFailed` where nobody answers within `timeout` seconds, `AuthenticationFailed` where the
     key is another.
     """
     where = place(*address)

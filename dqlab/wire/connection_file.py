@@ -106,7 +106,7 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
 
 
 def find_connection(where: str | os.PathLike[str], authkey: bytes | None = None) -> Connection:
-    """The connection that a connection file, or ``HOST:PORT`` together with a key, stands for."""
+    """The connection that a connection file, or `HOST:PORT` together with a key, stands for."""
     address = parse_address(os.fspath(where)) if isinstance(where, str) else None
     if address is not None and not Path(where).exists():
         if authkey is None:

@@ -7,8 +7,8 @@
 BaseManager's handshake shows only that the other side can have a challenge answered by somebody with the key: whoever
 takes a dead master's port can hand one worker's challenge to another, and so becomes "the master" of both. A proof here
 is an HMAC that names its direction and both nonces, made with a key that is derived for it, so that neither the
-handshake, which signs any text, nor a peer's own proof, nor a recorded one will do. (Who relays every byte between a peer
-and the true master isn't stopped by it; ssh is for that.) It costs no round trip.
+handshake, which signs any text, nor a peer's own proof, nor a recorded one will do. (Who relays every byte between a
+peer and the true master isn't stopped by it; ssh is for that.) It costs no round trip.
 """
 
 from __future__ import annotations

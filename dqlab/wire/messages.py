@@ -21,8 +21,8 @@ from dqlab.wire import checks
 from dqlab.wire.checks import Check, check_fields, check_queue, optional
 
 __all__ = [
-    "CALLS", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "WIRE_VERSION", "Failure", "Finished", "Found", "Header", "Lease",
-    "Message", "NewTasks", "Options", "Outcome", "Report", "beside", "check_queue",
+    "CALLS", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "WIRE_VERSION", "Failure", "Finished", "Found", "Header",
+    "Lease", "Message", "NewTasks", "Options", "Outcome", "Report", "beside", "check_queue", "takes", "takes_message",
 ]  # fmt: skip
 
 #: what dqlab's own peers say to each other: another number is another language, and is refused
@@ -64,7 +64,7 @@ def beside(data: Any) -> Any:
 
 
 def takes(check: Check, **more: Any) -> Any:
-    """A field of a message that takes what ``check`` says; ``more`` goes to `dataclasses.field`."""
+    """A field of a message that takes what `check` says; `more` goes to `dataclasses.field`."""
     return field(metadata={"check": check}, **more)
 
 
@@ -162,7 +162,7 @@ class Header(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class NewTasks(Message):
-    """A client submits tasks ``first`` .. ``first + count - 1``, with one payload."""
+    """A client submits tasks `first` .. `first + count - 1`, with one payload."""
 
     first: int = takes(checks.ID)
     count: int = takes(checks.COUNT)
@@ -222,7 +222,9 @@ class Report(Message):
             value = Failure.decode(value)
         report = cls(kind=kind, token=token, lo=lo, hi=hi, value=value, seconds=seconds)
         if not report._brings_its_value() or lo >= hi:
-            raise BadInput(f"report {kind!r} of [{lo}, {hi}) with a value of type {type(value).__name__}", REPORTS[kind])
+            raise BadInput(
+                f"report {kind!r} of [{lo}, {hi}) with a value of type {type(value).__name__}", REPORTS[kind]
+            )
         return report
 
     def _brings_its_value(self) -> bool:
@@ -248,7 +250,7 @@ class Outcome(Message):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished(Message):
-    """Tasks [lo, hi) of the run that begins with task ``first`` are final; the client acknowledges by ``serial``."""
+    """Tasks [lo, hi) of the run that begins with task `first` are final; the client acknowledges by `serial`."""
 
     serial: int = takes(checks.ID)
     first: int = takes(checks.ID)
@@ -259,7 +261,7 @@ class Finished(Message):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found(Message):
-    """One task that somebody asked for by its id: its result is at ``index`` of ``count`` results of its kind."""
+    """One task that somebody asked for by its id: its result is at `index` of `count` results of its kind."""
 
     outcome: Outcome = takes_message(Outcome)
     index: int = takes(checks.ID)

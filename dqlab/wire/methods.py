@@ -1,7 +1,8 @@
-"""What a peer may call on the master, and what each argument may be: the whole of the protocol above BaseManager's own.
+"""What a peer may call on the master, and what each argument may be: the protocol above BaseManager's own.
 
-`bind` checks a request against this table before anything happens. Unchanged scripts reach the two plain queues with the
-methods of the standard queue; all else is for dqlab's own clients and workers. `python -m dqlab.wire.methods` prints it.
+`bind` checks a request against this table before anything happens. Unchanged scripts reach the two plain queues with
+the methods of the standard queue; all else is for dqlab's own clients and workers. `python -m dqlab.wire.methods`
+prints it.
 """
 
 from __future__ import annotations

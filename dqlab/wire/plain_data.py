@@ -146,7 +146,7 @@ _CarefulUnpickler.dispatch[pickle.BUILD[0]] = _CarefulUnpickler.load_build
 def load_plain(data: bytes, *, careful: bool = True, buffers: Iterable[Any] = ()) -> Any:
     """Return the value in a pickle of plain data; `pickle.UnpicklingError` names the first type that is not.
 
-    ``careful`` is for pickles of those who might mean harm; ``buffers`` is what the pickle left out (PEP 574).
+    `careful` is for pickles of those who might mean harm; `buffers` is what the pickle left out (PEP 574).
     """
     with_care = careful and len(data) > REPETITIONS and _too_much(data)
     unpickler = _CarefulUnpickler if with_care else PlainUnpickler

@@ -52,6 +52,8 @@ def _run_one(settings: dict[str, Any], announce: Callable[..., None], owned: boo
         try:
             return worker.run()
         except NotDqlab:
+            if not known.by_address:
+                raise
             worker = PlainWorker(known, tell)
             return worker.run()
     except (ConnectionFailed, LaunchFailed, Refused) as exc:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dqlab.errors import AuthenticationFailed, ConnectionFailed
+from dqlab.errors import AuthenticationFailed, ConnectionFailed, NotDqlab
 from dqlab.wire.connection import PlainConnection
 from dqlab.wire.greeting import WORKER
 from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease, Report
@@ -53,7 +53,8 @@ LOOK = 0.05
 class WorkerSettings:
     """What a worker needs to know. ``queues`` None means all; ``handler`` is ``module:function`` for plain tasks.
 
-    ``task_name`` and ``result_name`` are what a plain master, one that is not dqlab's, calls its two queues.
+    `task_name` and `result_name` are what a plain master, one that is not dqlab's, calls its two queues. Only a worker
+    that was given the address itself (`by_address`) works for one: what a connection file stands for is dqlab's.
     """
 
     address: tuple[str, int]
@@ -65,6 +66,7 @@ class WorkerSettings:
     host: str = ""
     task_name: str = "get_task_queue"
     result_name: str = "get_result_queue"
+    by_address: bool = False
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> WorkerSettings:
@@ -80,6 +82,7 @@ class WorkerSettings:
             host=str(settings.get("host_name") or ""),
             task_name=str(settings.get("task_name") or cls.task_name),
             result_name=str(settings.get("result_name") or cls.result_name),
+            by_address=bool(settings.get("by_address", False)),
         )
 
 
@@ -118,6 +121,11 @@ class Worker:
                         return 0
                 except AuthenticationFailed:
                     raise
+                except NotDqlab as exc:
+                    if self.name is None:
+                        raise
+                    # Whoever takes a dead master's port may say that: a worker of dqlab's never comes down to it.
+                    raise AuthenticationFailed("a plain BaseManager answers where a master of dqlab was") from exc
                 except (ConnectionFailed, _LeaseLost, EOFError, OSError) as exc:
                     self._forget_leases()
                     if self._ending():
