@@ -27,6 +27,8 @@ HISTORY, REASON_CHARS = 100, 1_000
 class State(StrEnum):
     """Where a task is."""
 
+    __hash__ = str.__hash__  # that of an `Enum` is a function of Python, and states are looked up for each task
+
     READY = "ready"  #: waits for a worker
     DELAYED = "delayed"  #: waits for its back-off to pass
     LEASED = "leased"  #: a worker has the right to it

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dqlab.errors import AuthenticationFailed, MasterGone
+from dqlab.errors import MasterGone
 from dqlab.wire.connection import PlainConnection
+from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.wire.request import request
 
 __all__ = ["Call", "Channel", "Origin", "pause"]
@@ -162,24 +163,27 @@ class Channel:
                 call.finish(error=MasterGone("the client is closed"))
 
     def _perform(self, call: Call) -> Any:
-        deadline = time.monotonic() + self._patience
-        rest = threading.Event()
-        while True:
+        sent = False
+
+        def attempt() -> Any:
+            nonlocal sent
             sent = False
-            try:
-                if self._conn is None:
-                    self._conn = self._dial()
-                sent = True
-                return request(self._conn, call.method, *call.args, object=call.object)
-            except (AuthenticationFailed, MasterGone):
-                raise
-            except (EOFError, OSError) as exc:
-                self._drop()
-                # What a plain put or get did before the connection broke is unknown: to repeat it is the caller's call.
-                again = call.object == "broker" or not sent
-                if self._closed or not again or time.monotonic() > deadline:
-                    raise MasterGone(f"the master is gone: {exc or 'it hung up'}") from exc
-                rest.wait(RETRY)
+            if self._conn is None:
+                self._conn = self._dial()
+            sent = True
+            return request(self._conn, call.method, *call.args, object=call.object)
+
+        def failed(error: Exception) -> bool:
+            self._drop()
+            # What a plain put or get did before the connection broke is unknown: to repeat it is the caller's call.
+            return self._closed or (sent and call.object != "broker")
+
+        try:
+            return persist(attempt, Away(self._patience, RETRY, RETRY), failed)
+        except FINAL:
+            raise
+        except (EOFError, OSError) as exc:
+            raise MasterGone(f"the master is gone: {exc or 'it hung up'}") from exc
 
     def _drop(self) -> None:
         conn, self._conn = self._conn, None

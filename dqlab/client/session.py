@@ -18,7 +18,7 @@ from typing import Any
 
 from dqlab.client.channel import Channel, Origin, pause
 from dqlab.client.collector import Collector
-from dqlab.client.reconnect import PATIENCE, Route
+from dqlab.client.connections import PATIENCE, Connections
 from dqlab.client.sender import Sender
 from dqlab.client.submission import Submission, Waiting
 from dqlab.errors import DqlabError, MasterGone
@@ -31,7 +31,7 @@ __all__ = ["Session"]
 CLOSED = "the client was closed before the task had ended"
 
 
-class Session(Route):
+class Session(Connections):
     """One client's connections to one master."""
 
     def __init__(self, connection: Connection, has_ended: Callable[[], bool] = lambda: False) -> None:

@@ -30,7 +30,8 @@ from dqlab.wire.address import place
 from dqlab.wire.connection import dial
 from dqlab.wire.messages import PLAIN, Header, Lease, Report
 from dqlab.worker.child_process import ChildProcess, Job
-from dqlab.worker.worker import LOOK, RETRY, RETRY_MAX, WorkerSettings
+from dqlab.worker.settings import WorkerSettings
+from dqlab.worker.worker import LOOK, RETRY, RETRY_MAX
 
 __all__ = ["PlainWorker"]
 

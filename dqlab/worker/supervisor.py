@@ -13,7 +13,8 @@ from typing import Any
 from dqlab.errors import ConnectionFailed, DqlabError, LaunchFailed, NotDqlab, Refused
 from dqlab.process.owner import read_settings, say, watch_owner
 from dqlab.worker.plain_worker import PlainWorker
-from dqlab.worker.worker import Worker, WorkerSettings
+from dqlab.worker.settings import WorkerSettings
+from dqlab.worker.worker import Worker
 
 __all__ = ["run_owned", "run_workers"]
 
