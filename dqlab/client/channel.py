@@ -29,7 +29,7 @@ RETRY = 0.1
 
 
 def pause(lock: Any, seconds: float) -> bool:
-    """Wait up to ``seconds`` for a lock to be released; return whether it was."""
+    """Wait up to `seconds` for a lock to be released; return whether it was."""
     if lock.acquire(timeout=max(0.0, min(seconds, SLICE))):
         lock.release()
         return True
@@ -68,11 +68,12 @@ class Call:
         self._gate.acquire()
 
     def finish(self, value: Any = None, error: BaseException | None = None) -> None:
+        """The answer has come, or why there will be none."""
         self.value, self.error, self.done = value, error, True
         self._gate.release()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is done; False if ``timeout`` seconds pass first."""
+        """Wait until it is done; False if `timeout` seconds pass first."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.done:
             left = SLICE if deadline is None else deadline - time.monotonic()
@@ -90,9 +91,9 @@ class Call:
 
 
 class Channel:
-    """Makes calls on a connection of its own, dialled by ``dial()`` when first needed and again when it broke.
+    """Makes calls on a connection of its own, dialled by `dial()` when first needed and again when it broke.
 
-    A call that may be repeated is repeated for up to ``patience`` seconds, then fails with `MasterGone`.
+    A call that may be repeated is repeated for up to `patience` seconds, then fails with `MasterGone`.
     """
 
     def __init__(self, dial: Callable[[], PlainConnection], patience: float, name: str = "calls") -> None:
@@ -138,6 +139,7 @@ class Channel:
             conn.hang_up()
 
     def join(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for the thread to end."""
         self._thread.join(timeout)
 
     def _run(self) -> None:

@@ -18,7 +18,7 @@ COLLECT_WAIT = 5.0
 
 
 class Collector:
-    """Says which results it has, so that none is lost and none comes twice. ``give_up(error)`` hears why none come."""
+    """Says which results it has, so that none is lost and none comes twice. `give_up(error)` hears why none come."""
 
     def __init__(self, connections: Connections, waiting: Waiting, give_up: Callable[[DqlabError], None]) -> None:
         self._connections, self._waiting, self._give_up = connections, waiting, give_up

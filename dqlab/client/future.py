@@ -1,6 +1,6 @@
 """The future of one task. Waiting for it survives Ctrl-C at any instant.
 
-`concurrent.futures.Future` waits on a `threading.Condition`, whose Python-level ``with`` can be interrupted after it
+`concurrent.futures.Future` waits on a `threading.Condition`, whose Python-level `with` can be interrupted after it
 took its lock and before it would give it back; the thread that brings the result would then wait for ever. Here the
 outcome is stored first, waiters wait on a C lock, and the condition is entered by the lock's own C method.
 """
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class _Condition(threading.Condition):
-    """A condition whose ``with`` goes straight to the lock's C methods, between which no interrupt is delivered."""
+    """A condition whose `with` goes straight to the lock's C methods, between which no interrupt is delivered."""
 
     def __init__(self) -> None:
         super().__init__(RLock())
@@ -71,6 +71,7 @@ class FutureRun:
         self._waiting = set(range(len(futures)))
 
     def goes_out(self, first: int) -> bool:
+        """Calls always do: their futures are held by somebody."""
         return True
 
     def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
@@ -85,10 +86,12 @@ class FutureRun:
         return not self._waiting
 
     def gone(self, error: DqlabError) -> None:
+        """There will be no outcome."""
         for future in self.futures:
             future.gone(error)
 
     def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
+        """There will be none of those of tasks [lo, hi) that have none; return as `deliver` does."""
         self._waiting.difference_update(range(lo, hi))
         for future in self.futures[lo:hi]:
             future.gone(error)
@@ -96,7 +99,7 @@ class FutureRun:
 
 
 class Future(concurrent.futures.Future[T]):
-    """``task_id`` is the task's id at the master; everything else is as in `concurrent.futures`."""
+    """`task_id` is the task's id at the master; everything else is as in `concurrent.futures`."""
 
     _outcome: _Outcome | None = None
 
@@ -122,7 +125,7 @@ class Future(concurrent.futures.Future[T]):
     # -- the collector's side (see submission.Sink) --------------------------------------------------------------
 
     def fulfil(self, data: bytes) -> None:
-        """The task is done; ``data`` is its pickled result."""
+        """The task is done; `data` is its pickled result."""
         try:
             self.resolve(pickle.loads(data), None)
         except BaseException as exc:
@@ -136,6 +139,7 @@ class Future(concurrent.futures.Future[T]):
             self.resolve(None, load_error(self.task_id or 0, outcome))
 
     def gone(self, error: DqlabError) -> None:
+        """There will be no outcome, and why."""
         if isinstance(error, BacklogFull):
             self.refused = error
         self.resolve(None, error)
@@ -230,7 +234,7 @@ class Future(concurrent.futures.Future[T]):
 
 
 def as_completed(futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None) -> Iterator[Any]:
-    """The futures in the order in which they end; `TimeoutError` after ``timeout`` seconds.
+    """The futures in the order in which they end; `TimeoutError` after `timeout` seconds.
 
     Like `concurrent.futures.as_completed`, and safe to interrupt.
     """
@@ -268,7 +272,7 @@ def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: floa
 def wait(
     futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
 ) -> Any:
-    """``(done, not_done)`` like `concurrent.futures.wait`, and safe to interrupt."""
+    """`(done, not_done)` like `concurrent.futures.wait`, and safe to interrupt."""
     everything = set(futures)
     done = {future for future in everything if future.done()}
     waiting = everything - done

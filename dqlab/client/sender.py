@@ -20,8 +20,8 @@ BATCH, BATCH_BYTES = 2_000, 1 << 20
 
 
 class Sender:
-    """Empties its ``outbox``: a `Submission` is sent, a list of (first, count) ranges is cancelled, a lock is released
-    when all before it has gone out, None is the end. ``give_up(error)`` hears why nothing more goes out."""
+    """Empties its `outbox`: a `Submission` is sent, a list of (first, count) ranges is cancelled, a lock is released
+    when all before it has gone out, None is the end. `give_up(error)` hears why nothing more goes out."""
 
     def __init__(self, connections: Connections, waiting: Waiting, give_up: Callable[[DqlabError], None]) -> None:
         self._connections, self._waiting, self._give_up = connections, waiting, give_up

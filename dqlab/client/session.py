@@ -104,7 +104,7 @@ class Session(Connections):
     # -- submitting -----------------------------------------------------------------------------------------------
 
     def submit(self, count: int, make: Callable[[int], Submission]) -> Submission:
-        """Give the next ``count`` task ids to the submission that ``make(first)`` returns, and send it on its way."""
+        """Give the next `count` task ids to the submission that `make(first)` returns, and send it on its way."""
         self.origin.check()
         self._open()
         # Ids must go out in order, so that the master can tell a repeated submission from a new one.
@@ -142,7 +142,7 @@ class Session(Connections):
         return self._sender.full
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until the master has accepted all that was submitted; `TimeoutError` after ``timeout`` seconds."""
+        """Wait until the master has accepted all that was submitted; `TimeoutError` after `timeout` seconds."""
         if self.number is None or self.closed:
             return
         marker = threading.Lock()

@@ -43,13 +43,14 @@ class Job:
     fed_lo: int = field(default=0)  #: lo when it was fed
 
     def position(self, item: int) -> int:
+        """Where an item is in the current feed."""
         return self.start + item - self.fed_lo
 
 
 class ChildProcess:
-    """One child after another. ``inbox`` gets ``(generation, messages)`` for all that a child says; None at its end.
+    """One child after another. `inbox` gets `(generation, messages)` for all that a child says; None at its end.
 
-    While ``gathering``, results only pile up in ``aside``: to be woken for each would cost more than a short task does.
+    While `gathering`, results only pile up in `aside`: to be woken for each would cost more than a short task does.
     """
 
     def __init__(self, handler: str | None, inbox: queue.SimpleQueue[Any]) -> None:
@@ -102,6 +103,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
+        """Process id of the child."""
         return self._process.pid
 
     def kill(self) -> None:
@@ -110,6 +112,7 @@ class ChildProcess:
 
     @property
     def busy(self) -> bool:
+        """Whether the child has something to do."""
         return bool(self.feeding)
 
     def feed(self, jobs: list[Job]) -> None:
@@ -162,7 +165,7 @@ class ChildProcess:
         return Report(kind="done", token=job.lease.token, lo=lo, hi=hi, value=value, seconds=seconds)
 
     def take_back(self, share: float) -> list[Report]:
-        """Release the later ``share`` of what the child was fed and has not begun."""
+        """Release the later `share` of what the child was fed and has not begun."""
         numbers = self._cursor.numbers
         end = sum(job.hi - job.fed_lo for job in self.feeding)
         limit = numbers[LIMIT]

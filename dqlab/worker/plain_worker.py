@@ -84,7 +84,7 @@ class PlainQueue:
 
 
 class PlainWorker:
-    """``run()`` works until told to stop. ``announce(event, **fields)`` hears that it has connected."""
+    """`run()` works until told to stop. `announce(event, **fields)` hears that it has connected."""
 
     def __init__(self, settings: WorkerSettings, announce: Callable[..., None] = lambda *a, **k: None) -> None:
         if settings.handler is None:
@@ -193,7 +193,7 @@ class PlainWorker:
                     raise Refused(f"the result queue has been full for {self.settings.give_up:g} s") from None
 
     def _try(self, value: Any) -> list[Any]:
-        """``[result]`` of the handler; ``[]``, and words on standard error, if every attempt went wrong."""
+        """`[result]` of the handler; `[]`, and words on standard error, if every attempt went wrong."""
         reason = ""
         for attempt in range(1, ATTEMPTS + 1):
             outcome = self._run(value, attempt)
@@ -250,7 +250,7 @@ def _ask(conn: connection.Connection, patience: float, method: str, *args: Any) 
 
 
 def _answer(conn: connection.Connection, patience: float, method: str) -> Any:
-    """The next answer of a BaseManager's server, which may take ``patience`` seconds."""
+    """The next answer of a BaseManager's server, which may take `patience` seconds."""
     if not conn.poll(patience):
         raise ConnectionFailed(f"the master has not answered {method!r} for {patience:g} s")
     try:

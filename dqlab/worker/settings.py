@@ -14,7 +14,7 @@ GIVE_UP = 60.0
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker needs to know. ``queues`` None means all; ``handler`` is ``module:function`` for plain tasks.
+    """What a worker needs to know. `queues` None means all; `handler` is `module:function` for plain tasks.
 
     `task_name` and `result_name` are what a plain master, one that is not dqlab's, calls its two queues. Only a worker
     that was given the address itself (`by_address`) works for one: what a connection file stands for is dqlab's.

@@ -69,9 +69,9 @@ def _complain(exc: DqlabError) -> int:
 
 
 class Supervisor:
-    """Owns ``n`` worker processes; ends when they have ended, when it is told to, or when its own owner is gone.
+    """Owns `n` worker processes; ends when they have ended, when it is told to, or when its own owner is gone.
 
-    Commands, from the owner: ``{"add": k}``, ``{"kill": name}``, ``{"stop": name}``.
+    Commands, from the owner: `{"add": k}`, `{"kill": name}`, `{"stop": name}`.
     """
 
     def __init__(self, settings: dict[str, Any], announce: Callable[..., None], owned: bool) -> None:

@@ -51,7 +51,7 @@ class _LeaseLost(Exception):
 
 
 class Worker:
-    """``run()`` works until told to stop. ``announce(event, **fields)`` hears of joining and leaving."""
+    """`run()` works until told to stop. `announce(event, **fields)` hears of joining and leaving."""
 
     def __init__(self, settings: WorkerSettings, announce: Callable[..., None] = lambda *a, **k: None) -> None:
         self.settings, self._announce = settings, announce
@@ -181,7 +181,7 @@ class Worker:
             pass
 
     def _hear_within(self, seconds: float) -> bool:
-        """Take in what was put aside, and the next word, if one comes within ``seconds``."""
+        """Take in what was put aside, and the next word, if one comes within `seconds`."""
         try:
             item = self._inbox.get(timeout=seconds)
         except queue.Empty:
