@@ -134,8 +134,8 @@ class Leases:
         while size < LEASE_BYTES and (turn := line.front(states.blocked)):
             client, span = turn
             # The last attempt is made alone, so that a task that kills its worker takes no neighbour with it.
-            last = span.attempt + 1 >= span.run.max_attempts
-            if last:
+            alone = span.suspect or span.attempt + 1 >= span.run.max_attempts
+            if alone:
                 quota = 0 if worker.leases else 1
             elif key != span.run.header.key:
                 key = span.run.header.key
@@ -154,7 +154,7 @@ class Leases:
             leases.append(lease)
             if queue == PLAIN:
                 states.signals.add(topics.ROOM)
-            if last:
+            if alone:
                 worker.alone = True
                 return False
             given[key] = given.get(key, 0) + len(span)
@@ -165,7 +165,8 @@ class Leases:
         run, token, attempt = span.run, self._tokens + 1, span.attempt + 1
         lease = Lease(
             token=token, first=run.first, lo=span.lo, hi=span.hi, attempt=attempt,
-            careful=attempt >= run.max_attempts, header=run.header, payload=worker.payload_for(run, span),
+            careful=span.suspect or attempt >= run.max_attempts, header=run.header,
+            payload=worker.payload_for(run, span),
         )  # fmt: skip
         self._tokens = span.token = token
         self._states.lease(span, worker.name, now)
@@ -208,6 +209,7 @@ class Leases:
         elif report.kind == "lost":
             self._lost(span, "its process died with the result", now, counts=False)
         elif report.kind == "died":
+            span.suspect = len(span) > 1
             self._lost(span, report.value, now)
         else:
             self._raised(span, report.value, now)

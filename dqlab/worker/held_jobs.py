@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease, Report
-from dqlab.worker.child_process import Job
+from dqlab.worker.job import Job
 
 __all__ = ["HeldJobs"]
 

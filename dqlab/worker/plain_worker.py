@@ -29,7 +29,8 @@ from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, Refus
 from dqlab.wire.address import place
 from dqlab.wire.connection import dial
 from dqlab.wire.messages import PLAIN, Header, Lease, Report
-from dqlab.worker.child_process import ChildProcess, Job
+from dqlab.worker.child_process import ChildProcess
+from dqlab.worker.job import Job
 from dqlab.worker.settings import WorkerSettings
 from dqlab.worker.worker import LOOK, RETRY, RETRY_MAX
 

@@ -28,6 +28,7 @@ from dqlab.wire.request import open_broker, request
 from dqlab.worker.child_process import ChildProcess
 from dqlab.worker.control_line import ControlLine
 from dqlab.worker.held_jobs import HeldJobs
+from dqlab.worker.printed import Printed
 from dqlab.worker.settings import WorkerSettings
 
 __all__ = ["LOOK", "RETRY", "RETRY_MAX", "Worker"]
@@ -42,6 +43,8 @@ RETRY, RETRY_MAX = 0.1, 5.0
 LATE = 0.5
 #: seconds that an outcome may wait for others, while the child has more to do
 TOGETHER = 0.05
+#: messages of the child that are heard at once, before others have their turn
+AT_ONCE = 100
 #: seconds between two looks at the time-outs of running tasks
 LOOK = 0.05
 
@@ -58,7 +61,7 @@ class Worker:
         self.name: str | None = None
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._child = ChildProcess(settings.handler, self._inbox)
-        self._held = HeldJobs()
+        self._held, self._printed = HeldJobs(), Printed(self._send_printed)
         self._reports: list[Report] = []
         self._stopping = self._goodbye = self._expired = False
         self._data: PlainConnection | None = None
@@ -177,8 +180,9 @@ class Worker:
             self._child.overdue()  # also when there is always something to hear
             if heard and not self._reports:
                 break
-        while self._hear_within(0.0):
-            pass
+        for _ in range(AT_ONCE):  # no more: a task that prints for ever must not keep us from all else
+            if not self._hear_within(0.0):
+                break
 
     def _hear_within(self, seconds: float) -> bool:
         """Take in what was put aside, and the next word, if one comes within `seconds`."""
@@ -220,13 +224,14 @@ class Worker:
                 self._reports += reports
                 self._held.put_back(rest)
             else:
-                self._tell_printed(message)
+                self._printed.take([word[1:] for word in message if word[0] == "printed"])
                 self._reports += self._child.hear(message)
+                if not self._child.busy:
+                    self._printed.end()
 
-    def _tell_printed(self, words: list[Any]) -> None:
-        printed = [word[1:] for word in words if word[0] == "printed"]
-        if printed and self._control is not None:
-            self._control.tell("printed", printed)
+    def _send_printed(self, lines: list[tuple[int, str]]) -> None:
+        if self._control is not None:
+            self._control.tell("printed", lines)
 
     def _obey(self, command: tuple[Any, ...]) -> None:
         if command[0] == "reclaim":
