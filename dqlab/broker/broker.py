@@ -49,7 +49,7 @@ class Broker:
         self.max_attempts = max_attempts
         self.states = States(backlog)
         self.plain = PlainQueues(self.states, max_attempts, lease, pills)
-        self.leases = Leases(self.states, self.plain, lease, seed)
+        self.leases = Leases(self.states, self.plain, lease, seed, now)
         self._started = now
 
     # -- clients come and go -----------------------------------------------------------------------------------

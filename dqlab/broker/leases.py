@@ -27,6 +27,8 @@ __all__ = ["Leases"]
 
 #: bytes of payload in one answer (more only if one payload alone is larger)
 LEASE_BYTES = 4 << 20
+#: seconds between two looks at the leases from which on the machine was paused, or too busy to hear anybody
+STOOD_STILL = 1.5
 #: seconds: first back-off after an exception, and the longest
 BACKOFF, BACKOFF_MAX = 0.1, 30.0
 
@@ -34,7 +36,7 @@ BACKOFF, BACKOFF_MAX = 0.1, 30.0
 class Leases:
     """The workers, and what each holds. `seconds` is how long a lease lasts without a heartbeat."""
 
-    def __init__(self, states: States, plain: PlainQueues, seconds: float, seed: int) -> None:
+    def __init__(self, states: States, plain: PlainQueues, seconds: float, seed: int, now: float) -> None:
         self.seconds = seconds
         self.workers: dict[str, Worker] = {}
         self.late = 0  #: reports dropped because their lease was gone
@@ -43,6 +45,7 @@ class Leases:
         self._batch_size = BatchSize()
         self._random = Random(seed)
         self._tokens = self._joined = 0
+        self._looked = now  #: when leases were last looked at
 
     # -- workers come and go -----------------------------------------------------------------------------------
 
@@ -86,7 +89,14 @@ class Leases:
         self._command(self.workers[name], ("stop",))
 
     def expire(self, now: float) -> None:
-        """End the leases of workers that have been silent for too long."""
+        """End the leases of workers that have been silent for too long; to be called several times a second.
+
+        When the last call is long ago the whole machine stood still, heartbeats too: everybody has one more lease.
+        """
+        if now - self._looked > STOOD_STILL:
+            for worker in self.workers.values():
+                worker.deadline = now + self.seconds
+        self._looked = now
         for worker in [w for w in self.workers.values() if w.deadline <= now]:
             self.leave(worker, f"no heartbeat for {self.seconds:g} s", now)
 
