@@ -8,6 +8,7 @@ client.options(queue="images", retries=2)       ──>  the same client, other 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -147,23 +148,46 @@ class Client(concurrent.futures.Executor):
         return MapResults(self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
 
     def _check_open(self) -> None:
-        if self._session.closed:
+        if self._session.closed or self._session.closing:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._session.error is not None:
             raise self._session.error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Close this client; with `wait`, after all its tasks that somebody can do have ended."""
+        """Close this client, after all its tasks that somebody can do have ended; nothing more can be submitted.
+
+        With `wait` that is when it returns; else a thread does the waiting, and the interpreter waits for that at its
+        exit. `cancel_futures` cancels what has not started. Raises `LaunchFailed` if workers that were to do the work
+        don't come up.
+        """
+        if self._session.closed:
+            self._close()  # a view of this client may have closed the session; the rest is still to do
+            return
+        self._session.closing = True
+        if cancel_futures:
+            with contextlib.suppress(MasterGone, TimeoutError):
+                self._session.cancel_all()
+        if wait:
+            self._finish()
+        else:
+            threading.Thread(target=self._finish, name="dqlab-shutdown", daemon=False).start()
+
+    def _finish(self) -> None:
+        """Wait for what somebody can do, then close."""
         try:
-            if not self._session.closed:
-                if cancel_futures:
-                    self._session.cancel_all()
-                while wait and not self._all_ended() and self._can_work():
-                    threading.Event().wait(LOOK / 10)
+            if not self._all_ended():
+                for launcher in self.launchers:
+                    launcher.wait()  # its workers may be those that the tasks wait for
+            while not self._all_ended() and self._can_work():
+                threading.Event().wait(LOOK / 10)
+            self._abandon_rest()
         except (MasterGone, TimeoutError):
             pass  # there is nothing left to wait for
         finally:
-            self._close()  # a view of this client may have closed the session; the rest is still to do
+            self._close()
+
+    def _abandon_rest(self) -> None:
+        """What nobody can do now: it stays with the master, for workers that come later."""
 
     def _all_ended(self) -> bool:
         """Whether the master has all that was submitted, and all of that has ended."""

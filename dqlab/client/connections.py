@@ -29,6 +29,7 @@ class Connections:
         self._has_ended = has_ended  #: whether whoever owns the master knows that it is gone for good
         self.error: DqlabError | None = None  #: why there will be no more answers
         self.closed = False
+        self.closing = False  #: whether nothing more is to be submitted
         self.about: dict[str, Any] = {}  #: what the master says of itself
         self.number: int | None = None  #: the client's number there, once it has one
         self.token: bytes | None = None  #: by which the master knows this client on each connection

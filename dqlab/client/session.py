@@ -182,6 +182,11 @@ class Session(Connections):
         """Whether everything that the master has accepted has ended."""
         return not self._waiting
 
+    @property
+    def unfinished(self) -> int:
+        """How many of the tasks that the master has accepted have not ended."""
+        return sum(count for _, count in self._waiting.ranges())
+
     def _give_up(self, error: DqlabError) -> None:
         if not self.closed:
             self.error = error
