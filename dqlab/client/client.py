@@ -54,6 +54,14 @@ class Client(concurrent.futures.Executor):
         state = "closed" if self._session.closed else "gone" if self._session.error else "connected"
         return f"<dqlab {type(self).__name__} {state}>"
 
+    def __reduce__(self) -> Any:
+        raise BadInput(f"a {type(self).__name__} can't be sent to a task", "connect(...) inside the task")
+
+    @property
+    def _max_workers(self) -> int:
+        """How many workers there are, as adaptive, dask and others ask an executor; 1 before the first."""
+        return max(1, len(self.stats()["workers"]))
+
     @property
     def connection(self) -> Connection:
         """Where the master is, and its key."""

@@ -19,11 +19,17 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
 from dqlab.client.results import load_error, unpack
-from dqlab.errors import BacklogFull, DqlabError
+from dqlab.errors import BacklogFull, BadInput, DqlabError
 from dqlab.wire.messages import Found, Outcome
 
 __all__ = ["Future", "FutureRun", "as_completed", "wait"]
 
+#: what `wait` may wait for
+CONDITIONS = (
+    concurrent.futures.FIRST_COMPLETED,
+    concurrent.futures.FIRST_EXCEPTION,
+    concurrent.futures.ALL_COMPLETED,
+)
 #: seconds of waiting after which somebody looks whether there is a worker at all
 HINT_AFTER = 2.0
 
@@ -61,6 +67,9 @@ class Asker(Protocol):
 
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
+
+    def check_here(self) -> None:
+        """Raise `MasterGone` in a forked copy of the client's process, where no outcome ever comes."""
 
 
 class FutureRun:
@@ -118,7 +127,7 @@ class Future(concurrent.futures.Future[T]):
 
     def __repr__(self) -> str:
         if self._outcome is None or self.cancelled():
-            return f"<Future task {self.task_id} {self._state.lower()}>"
+            return f"<Future task {self.task_id} {'pending' if self._outcome is None else 'cancelled'}>"
         raised = f" raised {type(self._outcome.error).__name__}" if self._outcome.error is not None else ""
         return f"<Future task {self.task_id} finished{raised}>"
 
@@ -218,9 +227,22 @@ class Future(concurrent.futures.Future[T]):
             raise outcome.error
         return outcome.error
 
+    def hint_after(self, waited: float, patience: float) -> None:
+        """Somebody has waited for `waited` seconds: after `patience` say so if nobody is there to do the work.
+
+        Raises `MasterGone` in a forked copy of the client's process.
+        """
+        self._client.check_here()
+        if waited > patience:
+            self._client.hint_if_stuck()
+
+    def __reduce__(self) -> Any:
+        raise BadInput("a future can't be sent to a task", "send its result, or its task_id to connect(...).result(id)")
+
     def _wait(self, timeout: float | None) -> _Outcome:
         began, hint_at = time.monotonic(), HINT_AFTER
         while self._outcome is None:
+            self._client.check_here()
             waited = time.monotonic() - began
             left = SLICE if timeout is None else timeout - waited
             if pause(self._gate, left):
@@ -261,9 +283,9 @@ def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: floa
         except queue.Empty:
             if left <= 0:
                 raise TimeoutError(f"{len(waiting)} futures have not ended after {timeout:g} s") from None
-            if waited > hint and isinstance(some := next(iter(waiting)), Future):
-                some._client.hint_if_stuck()
-                hint = float("inf")
+            if isinstance(some := next(iter(waiting)), Future):
+                some.hint_after(waited, hint)
+                hint = float("inf") if waited > hint else hint
             continue
         waiting.discard(future)
         yield future
@@ -273,6 +295,8 @@ def wait(
     futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
 ) -> Any:
     """`(done, not_done)` like `concurrent.futures.wait`, and safe to interrupt."""
+    if return_when not in CONDITIONS:
+        raise BadInput(f"return_when={return_when!r}", f"one of {', '.join(CONDITIONS)}")
     everything = set(futures)
     done = {future for future in everything if future.done()}
     waiting = everything - done

@@ -205,6 +205,7 @@ class MapResults:
         """Make `_current` the next stretch of results; False at the end."""
         waited_since, hinted = time.monotonic(), False
         while not self._closed:
+            self._session.check_here()
             if not self._runs:
                 if self._exhausted:
                     return False

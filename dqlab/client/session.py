@@ -80,6 +80,10 @@ class Session(Connections):
             self._channels.append(channel)
         return channel.call(method, *args, timeout=timeout)
 
+    def check_here(self) -> None:
+        """Raise `MasterGone` in a forked copy of this process, where no outcome ever comes."""
+        self.origin.check()
+
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
         if self._hinted or self.error is not None or self.closed:
