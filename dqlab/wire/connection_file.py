@@ -16,7 +16,7 @@ from typing import Any
 from dqlab.errors import BadInput
 from dqlab.wire.address import parse_address, place
 
-__all__ = ["Connection", "find_connection", "read_key", "runtime_dir", "write_private"]
+__all__ = ["Connection", "find_connection", "read_key", "runtime_dir", "runtime_dirs", "write_private"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,15 @@ def runtime_dir() -> Path:
     else:
         jupyter = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "jupyter/runtime"
     return jupyter if jupyter.is_dir() else Path.home() / ".dqlab"
+
+
+def runtime_dirs() -> list[Path]:
+    """Where connection files may lie: `runtime_dir`, or, if there is no home to write to, the temporary directory."""
+    temporary = Path(tempfile.gettempdir())
+    try:
+        return [runtime_dir(), temporary]
+    except RuntimeError:  # there is no home at all
+        return [temporary]
 
 
 def read_key(path: str | os.PathLike[str]) -> bytes:
