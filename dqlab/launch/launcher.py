@@ -16,7 +16,7 @@ from dqlab.client.client import Client
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.launch.worker_group import WorkerGroup
 from dqlab.launch.worker_process import WorkerProcess
-from dqlab.process.owned_process import LOOK, STOP_TIMEOUT
+from dqlab.process.owned_process import ASK_AGAIN, LOOK, STOP_TIMEOUT
 from dqlab.wire.connection_file import Connection
 from dqlab.wire.messages import check_queue
 
@@ -148,13 +148,15 @@ class Launcher:
 
         One that is frozen, and does not react at all, is killed after two seconds.
         """
-        deadline = time.monotonic() + timeout
-        for group in self._groups:
-            group.ask_to_stop()
-        while any(group.workers for group in self._groups) and time.monotonic() < deadline:
+        asked, deadline = 0.0, time.monotonic() + timeout
+        while asked == 0 or (any(group.workers for group in self._groups) and time.monotonic() < deadline):
+            if again := time.monotonic() - asked > ASK_AGAIN:
+                asked = time.monotonic()
             for group in self._groups:
                 if group.frozen:
                     group.kill_all()
+                elif again:
+                    group.ask_to_stop()
             time.sleep(LOOK)
         for group in self._groups:
             group.stop()
@@ -194,4 +196,4 @@ def worker_settings(
 def check_count(n: object, where: str = "") -> None:
     """Refuse a number of workers that is none: `BadInput`, which begins with `where`."""
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise BadInput(f"{where}n={n!r}", "n is the number of workers: a whole number from 1")
+        raise BadInput(f"{where}n, the number of workers, must be a whole number from 1 up, not {n!r}")

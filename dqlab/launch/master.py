@@ -57,6 +57,8 @@ class Master(Client):
             self._come_up(said)
         except BaseException:  # an interrupt, too
             unborn()
+            if hasattr(self, "_session"):
+                self._session.close()
             raise
         self._finalizer = weakref.finalize(self, _end_master, self._session, process, self.launchers)
         unborn.detach()

@@ -13,12 +13,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, cast
 
-__all__ = ["LOOK", "REACT", "STOP_TIMEOUT", "OwnedProcess"]
+__all__ = ["ASK_AGAIN", "LOOK", "REACT", "STOP_TIMEOUT", "OwnedProcess"]
 
 #: seconds that a process which should end is given before it is killed
 STOP_TIMEOUT = 10.0
 #: seconds in which a process must have answered what it is told; one that has not is frozen
 REACT = 2.0
+#: seconds after which one that should end is told again, as it may have been frozen in the meantime
+ASK_AGAIN = 0.5
 #: seconds between two looks of a wait
 LOOK = 0.005
 #: lines of its standard error that are remembered, and the characters that are read as one line

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dqlab.errors import ConnectionFailed, DqlabError, LaunchFailed, NotDqlab, Refused
-from dqlab.process.owned_process import REACT, OwnedProcess
+from dqlab.process.owned_process import ASK_AGAIN, OwnedProcess
 from dqlab.process.owner import die_with_parent, read_settings, say, watch_owner
 from dqlab.process.python_command import python_command
 from dqlab.process.signals import on_end_signals
@@ -50,7 +50,14 @@ def _run_one(settings: dict[str, Any], announce: Callable[..., None], owned: boo
     worker: Worker | PlainWorker = Worker(known, tell)
     on_end_signals(lambda: worker.stop())
     if owned:
-        watch_owner(lambda: worker.end_now(), lambda command: worker.stop() if "stop" in command else None)
+        told: set[str] = set()  # whoever wants to see whether this worker is frozen says the same again
+
+        def obey(command: dict[str, Any]) -> None:
+            if "stop" in command and "stop" not in told:
+                told.add("stop")
+                worker.stop()
+
+        watch_owner(lambda: worker.end_now(), obey)
     try:
         try:
             return worker.run()
@@ -80,7 +87,8 @@ class Supervisor:
         self._announce, self._owned = announce, owned
         self._workers: dict[OwnedProcess, str] = {}  #: process -> name, "" before it has joined
         self._inbox: queue.SimpleQueue[tuple[OwnedProcess | None, dict[str, Any] | None]] = queue.SimpleQueue()
-        self._stopping = self._failed = False
+        self._leaving: set[OwnedProcess] = set()  #: those that were told to stop
+        self._failed = False
 
     def run(self) -> int:
         """Supervise until no worker is left; the exit code, 1 if one of them has failed."""
@@ -90,14 +98,16 @@ class Supervisor:
         self._add(self._n)
         while self._workers:
             with contextlib.suppress(queue.Empty):
-                process, said = self._inbox.get(timeout=REACT if self._stopping else None)
+                process, said = self._inbox.get(timeout=ASK_AGAIN if self._leaving else None)
                 if process is None:
                     self._obey(said or {})
                 else:
                     self._note(process, said)
-            for process in self._workers:
+            for process in self._leaving:
                 if process.frozen:
                     process.kill()
+                else:
+                    process.tell({"stop": None})
         return 1 if self._failed else 0
 
     def _add(self, n: int) -> None:
@@ -115,6 +125,7 @@ class Supervisor:
                 self._tell("joined", name=said["name"], pid=said["pid"])
             return
         name = self._workers.pop(process)
+        self._leaving.discard(process)
         process.end()
         code = process.returncode
         self._failed = self._failed or code > 0
@@ -133,9 +144,8 @@ class Supervisor:
             if name and name == command.get("kill"):
                 process.kill()
             elif "stop" in command and command["stop"] in (None, name):
-                self._stopping = True
                 if name:
-                    process.tell({"stop": None})
+                    self._leaving.add(process)
                 else:  # it has nothing in hand yet
                     process.kill()
 
