@@ -1,12 +1,22 @@
-"""What all workers that somebody here started have in common, wherever they run."""
+"""Workers that somebody here started, wherever they run: what all launchers share.
+
+A launcher says which command starts a worker (`LocalWorkers`), or brings groups of workers of its own (`SSHWorkers`).
+"""
 
 from __future__ import annotations
 
 import base64
-from typing import Any, Protocol
+import os
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
-from dqlab.errors import BadInput
-from dqlab.process.owned_process import STOP_TIMEOUT
+from dqlab.client.client import Client
+from dqlab.errors import BadInput, LaunchFailed
+from dqlab.launch.worker_group import WorkerGroup
+from dqlab.launch.worker_process import WorkerProcess
+from dqlab.process.owned_process import ASK_AGAIN, LOOK, STOP_TIMEOUT
 from dqlab.wire.connection_file import Connection
 from dqlab.wire.messages import check_queue
 
@@ -15,25 +25,152 @@ __all__ = ["START_TIMEOUT", "Launcher", "check_count", "worker_settings"]
 #: seconds in which a process must have come up
 START_TIMEOUT = 30.0
 
+Self = TypeVar("Self", bound="Launcher")
 
-class Launcher(Protocol):
-    """Workers that somebody here started, wherever they run."""
+
+class Launcher:
+    """Workers of one master that were started here and end with this process, with `stop`, or with the master.
+
+    `n`        how many, each in a process that `command` starts
+    `queues`   the queues they serve; None: all
+    `handler`  `"module:function"`, for the queue of plain tasks
+
+    Raises `BadInput` before anything starts, `LaunchFailed` if not all processes can be started: then none stays.
+    """
+
+    def __init__(self, master: Client, n: int = 1, *, queues: Any = None, handler: str | None = None) -> None:
+        check_count(n)
+        self._settings = worker_settings(master.connection, queues, handler)
+        self._groups: list[WorkerGroup] = []
+        self._siblings: list[Any] = master.launchers
+        self._finalizer = weakref.finalize(self, _end_groups, self._groups, os.getpid())
+        self._siblings.append(self)
+        try:
+            self._begin(self.groups(n))
+        except BaseException:
+            self._siblings.remove(self)
+            raise
+
+    def command(self) -> list[str]:
+        """The command that becomes `dqlab worker --owned`: its pipes reach the worker."""
+        raise NotImplementedError
+
+    def environment(self, n: int) -> Mapping[str, str] | None:
+        """The environment of the next `n` workers; None: ours."""
+        return None
+
+    def groups(self, n: int) -> list[WorkerGroup]:
+        """The groups that make up `n` more workers; nothing of them starts yet."""
+        environment = self.environment(n)
+        return [WorkerProcess(self.command(), self._settings, environment) for _ in range(n)]
+
+    def _begin(self, new: list[WorkerGroup]) -> None:
+        """Start all of them or none. They are owned before the first one starts, so an interrupt loses none."""
+        self._groups.extend(new)
+        try:
+            for group in new:
+                group.begin()
+            while not all(group.begun for group in new):
+                time.sleep(LOOK)
+            if failed := [group for group in new if group.failed]:
+                raise LaunchFailed(f"{len(failed)} of {len(new)} workers can't be started: {failed[0].trouble()}")
+        except BaseException:
+            _end_groups(new, os.getpid())
+            self._groups[:] = [group for group in self._groups if group not in new]
+            raise
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}, {len(self)} running>"
+
+    def __len__(self) -> int:
+        return sum(group.running for group in self._groups)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
 
     @property
     def names(self) -> list[str]:
-        """Names of the workers that have joined and live."""
+        """Names of the workers that have joined and live, in the order in which they were started."""
+        return list(self.pids)
 
-    def wait(self, timeout: float | None = START_TIMEOUT) -> Any:
-        """Until all have joined; `LaunchFailed` with their own words if one can't."""
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by name, as they are called where the workers run."""
+        return {name: pid for group in self._groups for name, pid in list(group.workers.items())}
+
+    def wait(self: Self, timeout: float | None = START_TIMEOUT) -> Self:
+        """Wait until all have joined, for `timeout` seconds at most; return this launcher.
+
+        `LaunchFailed` names those that have failed, or did not get there in time, with their own words.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for group in self._groups:
+            group.hurry()
+        while any(group.hopeful(patient=deadline is not None) for group in self._groups):
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            time.sleep(LOOK)  # an interrupt may come at any instant here: no lock is held
+        if missing := [group.trouble() for group in self._groups if not group.complete()]:
+            raise LaunchFailed("\n".join(missing))
+        return self
 
     def add(self, n: int = 1) -> None:
-        """Start ``n`` more."""
+        """Start `n` more; `wait` waits until they have joined."""
+        check_count(n)
+        self._begin(self.groups(n))
 
     def kill(self, which: str | None = None) -> str:
-        """SIGKILL one and return its name."""
+        """SIGKILL the worker of that name (None: the first that lives), with all that its tasks have started.
+
+        It may be the name of a whole group, such as a host. Returns the name; nothing replaces what was killed.
+        `BadInput` if there is none.
+        """
+        for group in self._groups:
+            if which is not None and which == group.label:
+                group.kill_all()
+                return which
+            for name in list(group.workers):
+                if which in (None, name):
+                    group.kill(name)
+                    return name
+        there = [*(group.label for group in self._groups if group.label), *self.names]
+        what = f"no worker {which!r} runs here" if which else "no worker runs here"
+        raise BadInput(what, f"there are {', '.join(there) or 'none'}")
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """End all of them, after the task in hand."""
+        """End all of them: each finishes the task in hand, for up to `timeout` seconds.
+
+        One that is frozen, and does not react at all, is killed after two seconds.
+        """
+        asked, deadline = 0.0, time.monotonic() + timeout
+        while asked == 0 or (any(group.workers for group in self._groups) and time.monotonic() < deadline):
+            if again := time.monotonic() - asked > ASK_AGAIN:
+                asked = time.monotonic()
+            for group in self._groups:
+                if group.frozen:
+                    group.kill_all()
+                elif again:
+                    group.ask_to_stop()
+            time.sleep(LOOK)
+        for group in self._groups:
+            group.stop()
+        for group in self._groups:
+            group.join()
+
+
+def _end_groups(groups: list[WorkerGroup], owner: int) -> None:
+    if os.getpid() != owner:
+        return  # a forked copy of the owner ends, not the owner
+    for group in groups:
+        group.kill_all()
+    for group in groups:
+        group.join()
 
 
 def worker_settings(
@@ -56,6 +193,7 @@ def worker_settings(
     }
 
 
-def check_count(n: object) -> None:
+def check_count(n: object, where: str = "") -> None:
+    """Refuse a number of workers that is none: `BadInput`, which begins with `where`."""
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise BadInput(f"n={n!r}", "a whole number of workers, at least 1")
+        raise BadInput(f"{where}n, the number of workers, must be a whole number from 1 up, not {n!r}")

@@ -6,9 +6,7 @@ a command line.
 
 from __future__ import annotations
 
-import base64
 import queue
-import sys
 import warnings
 import weakref
 from pathlib import Path
@@ -18,18 +16,20 @@ from dqlab.client.client import Client
 from dqlab.client.session import Session
 from dqlab.errors import LaunchFailed
 from dqlab.launch.launcher import START_TIMEOUT
-from dqlab.master.process import MasterSettings
+from dqlab.master.settings import MasterSettings
 from dqlab.process.owned_process import OwnedProcess
+from dqlab.process.python_command import python_command
 from dqlab.wire.connection_file import Connection, read_key
 
 __all__ = ["Master"]
 
 
 class Master(Client):
-    """A master in a process of its own, and a client of it. The end of the ``with`` block ends its workers too.
+    """A master in a process of its own, and a client of it. The end of the `with` block ends its workers too.
 
-    Takes what ``dqlab master`` takes. ``authkey`` None means a random key; ``authkey_file`` names a file that holds
-    one. ``lease`` in seconds. Raises `LaunchFailed` with the process's own words if it does not come up.
+    Takes what `dqlab master` takes (see `dqlab.master.settings`). `authkey` None means a random key; `authkey_file`
+    names a file that holds one. `lease` in seconds. Raises `BadInput` for settings that make no sense, `LaunchFailed`
+    with the process's own words if it does not come up.
     """
 
     def __init__(
@@ -37,41 +37,44 @@ class Master(Client):
         authkey_file: str | Path | None = None, connection_file: str | Path | None = None, lease: float = 15.0,
         max_attempts: int = 3, backlog: int = 2_000_000, insecure: bool = False,
     ) -> None:  # fmt: skip
-        if authkey_file is not None:
-            authkey = read_key(authkey_file)
-        settings = {
-            "host": host,
-            "port": port,
-            "authkey": base64.b64encode(authkey).decode() if authkey is not None else None,
-            "connection_file": str(Path(connection_file).absolute()) if connection_file is not None else None,
-            "lease": lease,
-            "max_attempts": max_attempts,
-            "backlog": backlog,
-            "insecure": insecure,
-        }
-        file = Path(connection_file) if connection_file is not None else None
-        MasterSettings(host, port, authkey, file, lease, max_attempts, backlog, insecure).check()
-        self._process = OwnedProcess([sys.executable, "-m", "dqlab", "master", "--owned"], settings)
+        settings = MasterSettings(
+            host=host,
+            port=port,
+            authkey=read_key(authkey_file) if authkey_file is not None else authkey,
+            connection_file=Path(connection_file).absolute() if connection_file is not None else None,
+            lease=lease,
+            max_attempts=max_attempts,
+            backlog=backlog,
+            insecure=insecure,
+        )
+        settings.check()
+        said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._process = process = OwnedProcess(
+            python_command("dqlab.cli", "master", "--owned"), settings.as_json(), lambda _, words: said.put(words)
+        )
+        unborn = weakref.finalize(self, _end_process, process)  # it is owned before it starts
         try:
-            self._come_up()
+            process.start()
+            self._come_up(said)
         except BaseException:  # an interrupt, too
-            self._process.kill()
-            self._process.end()
+            unborn()
+            if hasattr(self, "_session"):
+                self._session.close()
             raise
-        self._finalizer = weakref.finalize(self, _end_master, self._session, self._process, self.launchers)
-        self._finalizer.atexit = True
+        self._finalizer = weakref.finalize(self, _end_master, self._session, process, self.launchers)
+        unborn.detach()
 
-    def _come_up(self) -> None:
+    def _come_up(self, said: queue.SimpleQueue[dict[str, Any] | None]) -> None:
         """Wait until the process serves, and become a client of it."""
         process = self._process
         try:
-            said = process.said.get(timeout=START_TIMEOUT)
+            words = said.get(timeout=START_TIMEOUT)
         except queue.Empty:
-            said = None
-        if said is None or said.get("event") != "serving":
+            words = None
+        if words is None or words.get("event") != "serving":
             process.end(1.0)
             raise LaunchFailed(f"the master did not come up: {process.words() or 'it said nothing'}")
-        self.connection_file = Path(said["file"])
+        self.connection_file = Path(words["file"])
         super().__init__(Session(Connection.read(self.connection_file), lambda: not process.alive))
 
     @property
@@ -93,6 +96,11 @@ class Master(Client):
         self._finalizer()
 
 
+def _end_process(process: OwnedProcess) -> None:
+    process.kill()
+    process.end()
+
+
 def _end_master(session: Session, process: OwnedProcess, launchers: list[Any]) -> None:
     if not session.origin.is_here:
         return  # a forked copy of the owner ends, not the owner
@@ -102,8 +110,7 @@ def _end_master(session: Session, process: OwnedProcess, launchers: list[Any]) -
         for launcher in launchers:
             launcher.stop()
     except BaseException:  # who interrupts this doesn't want to wait, and it won't be called again
-        process.kill()
-        process.end()
+        _end_process(process)
         for launcher in launchers:
             launcher.stop(0)
         raise

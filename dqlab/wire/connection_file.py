@@ -16,7 +16,7 @@ from typing import Any
 from dqlab.errors import BadInput
 from dqlab.wire.address import parse_address, place
 
-__all__ = ["Connection", "find_connection", "read_key", "runtime_dir", "write_private"]
+__all__ = ["Connection", "find_connection", "is_address", "read_key", "runtime_dir", "runtime_dirs", "write_private"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,15 @@ def runtime_dir() -> Path:
     return jupyter if jupyter.is_dir() else Path.home() / ".dqlab"
 
 
+def runtime_dirs() -> list[Path]:
+    """Where connection files may lie: `runtime_dir`, or, if there is no home to write to, the temporary directory."""
+    temporary = Path(tempfile.gettempdir())
+    try:
+        return [runtime_dir(), temporary]
+    except RuntimeError:  # there is no home at all
+        return [temporary]
+
+
 def read_key(path: str | os.PathLike[str]) -> bytes:
     """The key in a file; one newline at its end is not part of it. Of a connection file, the key that it holds."""
     try:
@@ -104,6 +113,11 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     if not key:
         raise BadInput(f"key file {os.fspath(path)!r} is empty")
     return key
+
+
+def is_address(where: str | os.PathLike[str]) -> bool:
+    """Whether a connection was given as `HOST:PORT`, not as a connection file."""
+    return isinstance(where, str) and parse_address(where) is not None and not Path(where).exists()
 
 
 def find_connection(where: str | os.PathLike[str], authkey: bytes | None = None) -> Connection:

@@ -22,7 +22,6 @@ from typing import Any, BinaryIO, NoReturn, cast
 
 import cloudpickle
 
-from dqlab.process.owner import die_with_parent
 from dqlab.wire.messages import CALLS, PAYLOADS_HELD, Failure, Lease, beside
 from dqlab.wire.plain_data import dump_plain
 from dqlab.worker.frames import read_frame, write_frame
@@ -313,8 +312,8 @@ def load_handler(handler: str) -> Any:
 
 
 def main() -> None:
-    """Run as `python -c "from dqlab.worker.child import main; main()" HANDLE`."""
-    die_with_parent()
+    """Be the child until standard input ends; called by `child_start`."""
+    sys.path.insert(0, "")  # all that is ours is loaded: tasks import what lies in the working folder, as ever
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdin, stdout = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # What C code or a subprocess of a task prints must not get between the frames.

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from dataclasses import replace
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from dqlab.errors import LaunchFailed
+from dqlab.process.process_group import ProcessGroup
 from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Failure, Report
 from dqlab.wire.plain_data import load_plain
 from dqlab.worker.frames import read_frame, write_frame
@@ -24,14 +23,10 @@ __all__ = ["ChildProcess"]
 
 #: children in a row that may die before they are ready
 HOPELESS = 3
-#: seconds that a child which was killed may take to be gone
-REAP = 10.0
 #: seconds that a child may live on behind closed pipes
 LINGER = 1.0
 #: messages of the child that wait to be heard, and seconds until the next look whether they have become fewer
 MOST_UNHEARD, UNHEARD_PAUSE = 200, 0.005
-
-_COMMAND = "from dqlab.worker.child import main; main()"
 
 
 class ChildProcess:
@@ -61,13 +56,8 @@ class ChildProcess:
         self._payloads: deque[int] = deque(maxlen=PAYLOADS_HELD)
         self._cursor = Cursor.create(f"dqlab-{os.getpid()}-{self.generation}")
         fds = [self._cursor.fd] if self._cursor.fd is not None else []
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, self._cursor.handle],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=fds,
-        )
-        threading.Thread(target=self._listen, args=(self._process.stdout, self.generation), daemon=True).start()
+        self._group = ProcessGroup("dqlab.worker.child_start", self._cursor.handle, pass_fds=fds)
+        threading.Thread(target=self._listen, args=(self._group.stdout, self.generation), daemon=True).start()
         self._write(("hello", self.worker, self.handler))
 
     def _listen(self, stdout: BinaryIO, generation: int) -> None:
@@ -88,18 +78,18 @@ class ChildProcess:
 
     def _write(self, message: Any) -> None:
         try:
-            write_frame(cast(BinaryIO, self._process.stdin), message)
+            write_frame(self._group.stdin, message)
         except (OSError, ValueError):
             pass  # it is dead; its end is in the inbox
 
     @property
     def pid(self) -> int:
         """Process id of the child."""
-        return self._process.pid
+        return self._group.pid
 
     def kill(self) -> None:
-        """End the child; `bury` says what that means for its tasks."""
-        self._process.kill()
+        """End the child and all that its tasks have started; `bury` says what that means for the tasks."""
+        self._group.kill()
 
     @property
     def busy(self) -> bool:
@@ -203,7 +193,7 @@ class ChildProcess:
 
     def bury(self) -> tuple[list[Report], list[Job]]:
         """The child is dead: reports of what it had begun, jobs it had not; then start the next one."""
-        status = self._reap()
+        status = self._group.wait(LINGER)  # one that only closed its pipes is killed
         begun, jobs = self._begun(), [job for job in self.feeding if job.lo < job.hi]
         reports, rest = self._all_suspect(jobs) if begun is None else self._what_it_had_begun(jobs, begun, status)
         if not self.ready:
@@ -236,14 +226,6 @@ class ChildProcess:
         reason = "the task's process ended, and a task had overwritten what it shares with its worker"
         return [Report(kind="died", token=job.lease.token, lo=job.lo, hi=job.hi, value=reason) for job in jobs], []
 
-    def _reap(self) -> int:
-        """The status of a child that says nothing any more; one that only closed its pipes is killed."""
-        try:
-            return self._process.wait(LINGER)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait(REAP)
-
     def _verdict(self, job: Job, item: int, status: int) -> Report:
         if self._timed_out:
             seconds = job.lease.header.timeout or 0.0
@@ -265,16 +247,11 @@ class ChildProcess:
 
     def end(self) -> None:
         """End the child for good."""
-        self._process.kill()
-        self._process.wait(REAP)
         self.generation += 1  # what it still said is nobody's business
         self._close()
 
     def _close(self) -> None:
-        try:
-            cast(BinaryIO, self._process.stdin).close()
-        except OSError:
-            pass  # what it had not read yet is lost with it
+        self._group.end()
         self._cursor.close()
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from dqlab.errors import ConnectionFailed, DqlabError, LaunchFailed, NotDqlab, Refused
-from dqlab.process.owner import read_settings, say, watch_owner
+from dqlab.process.owned_process import ASK_AGAIN, OwnedProcess
+from dqlab.process.owner import die_with_parent, read_settings, say, watch_owner
+from dqlab.process.python_command import python_command
+from dqlab.process.signals import on_end_signals
+from dqlab.worker.blas_threads import with_blas_threads
 from dqlab.worker.plain_worker import PlainWorker
 from dqlab.worker.settings import WorkerSettings
 from dqlab.worker.worker import Worker
@@ -21,6 +24,7 @@ __all__ = ["run_owned", "run_workers"]
 
 def run_owned() -> int:
     """A worker (or several) whose owner has given the settings on standard input."""
+    die_with_parent()
     settings = read_settings()
     if int(settings.get("n") or 1) > 1 or settings.get("supervise"):
         return Supervisor(settings, say, owned=True).run()
@@ -45,10 +49,16 @@ def _run_one(settings: dict[str, Any], announce: Callable[..., None], owned: boo
     tell = (lambda event, **fields: announce(event=event, **fields)) if owned else announce
     known = WorkerSettings.from_dict(settings)
     worker: Worker | PlainWorker = Worker(known, tell)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+    on_end_signals(lambda: worker.stop())
     if owned:
-        watch_owner(lambda: worker.end_now())
+        told: set[str] = set()  # whoever wants to see whether this worker is frozen says the same again
+
+        def obey(command: dict[str, Any]) -> None:
+            if "stop" in command and "stop" not in told:
+                told.add("stop")
+                worker.stop()
+
+        watch_owner(lambda: worker.end_now(), obey)
     try:
         try:
             return worker.run()
@@ -71,57 +81,56 @@ def _complain(exc: DqlabError) -> int:
 class Supervisor:
     """Owns `n` worker processes; ends when they have ended, when it is told to, or when its own owner is gone.
 
-    Commands, from the owner: `{"add": k}`, `{"kill": name}`, `{"stop": name}`.
+    Commands, from the owner: `{"add": k}`, `{"kill": name}`, `{"stop": name}`, and `{"stop": null}` for all.
     """
 
     def __init__(self, settings: dict[str, Any], announce: Callable[..., None], owned: bool) -> None:
-        from dqlab.process.owned_process import OwnedProcess
-
-        self._start_process = OwnedProcess
         self._settings = {key: value for key, value in settings.items() if key not in ("n", "supervise")}
         self._n = int(settings.get("n") or 1)
         self._announce, self._owned = announce, owned
-        self._workers: dict[Any, str] = {}  #: process -> name
-        self._inbox: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
+        self._workers: dict[OwnedProcess, str] = {}  #: process -> name, "" before it has joined
+        self._inbox: queue.SimpleQueue[tuple[OwnedProcess | None, dict[str, Any] | None]] = queue.SimpleQueue()
+        self._leaving: set[OwnedProcess] = set()  #: those that were told to stop
         self._failed = False
 
     def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._inbox.put(("stop all", None)))
+        """Supervise until no worker is left; the exit code, 1 if one of them has failed."""
+        on_end_signals(lambda: self._inbox.put((None, {"stop": None})))
         if self._owned:
-            watch_owner(self._end_now, lambda command: self._inbox.put(("command", command)))
+            watch_owner(self._end_now, lambda command: self._inbox.put((None, command)))
         self._add(self._n)
         while self._workers:
-            source, said = self._inbox.get()
-            if source == "stop all":
-                for process in self._workers:
-                    process.process.terminate()
-            elif source == "command":
-                self._obey(said)
-            else:
-                self._note(source, said)
+            with contextlib.suppress(queue.Empty):
+                process, said = self._inbox.get(timeout=ASK_AGAIN if self._leaving else None)
+                if process is None:
+                    self._obey(said or {})
+                else:
+                    self._note(process, said)
+            for process in self._leaving:
+                if process.frozen:
+                    process.kill()
+                else:
+                    process.tell({"stop": None})
         return 1 if self._failed else 0
 
     def _add(self, n: int) -> None:
+        environment = with_blas_threads(len(self._workers) + n)
         for _ in range(n):
-            process = self._start_process([sys.executable, "-m", "dqlab", "worker", "--owned"], self._settings)
+            command = python_command("dqlab.cli", "worker", "--owned")
+            process = OwnedProcess(command, self._settings, lambda *said: self._inbox.put(said), environment)
             self._workers[process] = ""
-            threading.Thread(target=self._hear, args=(process,), name="dqlab-ear", daemon=True).start()
+            process.start()
 
-    def _hear(self, process: Any) -> None:
-        while (said := process.said.get()) is not None:
-            self._inbox.put((process, said))
-        self._inbox.put((process, None))
-
-    def _note(self, process: Any, said: dict[str, Any] | None) -> None:
+    def _note(self, process: OwnedProcess, said: dict[str, Any] | None) -> None:
         if said is not None:
             if said.get("event") == "joined":
                 self._workers[process] = said["name"]
                 self._tell("joined", name=said["name"], pid=said["pid"])
             return
         name = self._workers.pop(process)
+        self._leaving.discard(process)
         process.end()
-        code = process.process.returncode
+        code = process.returncode
         self._failed = self._failed or code > 0
         self._tell("left", name=name, code=code, reason=process.words() or f"exit code {code}")
 
@@ -137,8 +146,11 @@ class Supervisor:
         for process, name in self._workers.items():
             if name and name == command.get("kill"):
                 process.kill()
-            elif name and name == command.get("stop"):
-                process.process.terminate()
+            elif "stop" in command and command["stop"] in (None, name):
+                if name:
+                    self._leaving.add(process)
+                else:  # it has nothing in hand yet
+                    process.kill()
 
     def _end_now(self) -> None:
         for process in list(self._workers):

@@ -63,7 +63,7 @@ def refused(ended, code, *words):
 # -- master --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_master_announces_itself_in_one_line_and_ends_cleanly(tmp_path, number):
     file = tmp_path / "master.json"
     with Command("master", "--connection-file", file) as master:
@@ -80,6 +80,43 @@ def test_master_announces_itself_in_one_line_and_ends_cleanly(tmp_path, number):
         assert (code, out) == (0, "")
         assert "Traceback" not in err
         assert not file.exists()
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Command("master", "--connection-file", tmp_path / "master.json") as master:
+            assert master.process.stdout.readline()
+            master.process.send_signal(signal.SIGHUP)
+            with connect(tmp_path / "master.json") as client:
+                assert client.stats()["workers"] == []
+            assert master.end(signal.SIGTERM)[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"\xff\xfe", b"[]", b'{"host": 1}'])
+def test_a_connection_file_that_holds_rubbish_by_now_does_not_spoil_the_end(tmp_path, rubbish):
+    file = tmp_path / "master.json"
+    with Command("master", "--connection-file", file) as master:
+        assert master.process.stdout.readline()
+        file.write_bytes(rubbish)
+        code, _, err = master.end(signal.SIGTERM)
+    assert (code, "Traceback" in err, file.read_bytes()) == (0, False, rubbish)
+
+
+@pytest.mark.parametrize("home", ["/proc", "/no/such/home"])
+def test_a_master_needs_no_home(tmp_path, home):
+    """Neither of these can be written to, not even by root."""
+    program = "from dqlab import *\nwith Master() as m: print(m.connection_file.exists(), LocalWorkers(m).wait().names)"
+    unset = ("HOME", "JUPYTER_RUNTIME_DIR", "XDG_DATA_HOME")
+    env = {name: value for name, value in environment().items() if name not in unset}
+    if home == "/no/such/home":
+        env["JUPYTER_RUNTIME_DIR"] = "/proc/nowhere"
+    env |= {"HOME": home, "TMPDIR": str(tmp_path)}
+    ended = run("-c", program, env=env)
+    assert (ended.stdout, ended.returncode) == ("True ['w1']\n", 0), ended.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_master_with_a_key_file_and_a_port(tmp_path):
@@ -136,7 +173,7 @@ def test_help_explains_each_option(command):
 # -- worker --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_worker_finishes_the_task_in_hand(number, tmp_path):
     def nap():
         (tmp_path / "begun").touch()
@@ -310,7 +347,7 @@ def test_status_for_people():
         assert re.search(r"^default +1 ", shown, re.M)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_watch_goes_on_until_it_is_ended(number):
     with Master() as master, Command("status", master.connection_file, "--watch", "--json") as status:
         for _ in range(2):

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from dqlab.errors import DqlabError
-from dqlab.lessons import check, cores, processes
+from dqlab.lessons import check, processes
 from dqlab.lessons.guess import compare
 from dqlab.lessons.scripts import Script, who_says
 from tests.helpers import eventually
@@ -305,26 +305,6 @@ def test_a_gate_is_passed_once_it_is_open(tmp_path: Path, monkeypatch: pytest.Mo
     gate.wait(0.05)
     with pytest.raises(DqlabError):
         processes.Gate().wait(0.05)
-
-
-@pytest.mark.parametrize(
-    ("given", "quota", "usable"),
-    [
-        (2, None, 2),
-        (8, "max 100000", 8),
-        (64, "100000 100000", 1),  # Binder: one core of a large machine
-        (8, "150000 100000", 1.5),
-        (1, "50000 100000", 1),
-    ],
-)
-def test_usable_cores(
-    given: int, quota: str | None, usable: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(given)), raising=False)
-    monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
-    if quota:
-        cores.QUOTA.write_text(quota + "\n")
-    assert cores.usable_cores() == usable
 
 
 # -- stopped, run again, killed ---------------------------------------------------------------------------------------

@@ -59,9 +59,9 @@ BREAKS = [
         "02_workers",
     ),
     Break(
-        "workers that ignore kill", "launch/local_workers",
-        "                worker.kill()\n                return worker.name",
-        "                return worker.name",
+        "workers that ignore kill", "launch/launcher",
+        "                    group.kill(name)\n                    return name",
+        "                    return name",
         "02_workers",
     ),
     Break(
@@ -83,9 +83,9 @@ BREAKS = [
         "01_master",
     ),
     Break(
-        "workers that are never added", "launch/local_workers",
-        "for _ in range(n):",
-        "for _ in range(1):",
+        "workers that are never added", "launch/launcher",
+        "for _ in range(n)]",
+        "for _ in range(1)]",
         "03_speedup",
     ),
 ]  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from dqlab.errors import BadInput
-from dqlab.wire.connection_file import Connection, find_connection, read_key, runtime_dir, write_private
+from dqlab.wire.connection_file import Connection, find_connection, read_key, runtime_dir, runtime_dirs, write_private
 
 HERE = Connection("127.0.0.1", 5000, b"\x00key\xff", 17, "0.1.0")
 
@@ -108,3 +109,14 @@ def test_the_runtime_directory_is_jupyters_where_there_is_one(tmp_path, monkeypa
     assert runtime_dir() == tmp_path / ".dqlab"
     (tmp_path / "data/jupyter/runtime").mkdir(parents=True)
     assert runtime_dir() == tmp_path / "data/jupyter/runtime"
+
+
+def test_without_any_home_the_temporary_directory_has_to_do(tmp_path, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("JUPYTER_RUNTIME_DIR", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert runtime_dirs()[0] == runtime_dir()
+    monkeypatch.setattr(Path, "home", no_home)
+    assert [str(folder) for folder in runtime_dirs()] == [tempfile.gettempdir()]

@@ -56,4 +56,4 @@ def test_the_end_of_the_child_wakes_also_while_gathering(child):
     feed(child, 30)
     child.kill()
     assert child.inbox.get(timeout=20) == (child.generation, None)
-    eventually(lambda: child._process.poll() is not None)
+    eventually(lambda: child._group.leader.poll() is not None)

@@ -8,7 +8,7 @@ Python is too old: standard library only, no annotations. It ends by replacing i
          <---- {"event": "hello", "python": "3.11", "dqlab": "0.1.0" or None, "have": true, ...}
     {"size": N} and N bytes, or {"size": 0} ----->   unpacks into ~/.cache/dqlab/NAME unless it is there
          <---- {"event": "ready"}
-    settings of the worker, and then its commands    python -m dqlab worker --owned
+    settings of the worker, and then its commands    python -P -m dqlab worker --owned
 """
 
 import hashlib
@@ -93,17 +93,18 @@ def main(name):
     order = json.loads(stdin.readline().decode() or "null")  # type: ignore[union-attr]
     if order is None:
         return  # the near side doesn't want us
-    environment = dict(os.environ)
+    program = ["-m", "dqlab"]
     if name:
         if order["size"]:
             unpack(stdin.read(order["size"]), name)
-        paths = [cache_folder(name), environment.get("PYTHONPATH")]
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        # No PYTHONPATH: tasks would inherit it.
+        first = "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+        program = ["-c", first + "from dqlab.cli import main; sys.exit(main())", cache_folder(name)]
     say(event="ready")
-    command = [sys.executable, "-m", "dqlab", "worker", "--owned"]
+    command = [sys.executable, "-P"] + program + ["worker", "--owned"]  # -P: nothing here shadows the standard library
     if os.name == "posix":
-        os.execve(sys.executable, command, environment)
-    sys.exit(subprocess.call(command, env=environment))
+        os.execv(sys.executable, command)
+    sys.exit(subprocess.call(command))
 
 
 if "ARCHIVE" in globals():  # set by the near side; not when this file is merely imported

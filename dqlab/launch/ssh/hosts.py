@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from dqlab.errors import BadInput
+from dqlab.launch.launcher import check_count
 
 __all__ = ["Host", "read_hosts"]
 
@@ -122,9 +123,3 @@ def _check(host: Host) -> None:
         raise BadInput(f"{host.label}: a port is a number from 1 to 65535, not {host.port!r}")
     if host.n is not None:
         check_count(host.n, f"{host.label}: ")
-
-
-def check_count(n: Any, where: str = "") -> None:
-    """Refuse a number of workers that is none."""
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise BadInput(f"{where}n, the number of workers, must be a whole number from 1 up, not {n!r}")

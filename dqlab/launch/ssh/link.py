@@ -15,6 +15,7 @@ import base64
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from typing import Any
 
 from dqlab.launch.ssh.hosts import Host
 from dqlab.launch.ssh.tunnel import HostFailed, Tunnel, essence
+from dqlab.launch.worker_group import WorkerGroup
+from dqlab.process.owned_process import REACT
 
 __all__ = ["Link", "Plan"]
 
@@ -31,8 +34,13 @@ READY_S = 120.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 #: How long the far side may take to end once its input has ended, in seconds.
 END_S = 4.0
+#: How long its thread may take to end after that, in seconds.
+JOIN_S = 10.0
 #: How long workers look for the master once the tunnel is silent: it leads nowhere else, and they are started anew.
 GIVE_UP_S = 10.0
+#: What Python is told to do over there: forget the folder that it runs in (a queue.py there is not the standard
+#: library's), and go on with `bootstrap`.
+FIRST = "import sys; sys.path = list(filter(None, sys.path)); exec(sys.stdin.readline())"
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,12 @@ class Plan:
     ssh_config: Path | None  #: None: the user's own
 
 
-class Link:
+class Link(WorkerGroup):
     """One host. `state`: connecting, up, waiting (to try again), failed, ended. `workers` there: name -> pid."""
 
     def __init__(self, host: Host, n: int, plan: Plan) -> None:
         self.host, self.wanted, self._plan = host, n, plan
+        self.label = host.label
         self.workers: dict[str, int] = {}
         self.been_up = False
         self._tunnel: Tunnel | None = None
@@ -58,16 +67,26 @@ class Link:
         self._exact = True  # every forward must work, those of the user's configuration too
         self._asked = 0  # workers asked for on this connection
         self._asking = threading.Lock()
-        self._begin()
+        self._unanswered = 0.0  # since when an order has no answer; 0: none
+        self._prepare_life()
 
-    def _begin(self) -> None:
+    def _prepare_life(self) -> None:
         self.state: str = "connecting"
         self.error: HostFailed | None = None
         self._stopping, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"dqlab-link-{self.host.label}", daemon=True)
-        self._thread.start()
 
     # What others ask of it.
+
+    def begin(self) -> None:
+        """Connect, and start its workers."""
+        self._thread.start()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it has an order and says nothing, neither itself nor through its end."""
+        since = self._unanswered
+        return bool(since) and time.monotonic() - since > REACT
 
     def complete(self) -> bool:
         """Whether all its workers are there."""
@@ -91,10 +110,11 @@ class Link:
     def add(self) -> None:
         """Start one more worker, now or when there is a connection again."""
         if self._stopping.is_set():
-            self.join(END_S + 10)  # it was told to end, and begins anew after that
+            self.join()  # it was told to end, and begins anew after that
         self.wanted += 1
         if self.state in ("failed", "ended"):
-            self._begin()
+            self._prepare_life()
+            self.begin()
         else:
             self._catch_up()
 
@@ -121,15 +141,15 @@ class Link:
         self._stopping.set()
         self._wake.set()
         if tunnel := self._tunnel:
-            if self.state == "up":
+            if self.state == "up" and not self.frozen:
                 tunnel.end_input()
             else:  # no worker is there to be told; a host that doesn't answer would keep ssh waiting
                 tunnel.kill()
 
-    def join(self, timeout: float) -> bool:
-        """Wait until it has ended; whether it has."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+    def join(self) -> None:
+        """Wait until it has ended."""
+        if self._thread.is_alive():
+            self._thread.join(END_S + JOIN_S)
 
     def __str__(self) -> str:
         running = f"{len(self.workers)} of {self.wanted} running"
@@ -138,6 +158,7 @@ class Link:
     def _order(self, **order: Any) -> None:
         """Tell the far side: kill=NAME, stop=NAME or add=NUMBER. Without a connection nobody hears it."""
         if tunnel := self._tunnel:
+            self._unanswered = self._unanswered or time.monotonic()
             tunnel.send(json.dumps(order).encode() + b"\n")
 
     def _fewer(self) -> None:
@@ -183,9 +204,9 @@ class Link:
     def _connect_and_serve(self) -> None:
         """One connection, from its beginning to its end. HostFailed tells why it ended, unless it was meant to."""
         name = self._plan.archive[0] if self._plan.archive else None
-        command = f'{self.host.interpreter} -c "import sys; exec(sys.stdin.readline())"'
+        command = f'{self.host.interpreter} -c "{FIRST}"'
         tunnel = Tunnel(self.host, self._plan.master, command, self._plan.ssh_config, self._exact)
-        self._tunnel, self._last_words = tunnel, ""
+        self._tunnel, self._last_words, self._unanswered = tunnel, "", 0.0
         patience = threading.Timer(READY_S, tunnel.close)
         patience.daemon = True
         patience.start()
@@ -209,6 +230,7 @@ class Link:
         finally:
             patience.cancel()
             self.workers.clear()
+            self._unanswered = 0.0
             tunnel.close(END_S if self.state == "up" else 0)
 
     def _prepare(self, tunnel: Tunnel, messages: Iterator[dict[str, Any]]) -> None:
@@ -251,7 +273,8 @@ class Link:
             )
 
     def _hear(self, message: dict[str, Any]) -> None:
-        """A worker has come or gone."""
+        """A worker has come or gone, or an order has arrived."""
+        self._unanswered = 0.0
         if message["event"] == "joined":
             self.workers[message["name"]] = message["pid"]
             self.state, self.been_up, self.error = "up", True, None

@@ -10,29 +10,26 @@ wrong with one host is that host's error; the others go on.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dqlab import __version__
 from dqlab.client.client import Client
 from dqlab.errors import BadInput, LaunchFailed
-from dqlab.launch.launcher import worker_settings
+from dqlab.launch.launcher import Launcher, check_count
 from dqlab.launch.ssh.archive import archive
-from dqlab.launch.ssh.hosts import Host, check_count, read_hosts
-from dqlab.launch.ssh.link import END_S, Link, Plan
-from dqlab.process.owned_process import STOP_TIMEOUT
+from dqlab.launch.ssh.hosts import Host, read_hosts
+from dqlab.launch.ssh.link import Link, Plan
+from dqlab.launch.worker_group import WorkerGroup
 
 __all__ = ["Host", "SSHWorkers"]
 
 #: seconds in which the workers of a host must have come up (ssh, and perhaps sending dqlab)
 START_TIMEOUT = 60.0
-#: seconds between two looks of a wait
-LOOK = 0.02
 
 
-class SSHWorkers:
+class SSHWorkers(Launcher):
     """
     Workers on other machines.
 
@@ -63,21 +60,20 @@ class SSHWorkers:
         ssh_config: str | os.PathLike[str] | None = None,
         install: bool = False,
     ) -> None:
-        chosen = read_hosts(hosts, python)
-        check_count(n)
-        config = Path(ssh_config).absolute() if ssh_config is not None else None
-        if config is not None and not config.is_file():
-            raise BadInput(f"there is no ssh configuration file {config}")
-        settings = worker_settings(master.connection, queues, handler)
-        package = archive(__version__) if install else None
-        plan = Plan(reachable(master.connection.address), settings, __version__, package, config)
-        self._links = [Link(host, host.n or n, plan) for host in chosen]
-        master.launchers.append(self)
+        self._hosts = read_hosts(hosts, python)
+        self._config = Path(ssh_config).absolute() if ssh_config is not None else None
+        if self._config is not None and not self._config.is_file():
+            raise BadInput(f"there is no ssh configuration file {self._config}")
+        self._master = reachable(master.connection.address)
+        self._package = archive(__version__) if install else None
+        self._links: list[Link] = []
+        super().__init__(master, n, queues=queues, handler=handler)
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the workers that are there now."""
-        return [name for link in self._links for name in list(link.workers)]
+    def groups(self, n: int) -> list[WorkerGroup]:
+        """A link to each host, with its own number of workers or `n`."""
+        plan = Plan(self._master, self._settings, __version__, self._package, self._config)
+        self._links = [Link(host, host.n or n, plan) for host in self._hosts]
+        return list(self._links)
 
     @property
     def errors(self) -> dict[str, LaunchFailed]:
@@ -85,70 +81,17 @@ class SSHWorkers:
         return {link.host.label: link.error for link in self._links if link.error is not None}
 
     def wait(self, timeout: float | None = START_TIMEOUT) -> SSHWorkers:
-        """
-        Wait until all workers of all hosts have joined; `timeout` in seconds.
+        """Wait until all workers of all hosts have joined, for `timeout` seconds at most.
 
-        LaunchFailed names each host that has failed, or did not get there in time. Hosts not named are at work.
+        `LaunchFailed` names each host that has failed, or did not get there in time. Hosts not named are at work.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for link in self._links:
-            link.hurry()
-        while any(link.hopeful(patient=deadline is not None) for link in self._links):
-            if deadline is not None and time.monotonic() > deadline:
-                break
-            time.sleep(LOOK)  # an interrupt may come at any instant here: no lock is held
-        if missing := [link.trouble() for link in self._links if not link.complete()]:
-            raise LaunchFailed("\n".join(missing))
-        return self
+        return super().wait(timeout)
 
     def add(self, n: int = 1) -> None:
         """Start `n` more workers, each on the host that has fewest, of those that are connected if there are any."""
         check_count(n)
         for _ in range(n):
             min(self._links, key=lambda link: (link.state != "up", link.wanted)).add()
-
-    def kill(self, which: str | None = None) -> str:
-        """
-        End with SIGKILL: a worker (by name), every worker of a host (by its name), or any one worker.
-
-        Returns the name of what was ended. Nothing replaces it.
-        """
-        for link in self._links:
-            if which == link.host.label:
-                link.kill_all()
-                return which
-            if link.workers and (which is None or which in link.workers):
-                name = which or next(iter(link.workers))
-                link.kill(name)
-                return name
-        there = [*(link.host.label for link in self._links), *self.names]
-        raise BadInput(
-            f"no worker or host {which!r} here" if which else "no worker runs", f"there are {', '.join(there)}"
-        )
-
-    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """End them all; each may finish the task in hand, if that takes less than `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        for link in self._links:
-            link.ask_to_stop()
-        while self.names and time.monotonic() < deadline:
-            time.sleep(LOOK)
-        for link in self._links:
-            link.stop()
-        for link in self._links:
-            link.join(END_S + 10)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __enter__(self) -> SSHWorkers:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
     def __repr__(self) -> str:
         return f"<SSHWorkers, {', '.join(map(str, self._links))}>"

@@ -1,4 +1,4 @@
-"""How many cores a lesson may count on: its predictions and checks depend on it, and no one place tells."""
+"""How many cores this process may count on: no one place tells."""
 
 from __future__ import annotations
 

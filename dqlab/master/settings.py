@@ -1,0 +1,82 @@
+"""The settings of a master: one list, from which come `dqlab master --help`, `Master(...)`, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dqlab.errors import BadInput
+from dqlab.wire import checks
+from dqlab.wire.checks import Check
+
+__all__ = ["MasterSettings", "is_guessable", "is_loopback"]
+
+#: a key shorter than this, or with fewer different bytes, can be guessed
+STRONG_KEY, STRONG_KEY_VARIETY = 16, 8
+
+
+def _setting(default: Any, help: str, metavar: str | None = None, check: Check = checks.ANY) -> Any:
+    """A field: its default, what `--help` says, with its unit as `metavar`, and what it takes."""
+    words = f"{help}: {check.means}" if check is not checks.ANY else help
+    return field(default=default, metadata={"help": words, "metavar": metavar, "check": check})
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasterSettings:
+    """What a master is told, by `dqlab master` and by `Master(...)` alike. Each field has its text beside it."""
+
+    host: str = _setting("127.0.0.1", "address to serve at")
+    port: int = _setting(0, "port to serve at", check=checks.PORT)
+    authkey: bytes | None = _setting(None, "the key (default: a random one)")
+    connection_file: Path | None = _setting(None, "where to write the connection file", "F")
+    lease: float = _setting(15.0, "how long a silent worker keeps its tasks", "S", checks.LEASE_SECONDS)
+    max_attempts: int = _setting(3, "deliveries after which a task is failed", "N", checks.ATTEMPTS)
+    backlog: int = _setting(2_000_000, "tasks that may wait in one queue", "N", checks.COUNT)
+    insecure: bool = _setting(False, "allow a guessable key on an address others reach")
+
+    def check(self) -> None:
+        """Raise `BadInput` for what makes no sense, or is not safe."""
+        for known in fields(self):
+            known.metadata["check"](known.name, getattr(self, known.name))
+        if self.authkey is not None and not self.authkey:
+            raise BadInput("the key is empty")
+        if self.authkey and is_guessable(self.authkey) and not is_loopback(self.host) and not self.insecure:
+            raise BadInput(
+                f"a guessable key on {self.host}, which other machines reach",
+                f"leave the key out for a random one, use {STRONG_KEY} bytes or more, or say --insecure",
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain JSON, for a process that is told so on its standard input."""
+        plain = {known.name: getattr(self, known.name) for known in fields(self)}
+        plain["authkey"] = base64.b64encode(self.authkey).decode() if self.authkey is not None else None
+        plain["connection_file"] = str(self.connection_file) if self.connection_file is not None else None
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> MasterSettings:
+        """What `as_json` made."""
+        key, file = plain["authkey"], plain["connection_file"]
+        return cls(
+            **{
+                **plain,
+                "authkey": base64.b64decode(key) if key is not None else None,
+                "connection_file": Path(file) if file is not None else None,
+            }
+        )
+
+
+def is_guessable(key: bytes) -> bool:
+    """Whether a key is so short or uniform that it can be found by trying."""
+    return len(key) < STRONG_KEY or len(set(key)) < STRONG_KEY_VARIETY
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
