@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from dqlab.errors import BadInput
 
 __all__ = [
-    "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS",
-    "LIMIT", "NAME", "PID", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RETRIES", "ROWS", "SECONDS", "TEXT",
-    "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "check_fields", "check_queue", "one_of", "optional",
-    "shown", "whole",
+    "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "Check", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID",
+    "LEASE_SECONDS", "LIMIT", "NAME", "PID", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RETRIES",
+    "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "check_fields", "check_queue", "one_of",
+    "optional", "shown", "whole",
 ]  # fmt: skip
 
 #: characters of a value in an error's message
