@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 from dqlab.errors import BadInput
 
-__all__ = ["CALLS", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "Buffer", "Grant", "Outcome", "check_queue", "is_whole"]
+__all__ = [
+    "ATOMS", "CALLS", "FUNCTION_BYTES", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "Buffer", "Grant", "Outcome",
+    "check_queue", "is_whole",
+]  # fmt: skip
 
 #: how long the master keeps what nobody fetches, for those who come too late
 KEPT = "results are kept for an hour, the last 100,000 of them"
@@ -72,12 +75,18 @@ Buffer = bytes | bytearray | memoryview
 VALUES: dict[str, type | UnionType] = {
     "done": Buffer | list, "error": tuple, "timeout": tuple, "died": str, "lost": NoneType, "released": NoneType,
 }  # fmt: skip
+#: bytes of pickled functions that a worker's child keeps, and the worker knows it to keep; the newest stays in any case
+FUNCTION_BYTES = 64 << 20
+#: types whose values nobody can change: what is packed together arrives as if each had travelled alone
+ATOMS = frozenset({int, float, complex, str, bytes, bool, NoneType})
 #: kinds of runs, by what their payload is and how the function is called with an item of it
 KINDS = {
     "call": "one pickled (args, kwargs); function(*args, **kwargs)",
     "calls": "a pickled list of such pickles",
-    "map": "a pickled list of arguments; function(argument)",
-    "star": "a pickled list of tuples of arguments; function(*arguments)",
+    "map": "a pickled list of arguments, all of them atoms; function(argument)",
+    "star": "a pickled list of tuples of such arguments; function(*arguments)",
+    "maps": "a pickled list of pickled arguments; function(argument)",
+    "stars": "a pickled list of pickled tuples of arguments; function(*arguments)",
     "plain": "a list of plain values; handler(value)",
 }
 #: kinds whose results are pickled one by one (of several tasks a list of these, of one just that)

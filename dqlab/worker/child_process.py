@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 from dqlab.errors import LaunchFailed
+from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.connection import beside, load_plain
-from dqlab.wire.messages import PAYLOADS_HELD, Grant, Outcome
+from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, Grant, Outcome
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, Cursor
 
@@ -68,7 +69,7 @@ class ChildProcess:
     def _start(self) -> None:
         self.generation += 1
         self.ready = False
-        self._known: set[str] = set()
+        self._known: BoundedCache[str, None] = BoundedCache(FUNCTION_BYTES)  #: the functions that the child has
         self._payloads: deque[int] = deque(maxlen=PAYLOADS_HELD)
         self._cursor = Cursor.create(f"dqlab-{os.getpid()}-{self.generation}")
         fds = [self._cursor.fd] if self._cursor.fd is not None else []
@@ -119,9 +120,9 @@ class ChildProcess:
             grant = job.grant
             job.start, job.fed_lo = position, job.lo
             position += job.hi - job.lo
-            if grant.function and grant.function not in self._known:
-                self._known.add(grant.function)
-                functions[grant.function] = self.functions[grant.function]
+            if grant.function and not self._known.use(grant.function):
+                functions[grant.function] = pickled = self.functions[grant.function]
+                self._known.keep(grant.function, None, len(pickled))
             payload = job.payload[job.lo - grant.lo : job.hi - grant.lo] if grant.kind == "plain" else job.payload
             if grant.kind != "plain":
                 if grant.first in self._payloads:
