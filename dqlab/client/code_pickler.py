@@ -71,6 +71,12 @@ def _reached(values: Any, names: frozenset[str]) -> Iterator[tuple[types.ModuleT
             yield module, found
 
 
+def _modules_in(*cells: types.CellType) -> list[types.ModuleType]:
+    """The modules among the variables of a closure."""
+    values = (cell.cell_contents for cell in cells if cell != types.CellType())
+    return [value for value in values if isinstance(value, types.ModuleType)]
+
+
 def _importable(module: Any) -> bool:
     """Whether it is a module beside the notebook, which a worker on this machine can import."""
     return module != "__main__" and is_local_module(module) and module in sys.modules
@@ -151,7 +157,7 @@ class CodePickler(ValuePickler):
         slots["__globals__"] = self._without_stuck(home.__name__, used, function)
         reached = [
             (module, self._without_stuck(module.__name__, found, function))
-            for module, found in _reached(used.values(), names)
+            for module, found in _reached([*used.values(), *_modules_in(*function.__closure__ or ())], names)
         ]
         state = setter, (attributes, slots), tuple(reached)
         return make, (code, _Globals(home), *rest), state, None, None, set_function
@@ -225,9 +231,8 @@ class CallablePickler(CodePickler):
         values = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         if function.__closure__ is None and not vars(function) and all(type(value) in ATOMS for value in values):
             return self._share(function, function)
-        bare = types.FunctionType(
-            function.__code__, function.__globals__, closure=tuple(types.CellType() for _ in function.__closure__ or ())
-        )
+        cells = tuple(types.CellType(*_modules_in(cell)) for cell in function.__closure__ or ())
+        bare = types.FunctionType(function.__code__, function.__globals__, closure=cells)
         make, (_, _, *rest), (attributes, slots), *_, setter = reduced
         slots |= {"__globals__": {}, "_cloudpickle_submodules": []}
         code, names = (_Part(self._share(function.__code__, bare), part) for part in ("__code__", "__globals__"))

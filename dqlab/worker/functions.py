@@ -38,12 +38,24 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
+class _Copies:
+    """A callable of which each call has a copy."""
+
+    def __init__(self, pickled: bytes, shared: _Shared) -> None:
+        self._pickled, self._shared = pickled, shared
+
+    def load(self) -> Callable[..., Any]:
+        return _Unpickler(self._pickled, self._shared).load()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.load()(*args, **kwargs)
+
+
 class Function:
     """A callable as it was submitted."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._shared: _Shared | None = None
 
     @cached_property
     def envelope(self) -> Envelope:
@@ -53,15 +65,10 @@ class Function:
     @cached_property
     def callable(self) -> Callable[..., Any]:
         """What is called for every task: the one callable, if it holds no state, or one that loads a copy each time."""
-        self._shared = _load_shared(self.envelope)
-        self.envelope, self._data = self.envelope._replace(shared=b""), b""
-        loaded = self._load()  # in any case: what can't be loaded fails before the first task
-        if not self.envelope.stateful:
-            return loaded
-        return lambda *args, **kwargs: self._load()(*args, **kwargs)
-
-    def _load(self) -> Any:
-        return _Unpickler(self.envelope.pickled, self._shared or []).load()
+        copies = _Copies(self.envelope.pickled, _load_shared(self.envelope))
+        self.envelope, self._data = self.envelope._replace(shared=b"", pickled=b""), b""
+        loaded = copies.load()  # in any case: what can't be loaded fails before the first task
+        return copies if self.envelope.stateful else loaded
 
 
 #: by client and digest

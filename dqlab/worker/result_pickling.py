@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 import os
 import pickle
 import traceback
@@ -82,4 +81,4 @@ class _WithoutInit:
         self.exc = exc
 
     def __reduce__(self) -> Any:
-        return copyreg.__newobj__, (type(self.exc), *self.exc.args), dict(vars(self.exc))  # type: ignore[attr-defined]
+        return type(self.exc).__new__, (type(self.exc), *self.exc.args), dict(vars(self.exc))
