@@ -56,6 +56,7 @@ class Function:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._copies: _Copies | None = None  #: keeps what is shared, also of a callable that is loaded once
 
     @cached_property
     def envelope(self) -> Envelope:
@@ -65,7 +66,7 @@ class Function:
     @cached_property
     def callable(self) -> Callable[..., Any]:
         """What is called for every task: the one callable, if it holds no state, or one that loads a copy each time."""
-        copies = _Copies(self.envelope.pickled, _load_shared(self.envelope))
+        self._copies = copies = _Copies(self.envelope.pickled, _load_shared(self.envelope))
         self.envelope, self._data = self.envelope._replace(shared=b"", pickled=b""), b""
         loaded = copies.load()  # in any case: what can't be loaded fails before the first task
         return copies if self.envelope.stateful else loaded
