@@ -15,8 +15,8 @@ from dqlab.wire.value_pickler import Dumper
 
 __all__ = ["DrawnItems"]
 
-#: items that are drawn before anybody looks how large they are, once the first has been small
-TOGETHER = 64
+#: items that are drawn at most before anybody looks how large they are: first one, then as many as were small
+TOGETHER = 128
 #: bytes after which no more are drawn for one run
 MOST_BYTES = 1 << 20
 
@@ -41,9 +41,9 @@ class DrawnItems:
         self._measure()
         while len(self.items) < n and self.bytes < MOST_BYTES:
             had = len(self.items)
-            one_by_one = self._pickles is not None or not had
+            more = 1 if self._pickles is not None else max(1, min(had, TOGETHER, n - had))
             try:
-                self.items.extend(islice(source, 1 if one_by_one else min(TOGETHER, n - had)))
+                self.items.extend(islice(source, more))
             except BaseException as exc:
                 # Raised inside the source, which is at its end by that: not to be taken for a good end later on.
                 if exc.__traceback__ is not None and exc.__traceback__.tb_next is not None:
@@ -59,8 +59,10 @@ class DrawnItems:
         new = self.items[self._measured :]
         if self._pickles is None:
             parts = list(chain.from_iterable(new)) if self._star else new
-            if ATOMS.issuperset(map(type, parts)):
-                self.bytes, self._measured = self.bytes + sum(map(getsizeof, parts)), len(self.items)
+            types = set(map(type, parts))
+            if types <= ATOMS:
+                size = sum(map(len if types == {str} else getsizeof, parts))
+                self.bytes, self._measured = self.bytes + size, len(self.items)
                 return
             self._pickles = []
         while len(self._pickles) < len(self.items):

@@ -59,8 +59,9 @@ def test_large_items_are_drawn_one_at_a_time(make):
 
 
 def test_small_items_before_large_ones_let_no_more_than_some_in():
-    source = itertools.chain(["small"] * 10, (["x" * MOST_BYTES] for _ in range(1000)))
-    assert len(drawn(source).items) <= 1 + TOGETHER
+    for small in (1, 10, 500):
+        source = itertools.chain(["small"] * small, (["x" * MOST_BYTES] for _ in range(1000)))
+        assert len(drawn(source).items) <= small + min(small, TOGETHER)
 
 
 def test_what_a_source_raises_comes_once_and_what_it_gave_before_is_kept():
