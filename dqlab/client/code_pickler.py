@@ -2,16 +2,12 @@
 
 A function takes along the globals that it uses and, of the modules beside the notebook, what it names in them; other
 things there may be as they like. What no pickle can hold (a lock, a connection) goes as "attribute NAME of module M".
-
-A callable is pickled in two parts. What all its copies share, functions and classes and their globals, is loaded once
-in a worker's child; what was submitted with it, a bound object or the values of a closure, is loaded for each task.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import operator
 import pickle
 import sys
 import types
@@ -22,7 +18,6 @@ from typing import Any
 import cloudpickle
 
 from dqlab.wire.local_code import (
-    Namespace,
     attribute,
     is_local_module,
     keep_class,
@@ -33,7 +28,7 @@ from dqlab.wire.local_code import (
 from dqlab.wire.messages import ATOMS
 from dqlab.wire.value_pickler import ValuePickler
 
-__all__ = ["CallablePickler", "CodePickler", "Verdicts", "names_in"]
+__all__ = ["CodePickler", "Verdicts", "modules_in", "names_in"]
 
 #: what may be asked of a module that never ran: how it is called, and where relative imports begin
 _ABOUT = ("__name__", "__package__", "__path__", "__file__")
@@ -71,7 +66,7 @@ def _reached(values: Any, names: frozenset[str]) -> Iterator[tuple[types.ModuleT
             yield module, found
 
 
-def _modules_in(*cells: types.CellType) -> list[types.ModuleType]:
+def modules_in(*cells: types.CellType) -> list[types.ModuleType]:
     """The modules among the variables of a closure."""
     values = (cell.cell_contents for cell in cells if cell != types.CellType())
     return [value for value in values if isinstance(value, types.ModuleType)]
@@ -157,7 +152,7 @@ class CodePickler(ValuePickler):
         slots["__globals__"] = self._without_stuck(home.__name__, used, function)
         reached = [
             (module, self._without_stuck(module.__name__, found, function))
-            for module, found in _reached([*used.values(), *_modules_in(*function.__closure__ or ())], names)
+            for module, found in _reached([*used.values(), *modules_in(*function.__closure__ or ())], names)
         ]
         state = setter, (attributes, slots), tuple(reached)
         return make, (code, _Globals(home), *rest), state, None, None, set_function
@@ -203,61 +198,3 @@ class CodePickler(ValuePickler):
             except Exception as exc:
                 self._verdicts[id(value)] = value, exc
         return self._verdicts[id(value)][1]
-
-
-class CallablePickler(CodePickler):
-    """Pickles what was submitted with a callable; all that its copies share is put into ``shared``, to be pickled with
-    a `CodePickler` of its own."""
-
-    def __init__(self, file: io.BytesIO, verdicts: Verdicts | None = None) -> None:
-        super().__init__(file, verdicts)
-        self.shared: list[Any] = []
-        self._places: dict[int, int] = {}  #: in ``shared``, by the ids of what was put there
-
-    def reduce_module(self, module: types.ModuleType) -> Any:
-        """A module beside the notebook is shared."""
-        return super().reduce_module(module) if not is_local_module(module.__name__) else self._share(module, module)
-
-    def reduce_cached(self, function: Any) -> Any:
-        """A cache is shared."""
-        return self._share(function, function)
-
-    def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
-        """A class is shared."""
-        return self._share(cls, cls)
-
-    def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
-        """A function is shared, up to what it was defined with: closure, defaults, attributes."""
-        values = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-        if function.__closure__ is None and not vars(function) and all(type(value) in ATOMS for value in values):
-            return self._share(function, function)
-        cells = tuple(types.CellType(*_modules_in(cell)) for cell in function.__closure__ or ())
-        bare = types.FunctionType(function.__code__, function.__globals__, closure=cells)
-        make, (_, _, *rest), (attributes, slots), *_, setter = reduced
-        slots |= {"__globals__": {}, "_cloudpickle_submodules": []}
-        code, names = (_Part(self._share(function.__code__, bare), part) for part in ("__code__", "__globals__"))
-        return make, (code, names, *rest), (setter, (attributes, slots), ()), None, None, set_function
-
-    def _share(self, key: Any, value: Any) -> tuple[Any, ...]:
-        if id(key) not in self._places:
-            self._places[id(key)] = len(self.shared)
-            self.shared.append(value)
-        return operator.getitem, (Namespace, self._places[id(key)])
-
-
-class _Part:
-    """Code or globals of a function that is shared."""
-
-    def __init__(self, place: tuple[Any, ...], name: str) -> None:
-        self.place, self.name = place, name
-
-    def __reduce__(self) -> Any:
-        return getattr, (_Whole(self.place), self.name)
-
-
-class _Whole:
-    def __init__(self, place: tuple[Any, ...]) -> None:
-        self.place = place
-
-    def __reduce__(self) -> Any:
-        return self.place

@@ -1,7 +1,8 @@
 """Functions and values as they travel: pickled so that a worker elsewhere can load them, and as they are now.
 
 What is installed travels by name; what is defined in a notebook, in `__main__` or in a module beside them travels by
-value (`code_pickler`). A function's pickle is an `Envelope`, which says where its client looks for other modules.
+value (`code_pickler`, `callable_pickler`). A function's pickle is an `Envelope`, which says where its client looks for
+other modules.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from dqlab.client.code_pickler import CallablePickler, CodePickler, Verdicts
+from dqlab.client.callable_pickler import CallablePickler
+from dqlab.client.code_pickler import CodePickler, Verdicts
 from dqlab.client.function_state import fingerprint, holds_state
 from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.envelope import Envelope

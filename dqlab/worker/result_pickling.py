@@ -81,4 +81,5 @@ class _WithoutInit:
         self.exc = exc
 
     def __reduce__(self) -> Any:
-        return type(self.exc).__new__, (type(self.exc), *self.exc.args), dict(vars(self.exc))
+        cls, args = type(self.exc), self.exc.args
+        return cls.__new__, (cls, *args), {**vars(self.exc), "args": args}

@@ -13,6 +13,7 @@ import sys
 import psutil
 import pytest
 
+from dqlab import LocalWorkers, Master
 from dqlab.client.pickling import dump_function
 from dqlab.wire.envelope import Envelope
 from dqlab.worker.client_modules import ClientModules
@@ -84,6 +85,14 @@ def test_thirty_large_closures_do_not_stay_in_the_child():
             assert master.submit(lambda large=large: len(large)).result(30) == len(large)
         assert master.submit(os.getpid).result(30) == child.pid
         assert psutil.Process(child.pid).memory_info().rss - before < 180e6  # all of them would be 300 MB
+
+
+def test_a_worker_with_a_handler_of_its_own_runs_functions_too():
+    with Master() as master, LocalWorkers(master, 1, handler="tests.benchmarks.harness:tiny").wait(timeout=30):
+        pid = master.submit(os.getpid).result(30)
+        master.tasks.put("a")
+        assert master.results.get(timeout=30) == "a ------>success"
+        assert master.submit(os.getpid).result(30) == pid
 
 
 def envelope(client, *path):
