@@ -9,21 +9,18 @@ Workers are given any stretch of a run, so its length decides nothing but the co
 from __future__ import annotations
 
 import contextlib
-import inspect
-import pickle
 import queue
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from itertools import islice
 from typing import Any
 
 from dqlab.client.channel import SLICE
+from dqlab.client.drawn_items import DrawnItems
 from dqlab.client.future import HINT_AFTER
-from dqlab.client.pickling import dump_function, dump_values
-from dqlab.client.results import load_error
+from dqlab.client.pickling import dump_function
+from dqlab.client.results import load_error, load_results
 from dqlab.client.session import Session
 from dqlab.client.submission import Submission, make_header
 from dqlab.errors import DqlabError
@@ -76,7 +73,7 @@ class _Run:
             self.gone(error)
         return self._left <= 0 or self._error is not None
 
-    def piece_at(self, at: int, seconds: float) -> tuple[int, list[Any]] | None:
+    def piece_at(self, at: int, seconds: float) -> tuple[int, Iterator[Any]] | None:
         """`(end, results)` of the piece that begins at `at`; None if it is not there after `seconds`."""
         if at not in self._pieces:
             if self._error is not None:
@@ -87,7 +84,7 @@ class _Run:
                 return None
         hi, outcome = self._pieces[at]
         if outcome.state == "done":
-            return hi, pickle.loads(outcome.result)
+            return hi, load_results(outcome.result)
         if outcome.state == "cancelled":
             raise CancelledError
         raise load_error((self.first or 0) + at, outcome)
@@ -101,7 +98,7 @@ class MapResults:
         iterables: tuple[Iterable[Any], ...], timeout: float | None, chunksize: int, buffersize: int | None,
     ) -> None:  # fmt: skip
         self._session, self._options = session, options
-        self._kind = "map" if len(iterables) == 1 else "star"
+        self._star = len(iterables) != 1
         self._source = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
         self._digest, self._pickled, self._python = dump_function(function)
         self._timeout = timeout
@@ -113,9 +110,8 @@ class MapResults:
         self._runs: deque[_Run] = deque()
         self._out_items = self._out_bytes = 0
         self._at = 0  #: the next item of the first run
-        self._drawn: list[Any] = []  #: items that are in no run yet
+        self._drawn = DrawnItems(self._star)  #: items that are in no run yet
         self._outgoing: tuple[_Run, Header, bytes] | None = None  #: a run that is not on its way yet
-        self._broken: BaseException | None = None  #: why no more items can be drawn
         self._current: Iterator[Any] = iter(())
         self._exhausted = self._closed = False
         self._draw()
@@ -163,31 +159,20 @@ class MapResults:
             if self._exhausted or full:
                 return
             began = time.perf_counter()
-            self._fetch(self._next_run - len(self._drawn))
-            if not self._drawn:
+            self._drawn.draw(self._source, self._next_run)
+            if not self._drawn.items:
                 self._exhausted = True
                 return
             took = time.perf_counter() - began
-            payload, bound = dump_values(self._drawn)
-            header = make_header(self._options, self._kind, self._digest, self._python or bound)
-            run = _Run(len(self._drawn), len(payload))
-            self._outgoing, self._drawn = (run, header, payload), []
+            kind, payload, bound = self._drawn.pack()
+            fresh = DrawnItems(self._star, self._drawn.broken)
+            header = make_header(self._options, kind, self._digest, self._python or bound)
+            run = _Run(len(self._drawn.items), len(payload))
+            self._outgoing, self._drawn = (run, header, payload), fresh
             if took < DRAW_SECONDS and 2 * len(payload) < RUN_BYTES:
                 self._next_run = min(self._longest, 2 * self._next_run)
             elif len(payload) > RUN_BYTES or took > 2 * DRAW_SECONDS:
                 self._next_run = max(1, self._next_run // 2)
-
-    def _fetch(self, n: int) -> None:
-        """Add `n` items to those drawn, as far as there are as many."""
-        try:
-            self._drawn.extend(islice(self._source, max(0, n)))
-        except BaseException as exc:
-            # A generator that something was raised in is at its end: not to be taken for a good end later on.
-            if any(frame.f_code.co_flags & inspect.CO_GENERATOR for frame, _ in traceback.walk_tb(exc.__traceback__)):
-                self._broken = exc
-            raise
-        if not self._drawn and self._broken is not None:
-            raise self._broken
 
     def _send(self) -> None:
         """Give the session the run that is ready to go."""
@@ -214,8 +199,10 @@ class MapResults:
             run = self._runs[0]
             try:
                 piece = run.piece_at(self._at, self._patience())
-            except (Exception, CancelledError):
+            except (Exception, CancelledError) as exc:
                 self.close()
+                if isinstance(exc, StopIteration):  # which would read as the end of the results
+                    raise RuntimeError("a task raised StopIteration") from exc
                 raise
             if piece is not None:
                 self._take(run, *piece)
@@ -233,10 +220,9 @@ class MapResults:
             raise TimeoutError(f"not all results came within {self._timeout:g} s")
         return min(SLICE, left)
 
-    def _take(self, run: _Run, end: int, results: list[Any]) -> None:
-        current = iter(results)
+    def _take(self, run: _Run, end: int, results: Iterator[Any]) -> None:
         self._out_items -= end - self._at
-        self._current = current
+        self._current = results
         if end < run.count:
             self._at = end
         else:

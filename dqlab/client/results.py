@@ -6,12 +6,13 @@ import concurrent.futures
 import linecache
 import pickle
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from dqlab.errors import TaskFailed, TaskTimeout
 from dqlab.wire.messages import CALLS, PLAIN, Failure, Found, Outcome
 
-__all__ = ["RemoteTraceback", "load_error", "raise_outcome", "unpack"]
+__all__ = ["RemoteTraceback", "load_error", "load_results", "raise_outcome", "unpack"]
 
 #: a frame of a traceback under which no source stands
 _BARE_FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+), in .+\n(?!    )', re.MULTILINE)
@@ -65,6 +66,32 @@ def unpack(result: Any, count: int) -> list[Any]:
     return [result] if count == 1 else pickle.loads(result)
 
 
+class LoadedResults:
+    """The results of a part of a `map`, each loaded when it is asked for: none is referred to once it is given out.
+
+    An interrupt while one is loaded loses none: the next turn loads it again.
+    """
+
+    def __init__(self, pickles: tuple[bytes, ...]) -> None:
+        self._pickles, self._at = pickles, 0
+
+    def __iter__(self) -> LoadedResults:
+        return self
+
+    def __next__(self) -> Any:
+        if self._at == len(self._pickles):
+            raise StopIteration
+        value = pickle.loads(self._pickles[self._at])
+        self._at += 1
+        return value
+
+
+def load_results(result: Any) -> Iterator[Any]:
+    """The results of a part of a `map`: a pickled list of atoms, or a pickled tuple of pickles."""
+    loaded = pickle.loads(result)
+    return LoadedResults(loaded) if isinstance(loaded, tuple) else iter(loaded)
+
+
 def raise_outcome(task: int, found: Found) -> Any:
     """Return the result of a final task, or raise what became of it."""
     outcome = found.outcome
@@ -73,7 +100,8 @@ def raise_outcome(task: int, found: Found) -> Any:
             return None  # its result went to the plain queue
         if found.kind in CALLS:
             return pickle.loads(unpack(outcome.result, found.count)[found.index])
-        return pickle.loads(outcome.result)[found.index]
+        results = pickle.loads(outcome.result)
+        return pickle.loads(results[found.index]) if isinstance(results, tuple) else results[found.index]
     if outcome.state == "cancelled":
         raise concurrent.futures.CancelledError
     raise load_error(task, outcome)

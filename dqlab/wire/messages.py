@@ -21,8 +21,9 @@ from dqlab.wire import checks
 from dqlab.wire.checks import Check, check_fields, check_queue, optional
 
 __all__ = [
-    "CALLS", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "WIRE_VERSION", "Failure", "Finished", "Found", "Header",
-    "Lease", "Message", "NewTasks", "Options", "Outcome", "Report", "beside", "check_queue", "takes", "takes_message",
+    "ATOMS", "CALLS", "FUNCTION_BYTES", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "WIRE_VERSION", "Failure",
+    "Finished", "Found", "Header", "Lease", "Message", "NewTasks", "Options", "Outcome", "Report", "beside",
+    "check_queue", "takes", "takes_message",
 ]  # fmt: skip
 
 #: what dqlab's own peers say to each other: another number is another language, and is refused
@@ -36,12 +37,19 @@ KEPT = "results are kept for an hour, the last 100,000 of them"
 #: bytes from which a payload travels beside its message rather than in it
 BESIDE = 1 << 10
 
+#: bytes of pickled functions that a worker's child keeps, and the worker knows it to keep; the newest stays in any case
+FUNCTION_BYTES = 64 << 20
+#: types whose values nobody can change: what is packed together arrives as if each had travelled alone
+ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
+
 #: kinds of tasks, by what their payload is and how the function is called with an item of it
 KINDS = {
     "call": "one pickled (args, kwargs); function(*args, **kwargs)",
     "calls": "a pickled list of such pickles",
-    "map": "a pickled list of arguments; function(argument)",
-    "star": "a pickled list of tuples of arguments; function(*arguments)",
+    "map": "a pickled list of arguments, all of them atoms; function(argument)",
+    "star": "a pickled list of tuples of such arguments; function(*arguments)",
+    "maps": "a pickled list of pickled arguments; function(argument)",
+    "stars": "a pickled list of pickled tuples of arguments; function(*arguments)",
     "plain": "a list of plain values; handler(value)",
 }
 #: kinds whose results are pickled one by one (of several tasks a list of these, of one just that)

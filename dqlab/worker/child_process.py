@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from dqlab.errors import LaunchFailed
 from dqlab.process.process_group import ProcessGroup
-from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Failure, Report
+from dqlab.wire.bounded_cache import BoundedCache
+from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN, Failure, Report
 from dqlab.wire.plain_data import load_plain
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.job import Job
@@ -52,7 +53,7 @@ class ChildProcess:
     def _start(self) -> None:
         self.generation += 1
         self.ready = False
-        self._known: set[str] = set()
+        self._known: BoundedCache[str, None] = BoundedCache(FUNCTION_BYTES)  #: the functions that the child has
         self._payloads: deque[int] = deque(maxlen=PAYLOADS_HELD)
         self._cursor = Cursor.create(f"dqlab-{os.getpid()}-{self.generation}")
         fds = [self._cursor.fd] if self._cursor.fd is not None else []
@@ -103,9 +104,9 @@ class ChildProcess:
             lease, header = job.lease, job.lease.header
             job.start, job.fed_lo = position, job.lo
             position += job.hi - job.lo
-            if header.function and header.function not in self._known:
-                self._known.add(header.function)
-                functions[header.function] = self.functions[header.function]
+            if header.function and not self._known.use(header.function):
+                functions[header.function] = pickled = self.functions[header.function]
+                self._known.keep(header.function, None, len(pickled))
             payload = job.payload[job.lo - lease.lo : job.hi - lease.lo] if header.kind == PLAIN else job.payload
             if header.kind != PLAIN:
                 if lease.first in self._payloads:

@@ -556,18 +556,19 @@ def test_a_function_by_value_from_every_other_python_that_is_here_is_refused_by_
 
 def test_a_payload_of_another_version_is_refused_by_the_child(client):
     from dqlab.client import pickling as portable
+    from dqlab.wire.bounded_cache import BoundedCache
 
     original = portable.PYTHON
     try:
         portable.PYTHON = "3.5"
-        portable._cache.clear()
+        portable._cache = BoundedCache(portable.CACHE_BYTES)
         future = client.submit(lambda: 1)
         with pytest.raises(RuntimeError, match=r"Python 3\.5.*Python 3\.1"):
             future.result(20)
         assert client.submit(pow, 2, 3).result(20) == 8
     finally:
         portable.PYTHON = original
-        portable._cache.clear()
+        portable._cache = BoundedCache(portable.CACHE_BYTES)
     assert client.submit(lambda: 1).result(20) == 1
 
 
@@ -590,28 +591,12 @@ def test_many_submits_are_quick(client):
 
 def test_textwrap_is_by_name_and_pickles_stay_small():
     from dqlab.client.pickling import dump_function
+    from dqlab.wire.envelope import Envelope
 
     digest, data, python = dump_function(textwrap.dedent)
     assert python == ""
-    assert len(data) < 100
-    assert pickle.loads(data) is textwrap.dedent
+    envelope = Envelope.load(data)
+    assert len(envelope.shared + envelope.pickled) < 100
+    assert pickle.loads(envelope.pickled) is textwrap.dedent
     assert dump_function(textwrap.dedent)[0] == digest
     assert dump_function(lambda: list(itertools.count()))[2] == f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-@pytest.mark.parametrize(
-    "name, file, by_value",
-    [
-        ("beside", "/home/ann/course/beside.py", True),
-        ("numpy", "/usr/lib/python3/dist-packages/numpy/__init__.py", False),
-        ("numpy.linalg", "/home/ann/.local/lib/python3.11/site-packages/numpy/linalg/__init__.py", False),
-        ("json", textwrap.__file__, False),
-        ("dqlab.broker.tasks", "/home/ann/dqlab/dqlab/broker/tasks.py", False),
-        ("cloudpickle", "/home/ann/vendored/cloudpickle/__init__.py", False),
-        ("sys", None, False),
-    ],
-)
-def test_what_is_installed_travels_by_name_and_the_rest_by_value(name, file, by_value):
-    from dqlab.client.pickling import _travels_by_value
-
-    assert _travels_by_value(name, file) is by_value

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from dqlab.client.pickling import PYTHON, dump_call, dump_function, dump_values
+from dqlab.wire.envelope import Envelope
+from dqlab.worker.functions import Function
+from tests.cluster import ROOT
 
 FACTOR = 2
 TABLE = [1]
@@ -25,12 +30,19 @@ def look_up(i):
     return TABLE[i]
 
 
+CALL = """
+import sys
+import threading
+from dqlab.worker.functions import Function
+print(Function(sys.stdin.buffer.read()).callable(int(sys.argv[1])))
+"""
+
+
 def elsewhere(function: bytes, argument: object, folder: Path) -> str:
-    """Call a pickled function in another process, which can't import what stands here."""
-    code = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read())(int(sys.argv[1])))"
+    """Call a pickled function in another process, which has not imported what stands here."""
     done = subprocess.run(
-        [sys.executable, "-c", code, str(argument)],
-        input=function, cwd=folder, capture_output=True, timeout=60, env={"PATH": ""},
+        [sys.executable, "-c", CALL, str(argument)],
+        input=function, cwd=folder, capture_output=True, timeout=60, env={"PATH": "", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()
@@ -38,8 +50,9 @@ def elsewhere(function: bytes, argument: object, folder: Path) -> str:
 
 def test_what_is_installed_travels_by_name_and_any_python_can_load_it():
     digest, data, python = dump_function(math.sqrt)
-    assert python == "" and len(data) < 100 and len(digest) == 32
-    assert pickle.loads(data) is math.sqrt
+    envelope = Envelope.load(data)
+    assert python == "" and len(envelope.pickled) < 100 and not envelope.shared and len(digest) == 32
+    assert pickle.loads(envelope.pickled) is math.sqrt
 
 
 def test_what_a_module_beside_the_notebook_defines_travels_by_value(tmp_path):
@@ -98,15 +111,17 @@ def test_a_default_that_changed_is_noticed(tmp_path):
     assert elsewhere(dump_function(add)[1], 1, tmp_path) == "6"
 
 
-def test_a_function_within_a_function_is_looked_at_each_time(tmp_path):
+def test_a_function_within_a_function_is_seen_when_it_uses_what_changed(monkeypatch, tmp_path):
     def outer(x):
         def inner():
             return FACTOR * x
 
         return inner()
 
-    assert dump_function(outer) is not dump_function(outer)
+    assert dump_function(outer) is dump_function(outer)
     assert elsewhere(dump_function(outer)[1], 4, tmp_path) == "8"
+    monkeypatch.setitem(globals(), "FACTOR", 5)
+    assert elsewhere(dump_function(outer)[1], 4, tmp_path) == "20"
 
 
 def test_partials_and_what_has_no_hash_travel_too(tmp_path):
@@ -144,5 +159,54 @@ def test_code_that_travels_keeps_the_name_of_its_file():
 
         return inner
 
-    loaded = pickle.loads(dump_function(outer)[1])
+    loaded = Function(dump_function(outer)[1]).callable
     assert {loaded.__code__.co_filename, loaded().__code__.co_filename} == {__file__}
+
+
+def test_a_function_is_followed_to_the_functions_it_uses(monkeypatch, tmp_path):
+    def through(x):
+        return double(x)
+
+    assert dump_function(through) is dump_function(through)
+    before = dump_function(through)[0]
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+    assert dump_function(through)[0] != before
+    assert elsewhere(dump_function(through)[1], 2, tmp_path) == "6"
+
+
+def test_what_may_have_changed_in_place_is_pickled_again():
+    class Thing:
+        pass
+
+    numbers = {"a": 1}
+    for function in (Thing, numbers.get, lambda: numbers, lambda: Thing, functools.partial(len, "a")):
+        assert dump_function(function) is not dump_function(function)
+
+
+def test_a_global_that_nobody_can_pickle_is_left_out_unless_it_is_used(monkeypatch, tmp_path):
+    monkeypatch.setitem(globals(), "LOCK", threading.Lock())
+    assert elsewhere(dump_function(double)[1], 2, tmp_path) == "4"
+
+
+def test_of_a_module_beside_the_notebook_travels_what_is_named(tmp_path, monkeypatch):
+    (tmp_path / "beside_p.py").write_text("BIG = 'x' * 10_000\nRATE = 2\ndef rate(x): return RATE * x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    beside = importlib.import_module("beside_p")
+    try:
+        _, data, python = dump_function(lambda x: beside.rate(x))
+        assert len(data) < 5_000 and python == PYTHON
+        assert elsewhere(data, 4, tmp_path) == "8"
+    finally:
+        del sys.modules["beside_p"]
+
+
+def test_the_callers_folder_is_among_the_envelopes_path_and_site_packages_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", "/x/site-packages", "sub", *sys.path])
+    monkeypatch.chdir(tmp_path)
+    path = Envelope.load(dump_function(len)[1]).path
+    assert path[:2] == (str(tmp_path), str(tmp_path / "sub"))
+    assert not [folder for folder in path if "site-packages" in folder]
+
+
+def test_a_text_that_names_cloudpickle_binds_to_no_python():
+    assert dump_values(["cloudpickle"])[1] == ""

@@ -7,7 +7,7 @@ import cloudpickle
 import pytest
 
 from dqlab import TaskFailed, TaskTimeout
-from dqlab.client.results import RemoteTraceback, load_error
+from dqlab.client.results import RemoteTraceback, load_error, load_results
 
 HISTORY = [("w1", "first"), ("w2", "second")]
 
@@ -53,3 +53,25 @@ def test_source_that_only_the_client_has_stands_in_the_workers_traceback(monkeyp
     ]
     error = load_error(7, ("error", cloudpickle.dumps(KeyError("x")), "".join([*frames, "KeyError: 'x'\n"]), ""), 1, [])
     assert error.__cause__.text == "".join([frames[0], "    return 1 / x\n", *frames[1:], "KeyError: 'x'\n"])
+
+
+interrupts = [KeyboardInterrupt()]
+
+
+def interrupted_once():
+    while interrupts:
+        raise interrupts.pop()
+    return "loaded"
+
+
+class Fragile:
+    def __reduce__(self):
+        return interrupted_once, ()
+
+
+def test_an_interrupt_while_a_result_is_loaded_loses_none():
+    results = load_results(pickle.dumps((pickle.dumps(1), pickle.dumps(Fragile()), pickle.dumps(2))))
+    assert next(results) == 1
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert list(results) == ["loaded", 2]

@@ -6,11 +6,11 @@ import signal
 import threading
 import time
 
-import cloudpickle
 import psutil
 import pytest
 
 from dqlab import BacklogFull, BadInput, LocalWorkers, Master, MasterGone, TaskFailed, as_completed, connect
+from dqlab.client.pickling import dump_function
 from dqlab.errors import ConnectionFailed, Refused
 from dqlab.master.process import MasterSettings, RunningMaster
 from dqlab.wire.messages import Outcome
@@ -29,9 +29,10 @@ def double(x):
 def submit_by_hand(conn):
     """A client made of bare requests, with one submitted task; its number and the task's id."""
     number, first = request(conn, "open_client")
-    payload = cloudpickle.dumps([21])
-    call = (first, 1, "default", "map", "digest", payload, "", 0, None, 3)
-    request(conn, "submit", number, {"digest": cloudpickle.dumps(double)}, [call])
+    payload = pickle.dumps([21])
+    digest, pickled, python = dump_function(double)
+    call = (first, 1, "default", "map", digest, payload, python, 0, None, 3)
+    request(conn, "submit", number, {digest: pickled}, [call])
     return number, first
 
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from dqlab.client.pickling import dump_function
 from dqlab.wire.messages import Grant
 from dqlab.worker.child_process import ChildProcess, Job
 from tests.helpers import eventually
@@ -15,7 +16,7 @@ from tests.helpers import eventually
 def child():
     child = ChildProcess(None, queue.SimpleQueue())
     assert child.inbox.get(timeout=20) == (child.generation, [("ready",)])
-    child.functions["nap"] = pickle.dumps(time.sleep)
+    child.functions["nap"] = dump_function(time.sleep)[1]
     yield child
     child.end()
 

@@ -1,0 +1,200 @@
+"""The client's picklers: what is defined beside the notebook goes by value, as it is here now.
+
+A function takes along the globals that it uses and, of the modules beside the notebook, what it names in them; other
+things there may be as they like. What no pickle can hold (a lock, a connection) goes as "attribute NAME of module M".
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import sys
+import types
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import cloudpickle
+
+from dqlab.wire.local_code import (
+    attribute,
+    is_local_module,
+    keep_class,
+    rebuild_cache,
+    set_function,
+    stand_in,
+)
+from dqlab.wire.messages import ATOMS
+from dqlab.wire.value_pickler import ValuePickler
+
+__all__ = ["CodePickler", "Verdicts", "modules_in", "names_in"]
+
+#: what may be asked of a module that never ran: how it is called, and where relative imports begin
+_ABOUT = ("__name__", "__package__", "__path__", "__file__")
+#: what `functools.lru_cache` makes
+_CACHED = type(functools.lru_cache(len))
+#: values that were tried, by their ids, and why each can't be pickled (None if it can)
+Verdicts = dict[int, tuple[Any, Exception | None]]
+
+_by_value: set[str] = set()  #: modules of which cloudpickle knows that they go by value
+
+
+def _send_by_value(name: Any) -> None:
+    if name not in _by_value and name != "__main__" and is_local_module(name):
+        cloudpickle.register_pickle_by_value(sys.modules[name])
+        _by_value.add(name)
+
+
+@lru_cache(maxsize=10_000)
+def names_in(code: types.CodeType) -> frozenset[str]:
+    """Every name of a global or an attribute in a function's code and in the functions within it."""
+    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
+    return frozenset(code.co_names).union(*map(names_in, inner))
+
+
+def _reached(values: Any, names: frozenset[str]) -> Iterator[tuple[types.ModuleType, dict[str, Any]]]:
+    """The modules beside the notebook among `values` and in those, each with what it holds under one of `names`."""
+    seen: set[int] = set()
+    waiting = list(values)
+    while waiting:
+        module = waiting.pop()
+        if isinstance(module, types.ModuleType) and is_local_module(module.__name__) and id(module) not in seen:
+            seen.add(id(module))
+            found = {name: vars(module)[name] for name in sorted(names & vars(module).keys())}
+            waiting += found.values()
+            yield module, found
+
+
+def modules_in(*cells: types.CellType) -> list[types.ModuleType]:
+    """The modules among the variables of a closure."""
+    values = (cell.cell_contents for cell in cells if cell != types.CellType())
+    return [value for value in values if isinstance(value, types.ModuleType)]
+
+
+def _importable(module: Any) -> bool:
+    """Whether it is a module beside the notebook, which a worker on this machine can import."""
+    return module != "__main__" and is_local_module(module) and module in sys.modules
+
+
+class _NamedError(pickle.PicklingError):
+    """What can't be pickled, by its name, and what to do about it."""
+
+
+def _named(what: str, user: types.FunctionType, why: Exception) -> _NamedError:
+    if isinstance(why, _NamedError):
+        return why
+    remedy = "make it inside the function, or in a module beside the notebook"
+    return _NamedError(f"{what}, which {user.__qualname__} uses, can't be pickled: {why} ({remedy})")
+
+
+class _Globals:
+    """The globals of a module's functions."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self.module = module
+
+    def __reduce__(self) -> Any:
+        return vars, (self.module,)
+
+
+class _Attribute:
+    """What a worker finds in its own import of a module."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __reduce__(self) -> Any:
+        return attribute, (self.module, self.name)
+
+
+class CodePickler(ValuePickler):
+    """Pickles values with the code that they need. `verdicts` makes it look for what can't be pickled, and avoid it:
+    slower, so only for what has failed without."""
+
+    def __init__(self, file: io.BytesIO, verdicts: Verdicts | None = None) -> None:
+        super().__init__(file)
+        self._verdicts = verdicts
+        self._modules: dict[int, types.ModuleType] = {}  #: by the ids of their globals: those that never ran as one
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How code is taken apart; `NotImplemented` for all else."""
+        if isinstance(obj, types.FunctionType | type):
+            _send_by_value(getattr(obj, "__module__", None))
+            return self._from_own_import(obj) or super().reducer_override(obj)
+        if isinstance(obj, types.ModuleType):
+            return self.reduce_module(obj)
+        if type(obj) is _CACHED and is_local_module(obj.__module__):
+            return self.reduce_cached(obj)
+        return NotImplemented
+
+    def reduce_cached(self, function: Any) -> Any:
+        """A function with an `lru_cache` arrives with an empty one."""
+        return rebuild_cache, (function.__wrapped__, function.cache_parameters())
+
+    def reduce_module(self, module: types.ModuleType) -> Any:
+        """A module beside the notebook arrives empty, and the functions that use it fill it."""
+        if not is_local_module(module.__name__) and id(vars(module)) not in self._modules:
+            return NotImplemented
+        self.by_value = True
+        return stand_in, ({name: vars(module)[name] for name in _ABOUT if name in vars(module)},)
+
+    def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
+        """Take a class apart that will come home in results."""
+        keep_class(cls)
+        return super().reduce_class(cls, reduced)
+
+    def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
+        """Take a function apart, with what it reaches in modules beside the notebook."""
+        make, (code, _, *rest), (attributes, slots), *_, setter = reduced
+        used, names = slots["__globals__"], names_in(function.__code__)
+        home = self._module_of(function.__globals__)
+        slots["__globals__"] = self._without_stuck(home.__name__, used, function)
+        reached = [
+            (module, self._without_stuck(module.__name__, found, function))
+            for module, found in _reached([*used.values(), *modules_in(*function.__closure__ or ())], names)
+        ]
+        state = setter, (attributes, slots), tuple(reached)
+        return make, (code, _Globals(home), *rest), state, None, None, set_function
+
+    def _module_of(self, names: dict[str, Any]) -> types.ModuleType:
+        module = sys.modules.get(names.get("__name__", ""))
+        if module is not None and vars(module) is names:
+            self._modules[id(names)] = module
+        elif id(names) not in self._modules:
+            self._modules[id(names)] = unborn = types.ModuleType(names.get("__name__", "__main__"))
+            vars(unborn).update({name: names[name] for name in _ABOUT if name in names})
+        return self._modules[id(names)]
+
+    # -- what can't be pickled -----------------------------------------------------------------------------------
+
+    def _without_stuck(self, module: str, names: dict[str, Any], user: types.FunctionType) -> dict[str, Any]:
+        """`names` of a module, but those that can't be pickled are to be found in a worker's own import of it."""
+        if self._verdicts is None:
+            return names
+        stuck = {name: why for name, value in names.items() if (why := self._stuck(value)) is not None}
+        for name, why in stuck.items():
+            if isinstance(why, _NamedError) or not _importable(module):
+                raise _named(f"global variable {name!r} of module {module!r}", user, why)
+        return names | {name: _Attribute(module, name) for name in stuck}
+
+    def _from_own_import(self, obj: Any) -> Any:
+        """A function or class that can't be pickled, if a worker can import it."""
+        if self._verdicts is None or not _importable(obj.__module__) or self._stuck(obj) is None:
+            return None
+        found: Any = sys.modules[obj.__module__]
+        for part in obj.__qualname__.split("."):
+            found = getattr(found, part, None)
+        return (attribute, (obj.__module__, obj.__qualname__)) if found is obj else None
+
+    def _stuck(self, value: Any) -> Exception | None:
+        """Why a value can't be pickled; None if it can, or if just that is being found out."""
+        if type(value) in ATOMS or self._verdicts is None:
+            return None
+        if id(value) not in self._verdicts:
+            self._verdicts[id(value)] = value, None
+            try:
+                CodePickler(io.BytesIO(), self._verdicts).dump(value)
+            except Exception as exc:
+                self._verdicts[id(value)] = value, exc
+        return self._verdicts[id(value)][1]

@@ -1,0 +1,144 @@
+"""Code that no worker can import by itself: which that is, and how it is put together where it has travelled by value.
+
+What is installed (the standard library, site-packages) travels by name. What is defined in a notebook, in `__main__`
+or in a module beside them travels by value. There a `StandIn` takes the place of its module: a module that holds what
+the travelled functions reach in it, and finds everything else in the worker's own import.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+import sysconfig
+import types
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import PurePath
+from typing import Any
+from weakref import WeakValueDictionary
+
+__all__ = [
+    "Namespace", "StandIn", "attribute", "is_local", "is_local_module", "keep_class", "rebuild_cache",
+    "rebuild_cached_property", "search_path", "set_class", "set_function", "stand_in",
+]  # fmt: skip
+
+_STDLIB = tuple(path for name in ("stdlib", "platstdlib") if (path := sysconfig.get_paths().get(name)))
+#: folders of installed packages: of an environment, of Debian, of a user
+_PACKAGES = {"site-packages", "dist-packages"}
+#: what every worker has, wherever it lies
+_OURS = {"dqlab", "cloudpickle"}
+
+#: classes that are defined in this process and have travelled; and those that have come here, by their ids
+_kept: WeakValueDictionary[int, type] = WeakValueDictionary()
+_arrived: WeakValueDictionary[int, type] = WeakValueDictionary()
+
+
+@lru_cache(maxsize=10_000)
+def is_local(name: str, file: str | None) -> bool:
+    """Whether the module of this name and file lies beside the notebook, where no worker looks for it by itself."""
+    if not file or name.partition(".")[0] in _OURS:
+        return False
+    return not file.startswith(_STDLIB) and _PACKAGES.isdisjoint(PurePath(file).parts)
+
+
+def is_local_module(name: object) -> bool:
+    """The same of a module that is imported here, and of `__main__`."""
+    return name == "__main__" or (isinstance(name, str) and is_local(name, _file_of(name)))
+
+
+def _file_of(name: str) -> str | None:
+    return getattr(sys.modules.get(name), "__file__", None)
+
+
+def search_path() -> tuple[str, ...]:
+    """The folders where modules beside the notebook are looked for, as absolute paths."""
+    path = tuple(sys.path)
+    return _local_folders(path, "" if _is_absolute(path) else os.getcwd())
+
+
+@lru_cache(maxsize=16)
+def _is_absolute(path: tuple[str, ...]) -> bool:
+    return all(map(os.path.isabs, path))
+
+
+@lru_cache(maxsize=16)
+def _local_folders(path: tuple[str, ...], here: str) -> tuple[str, ...]:
+    folders = [os.path.join(here, entry) if entry else here for entry in path]
+    return tuple(dict.fromkeys(folder for folder in folders if is_local("", folder)))
+
+
+class Namespace:
+    """Stands in the pickle of a callable for the list of what it shares with all its copies; never made."""
+
+
+class StandIn(types.ModuleType):
+    """A module beside the notebook, in a worker: what is reached in it has travelled along."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or self.__name__ == "__main__":
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        try:
+            return getattr(importlib.import_module(self.__name__), name)
+        except ImportError as exc:
+            raise AttributeError(f"module {self.__name__!r} came without {name!r}, and there: {exc}") from exc
+
+    def __reduce__(self) -> Any:
+        return importlib.import_module, (self.__name__,)
+
+
+def stand_in(about: dict[str, Any]) -> StandIn:
+    """A `StandIn` for the module whose `__name__`, `__file__` and the like are in `about`."""
+    module = StandIn(about["__name__"])
+    vars(module).update(about)
+    return module
+
+
+def attribute(module: str, name: str) -> Any:
+    """What `module` holds under `name` where this process imports it: for what no pickle can hold."""
+    try:
+        found: Any = importlib.import_module(module)
+    except ImportError as exc:
+        where = f"{name!r} of module {module!r}"
+        raise ImportError(
+            f"{where} can't be pickled, and this worker can't import the module: {exc} "
+            f"(install {module!r} there, or make {name!r} inside the function that uses it)"
+        ) from exc
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def set_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:
+    """Give a function that has arrived its state, and the modules that it reaches what it needs of them."""
+    setter, inner, reached = state
+    setter(function, inner)
+    for module, names in reached:
+        vars(module).update(names)
+
+
+def set_class(cls: type, state: tuple[Any, ...]) -> None:
+    """Give a class that has arrived its attributes; one that comes home is left as it is here by now."""
+    setter, inner = state
+    if _kept.get(id(cls)) is not cls:
+        _arrived[id(cls)] = cls
+        setter(cls, inner)
+
+
+def keep_class(cls: type) -> None:
+    """A class that is defined here is about to travel."""
+    if _arrived.get(id(cls)) is not cls:
+        _kept[id(cls)] = cls
+
+
+def rebuild_cache(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    """A function with an empty `functools.lru_cache`."""
+    return functools.lru_cache(**parameters)(function)
+
+
+def rebuild_cached_property(function: Callable[..., Any], name: str | None) -> Any:
+    """A `functools.cached_property`, which under Python 3.11 holds a lock."""
+    made: Any = functools.cached_property(function)
+    made.attrname = name
+    return made

@@ -1,0 +1,87 @@
+"""How values of tasks are pickled at either end: as cloudpickle does it, with what it leaves out."""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import types
+from collections import ChainMap
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+
+from dqlab.wire.local_code import rebuild_cached_property, set_class, set_function
+from dqlab.wire.messages import ATOMS
+
+__all__ = ["Dumper", "ValuePickler"]
+
+#: what cloudpickle from 3.1.3 on calls the file of all code
+_NO_FILE = "<dynamic-code>"
+
+
+def _reduce_code(code: types.CodeType) -> Any:
+    """As cloudpickle does it, but code keeps the name of its file, without which a traceback leads nowhere."""
+    make, args = cloudpickle.Pickler.dispatch_table[types.CodeType](code)
+    return make, tuple(code.co_filename if arg == _NO_FILE else arg for arg in args)
+
+
+def _reduce_cached_property(found: Any) -> Any:
+    return rebuild_cached_property, (found.func, found.attrname)
+
+
+class ValuePickler(cloudpickle.Pickler):
+    """Pickles any value; `by_value` says whether code is in it, which only the same version of Python reads."""
+
+    dispatch_table = ChainMap(
+        {types.CodeType: _reduce_code, functools.cached_property: _reduce_cached_property},
+        cloudpickle.Pickler.dispatch_table,
+    )
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, 5)
+        self.by_value = False
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How a function or class that travels by value is taken apart; `NotImplemented` for all else."""
+        reduced = super().reducer_override(obj)
+        if not isinstance(reduced, tuple) or len(reduced) != 6:
+            return reduced
+        self.by_value = True
+        if isinstance(obj, types.FunctionType):
+            return self.reduce_function(obj, reduced)
+        return self.reduce_class(obj, reduced)
+
+    def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
+        """Take a function apart, given how cloudpickle does."""
+        make, args, state, *_, setter = reduced
+        return make, args, (setter, state, ()), None, None, set_function
+
+    def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
+        """Take a class apart, given how cloudpickle does: where it came from, it is not set back on its return."""
+        make, args, state, *_, setter = reduced
+        return make, args, (setter, state), None, None, set_class
+
+
+class Dumper:
+    """Pickles one value after another, each for itself; to make a pickler costs more than most values do."""
+
+    def __init__(self, make: Callable[[io.BytesIO], ValuePickler] = ValuePickler) -> None:
+        self._file = io.BytesIO()
+        self._pickler = make(self._file)
+
+    def dump(self, value: Any) -> bytes:
+        """The pickle of a value as it is now."""
+        if type(value) in ATOMS:
+            return pickle.dumps(value, 5)
+        self._file.seek(0)
+        self._file.truncate()
+        self._pickler.clear_memo()
+        self._pickler.dump(value)
+        return self._file.getvalue()
+
+    @property
+    def by_value(self) -> bool:
+        """Whether there was code in anything that was pickled."""
+        return self._pickler.by_value
