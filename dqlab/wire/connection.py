@@ -18,7 +18,7 @@ from typing import Any
 
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed
 from dqlab.wire.address import place
-from dqlab.wire.plain_data import load_plain
+from dqlab.wire.plain_data import load_plain, pickled
 
 __all__ = ["PlainConnection", "PlainListener", "beside", "dial", "load_plain", "pack"]
 
@@ -55,30 +55,29 @@ def beside(data: Any) -> Any:
 def pack(obj: Any) -> list[Any]:
     """A plain value as bytes: its message, and the payloads that follow it."""
     buffers: list[pickle.PickleBuffer] = []
-    data = pickle.dumps(obj, 5, buffer_callback=buffers.append)
+    data = pickled(obj, buffers.append)
     if not buffers:
         return [data]
     return [pickle.dumps((_FOLLOWED, len(buffers), data), 5), *(buffer.raw() for buffer in buffers)]
 
 
 class PlainConnection(connection.Connection):
-    """A `multiprocessing.connection.Connection` that reads plain data only, with `careful` on the master's side.
+    """A `multiprocessing.connection.Connection` that reads plain data only.
 
     Payloads that `beside` has marked follow their message, each as a message of its own.
     """
 
-    careful = False
     _ahead: bytes = b""  #: what was read together with the last message
 
     def recv(self) -> Any:
         """Return the next value; `EOFError` when the other side has closed."""
-        value = load_plain(self.recv_bytes(), careful=self.careful)
+        value = load_plain(self.recv_bytes())
         if isinstance(value, tuple) and len(value) == 3 and value[0] == _FOLLOWED:
             _, count, message = value
-            if not 0 < count <= MOST_BESIDE:
-                raise pickle.UnpicklingError(f"{count} payloads beside one message")
+            if type(count) is not int or not 0 < count <= MOST_BESIDE:
+                raise pickle.UnpicklingError(f"{count!r} payloads beside one message")
             buffers = [self.recv_bytes() for _ in range(count)]
-            return load_plain(message, careful=self.careful, buffers=buffers)
+            return load_plain(message, buffers)
         return value
 
     def send(self, obj: Any) -> None:
@@ -186,9 +185,7 @@ class PlainListener:
         sock, _ = self._socket.accept()
         _tune(sock)
         sock.setblocking(True)
-        conn = PlainConnection(sock.detach())
-        conn.careful = True
-        return conn
+        return PlainConnection(sock.detach())
 
     def close(self) -> None:
         """Stop listening; a blocked `accept` ends with `OSError`."""
