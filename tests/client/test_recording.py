@@ -192,7 +192,8 @@ def test_in_a_trace_no_task_begins_before_the_one_before_it_has_ended(tmp_path: 
     "wrong",
     [
         {"task": "<img src=x>"}, {"task": -1}, {"task": True}, {"task": None}, {"count": "2"}, {"count": 1.5},
-        {"time": "now"}, {"time": -1}, {"time": 1e300}, {"time": float("nan")}, {"time": None}, {"seconds": [1]}, {"queue": 5},
+        {"time": "now"}, {"time": -1}, {"time": 1e300}, {"time": float("nan")}, {"time": None}, {"seconds": [1]},
+        {"queue": 5},
         {"kind": 1}, {"worker": ["x"]}, {"host": {}}, {"reason": 1}, {"seq": "1"},
     ],
     ids=str,
