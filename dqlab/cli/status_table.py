@@ -14,13 +14,13 @@ def status_table(stats: dict[str, Any], address: str) -> str:
     lines = [f"dqlab master at {address}   {stats['throughput']:.1f} tasks/s   {latency}", ""]
     states = ["ready", "delayed", "leased", "done", "failed", "redelivered"]
     rows = [
-        [name + (" (paused)" if counts["paused"] else ""), *(str(counts[state]) for state in states)]
+        [_shown(name) + (" (paused)" if counts["paused"] else ""), *(str(counts[state]) for state in states)]
         for name, counts in stats["queues"].items()
     ]
     lines += _table(["queue", *states], rows) if rows else ["no queue yet: nothing was submitted"]
     lines.append("")
     workers = [
-        [w["name"], w["host"], str(w["pid"]), w["state"], str(w["done"]), f"{w['utilisation']:.0%}"]
+        [_shown(w["name"]), _shown(w["host"]), str(w["pid"]), w["state"], str(w["done"]), f"{w['utilisation']:.0%}"]
         for w in stats["workers"]
     ]
     if workers:
@@ -28,6 +28,11 @@ def status_table(stats: dict[str, Any], address: str) -> str:
     else:
         lines.append("no worker is connected; start one: dqlab worker CONNECTION")
     return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """What a worker calls itself, with whatever a terminal would take for a command made visible."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _seconds(value: float) -> str:

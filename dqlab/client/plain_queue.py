@@ -9,7 +9,7 @@ from typing import Any
 
 from dqlab.client.channel import Call
 from dqlab.client.session import Session
-from dqlab.wire.plain_data import dump_plain
+from dqlab.wire.plain_data import as_plain
 
 __all__ = ["PlainQueue"]
 
@@ -49,7 +49,7 @@ class PlainQueue:
         self._put(list(items), None)
 
     def _put(self, values: list[Any], timeout: float | None) -> None:
-        dump_plain(values)
+        values = as_plain(values)
         deadline = _deadline(timeout)
         while not self._call("put_some", values, _left(deadline)):
             if deadline is not None and time.monotonic() >= deadline:

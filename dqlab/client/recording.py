@@ -9,9 +9,11 @@ live and what it replays is the same stream.
 from __future__ import annotations
 
 import json
+import math
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,13 +29,72 @@ PERIOD = 0.2
 IDLE = 1.0
 #: failed tasks whose traceback is asked for at once
 FAILURES = 20
-#: what lines of a kind say besides their time
+#: what lines of a kind must say besides their time
 NEEDED = {
     **dict.fromkeys(("worker_joined", "worker_left"), ("worker",)),
     **dict.fromkeys(("leased", "done", "delayed", "failed", "redelivered"), ("task",)),
     "sample": ("queues",),
     "failure": ("task", "text"),
 }
+#: the largest number that a line may hold: so far a JSON number is exact in every program
+LARGEST = 1 << 53
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= LARGEST and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_queues(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(counts, dict) and all(isinstance(count, bool) or _is_number(count) for count in counts.values())
+        for counts in value.values()
+    )
+
+
+def _is_latency(value: Any) -> bool:
+    return isinstance(value, dict) and all(seconds is None or _is_number(seconds) for seconds in value.values())
+
+
+def _is_workers(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(worker, dict)
+        and _is_text(worker.get("host"))
+        and (worker.get("running") is None or _is_whole(worker["running"]))
+        for worker in value.values()
+    )
+
+
+#: what the fields of a line are, as far as anybody looks at them
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("kind", "worker", "host", "queue", "reason", "text"), _is_text),
+    **dict.fromkeys(("seq", "task", "count"), _is_whole),
+    **dict.fromkeys(("time", "seconds"), _is_number),
+    "queues": _is_queues,
+    "latency": _is_latency,
+    "workers": _is_workers,
+}
+
+
+def _wrong_in(event: Any) -> str:
+    """What is wrong with a line, in words; "" if nothing is."""
+    if not isinstance(event, dict):
+        return "no event"
+    for name in ("kind", "time"):
+        if name not in event:
+            return f"no {name}"
+    for name, is_good in _FIELDS.items():
+        if name in event and not is_good(event[name]):
+            return f"{name} is {str(event[name])[:40]!r}"
+    missing = [name for name in NEEDED.get(event["kind"], ()) if name not in event]
+    return f"no {missing[0]}" if missing else ""
 
 
 def follow(client: Any, stop: threading.Event, period: float = PERIOD) -> Iterator[list[dict[str, Any]]]:
@@ -91,7 +152,8 @@ class Recorder:
     def __init__(self, client: Any, path: str | Path) -> None:
         self.path = Path(path)
         self._client = client
-        self._file: TextIO = self.path.open("w", encoding="utf-8")
+        self._file: TextIO = open(self.path, "w", encoding="utf-8", opener=_private)
+        self.path.chmod(0o600)  # an older file may have been everybody's
         self._write({"dqlab_record": FORM, "started": time.time()})
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dqlab-record", daemon=True)
@@ -141,6 +203,11 @@ class Recorder:
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
+def _private(path: str, flags: int) -> int:
+    """Open a file that is its owner's only: tracebacks tell what is nobody else's business."""
+    return os.open(path, flags, 0o600)
+
+
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a record, without its header. A last line cut short by a crash is left out.
 
@@ -161,13 +228,13 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[1:], start=2):
         try:
             event = json.loads(line)
-            good = all(name in event for name in NEEDED.get(event["kind"], ())) and event["time"] >= 0
-        except (ValueError, TypeError, KeyError):
-            good = False
-        if not good:
+        except (ValueError, RecursionError):
             if number == len(lines):
                 break
-            raise BadInput(f"{path.name}, line {number}: no event", "record it again") from None
+            event = None
+        wrong = _wrong_in(event)
+        if wrong:
+            raise BadInput(f"{path.name}, line {number}: {wrong}", "record it again") from None
         events.append(event)
     if not events:
         raise BadInput(f"{path.name} holds no event", "record while a master is at work")

@@ -387,6 +387,14 @@ function drawLink(g, [source, lost, target, taken, , count], x, middle, thick, i
   if (count > 1) say(g, `${count} tasks`, x0 + bend + 4, (y0 + y1) / 2, ink.lost, "left", "12px");
 }
 
+/** An element that holds elements, and text which is never markup: all that a record or a worker says goes through here. */
+function element(name, children) {
+  const made = document.createElement(name);
+  made.append(...children.map((child) => (child instanceof Node ? child : String(child))));
+  return made;
+}
+const cells = (name, contents) => element("tr", contents.map((content) => element(name, [content])));
+
 function clip(g, text, room) {
   while (text.length > 3 && g.measureText(text).width > room) text = text.slice(0, -2) + "…";
   return text;
@@ -418,7 +426,7 @@ function render({ model, el }) {
   el.append(root);
   let boxes = [], last = null, failuresShown = null, playing = 0;
   const speeds = [...new Set([0.25, 0.5, 1, 2, 5, 10, model.get("speed")])].sort((a, b) => a - b);
-  $("select").innerHTML = speeds.map((v) => `<option value="${v}">× ${v}</option>`).join("");
+  $("select").append(...speeds.map((v) => new Option(`× ${v}`, v)));
   const parts = () => [...model.get("parts"), ...(model.get("replay") ? ["replay"] : [])];
   for (const part of root.querySelectorAll("[data-part]")) part.hidden = !parts().includes(part.dataset.part);
 
@@ -447,11 +455,14 @@ function render({ model, el }) {
     const people = `${alive.length} worker${alive.length === 1 ? "" : "s"}${hosts > 1 ? ` on ${hosts} hosts` : ""}`;
     const note = model.get("ended") || (quiet ? "no word from the kernel: has it been restarted?" : model.get("note"));
     $(".note").textContent = note ? `${people} · ${note}` : people;
-    const total = sum(s.rate.values()), show = (name, html) => { const cell = $(`[data-number=${name}]`); if (cell.innerHTML !== html) cell.innerHTML = html; };
-    show("rate", `${short(total)}<small>tasks/s</small>`);
-    ["ready", "leased", "delayed", "done", "failed", "redelivered"].forEach((name, i) => show(name, `${short(s.levels[i])}<small>${s.levels[i] === 1 ? "task" : "tasks"}</small>`));
+    const total = sum(s.rate.values()), show = (name, ...pairs) => {       // a number and its unit, in small, again and again
+      const cell = $(`[data-number=${name}]`), text = pairs.flat().join("");
+      if (cell.textContent !== text) cell.replaceChildren(...pairs.flatMap(([number, unit]) => [number, element("small", [unit])]));
+    };
+    show("rate", [short(total), "tasks/s"]);
+    ["ready", "leased", "delayed", "done", "failed", "redelivered"].forEach((name, i) => show(name, [short(s.levels[i]), s.levels[i] === 1 ? "task" : "tasks"]));
     const [[a, unit], [b, other]] = [duration(s.levels[6]), duration(s.levels[7])];
-    show("latency", unit === other ? `${a} · ${b}<small>${unit}</small>` : `${a}<small>${unit}</small> · ${b}<small>${other}</small>`);
+    show("latency", ...(unit === other ? [[`${a} · ${b}`, unit]] : [[a, unit], [` · ${b}`, other]]));
     Object.assign(root.dataset, { state, workers: alive.length, lanes: s.lanes.length, crosses, links: s.links.length, rate: total.toFixed(1), done: s.levels[3], at: s.at });
     $(".rate").setAttribute("aria-label", `Throughput over time, now ${short(total)} tasks per second`);
     $(".backlog").setAttribute("aria-label", `Backlog over time, now ${s.levels[0]} ready, ${s.levels[1]} leased, ${s.levels[2]} delayed`);
@@ -464,12 +475,18 @@ function render({ model, el }) {
     failuresShown = shown;
     const box = $(".failures"), open = new Set([...box.querySelectorAll("details[open]")].map((row) => row.dataset.task));
     const focused = box.contains(document.activeElement) && document.activeElement.parentElement.dataset.task;
-    const escape = (text) => String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
-    const line = ([task, queue, , reason, traceback]) => `<tr><td>${named(task)}</td><td>${escape(queue)}</td><td>${traceback
-      ? `<details data-task="${task}"${open.has(String(task)) ? " open" : ""}><summary>${escape(reason)}</summary><pre>${escape(traceback)}</pre></details>` : escape(reason)}</td></tr>`;
-    box.innerHTML = !s.failures.length ? "<p>No failed task</p>" : `<table><thead><tr><th>task</th><th>queue</th><th>failed because</th></tr></thead>
-      <tbody>${[...s.failures].reverse().map(line).join("")}</tbody></table>`;
-    if (focused) box.querySelector(`details[data-task="${focused}"] summary`)?.focus({ preventScroll: true });
+    const why = (task, reason, traceback) => {
+      if (!traceback) return reason;
+      const details = element("details", [element("summary", [reason]), element("pre", [traceback])]);
+      details.dataset.task = task;
+      details.open = open.has(String(task));
+      return details;
+    };
+    const row = ([task, queue, , reason, traceback]) => cells("td", [named(task), queue, why(task, reason, traceback)]);
+    box.replaceChildren(!s.failures.length ? element("p", ["No failed task"]) : element("table", [
+      element("thead", [cells("th", ["task", "queue", "failed because"])]), element("tbody", [...s.failures].reverse().map(row))]));
+    const again = [...box.querySelectorAll("details")].find((details) => details.dataset.task === focused);
+    again?.querySelector("summary").focus({ preventScroll: true });
   }
 
   function transport(s) {

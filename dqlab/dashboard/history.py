@@ -220,7 +220,7 @@ class History:
 
     def _on_redelivered(self, event: dict[str, Any], when: float) -> None:
         self._ended_badly(event, when, "lost")
-        for task in range(event["task"], event["task"] + event.get("count", 1)):
+        for task in range(event["task"], event["task"] + min(LOST, event.get("count", 1))):
             if len(self._lost) < LOST:
                 self._lost[task] = (event.get("worker", "plain"), when)
 

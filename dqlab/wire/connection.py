@@ -18,7 +18,7 @@ from typing import Any
 
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed
 from dqlab.wire.address import place
-from dqlab.wire.plain_data import load_plain
+from dqlab.wire.plain_data import load_plain, pickled
 
 __all__ = ["PlainConnection", "PlainListener", "dial", "load_plain", "pack"]
 
@@ -47,32 +47,31 @@ ANNOUNCED = 1 << 26
 def pack(obj: Any) -> list[Any]:
     """A plain value as bytes: its message, and the payloads that follow it."""
     buffers: list[pickle.PickleBuffer] = []
-    data = pickle.dumps(obj, 5, buffer_callback=buffers.append)
+    data = pickled(obj, buffers.append)
     if not buffers:
         return [data]
     return [pickle.dumps((_FOLLOWED, len(buffers), data), 5), *(buffer.raw() for buffer in buffers)]
 
 
 class PlainConnection(connection.Connection):
-    """A `multiprocessing.connection.Connection` that reads plain data only, with `careful` on the master's side.
+    """A `multiprocessing.connection.Connection` that reads plain data only.
 
     Payloads that `beside` has marked follow their message, each as a message of its own.
     """
 
-    careful = False
     address = ""  #: of the machine at the other end, where that has connected
     proof: bytes | None = None  #: goes with the first request: that we are what we said (see `greeting`)
     _ahead: bytes = b""  #: what was read together with the last message
 
     def recv(self) -> Any:
         """Return the next value; `EOFError` when the other side has closed."""
-        value = load_plain(self.recv_bytes(), careful=self.careful)
+        value = load_plain(self.recv_bytes())
         if isinstance(value, tuple) and len(value) == 3 and value[0] == _FOLLOWED:
             _, count, message = value
-            if not 0 < count <= MOST_BESIDE:
-                raise pickle.UnpicklingError(f"{count} payloads beside one message")
+            if type(count) is not int or not 0 < count <= MOST_BESIDE:
+                raise pickle.UnpicklingError(f"{count!r} payloads beside one message")
             buffers = [self.recv_bytes() for _ in range(count)]
-            return load_plain(message, careful=self.careful, buffers=buffers)
+            return load_plain(message, buffers)
         return value
 
     def send(self, obj: Any) -> None:
@@ -182,7 +181,6 @@ class PlainListener:
         sock.setblocking(True)
         conn = PlainConnection(sock.detach())
         conn.address = address[0]
-        conn.careful = True
         return conn
 
     def close(self) -> None:

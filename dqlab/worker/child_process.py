@@ -258,7 +258,7 @@ class ChildProcess:
 
 def _load(data: bytes, buffers: list[Any]) -> Any:
     # The child runs anybody's code; what it says is read as plain data.
-    return load_plain(data, careful=False, buffers=buffers)
+    return load_plain(data, buffers)
 
 
 def _status(status: int) -> str:

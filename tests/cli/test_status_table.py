@@ -36,3 +36,18 @@ def test_seconds_from_one_on_are_shown_as_seconds():
     scene.submit(1)
     scene.work(scene.join(), seconds=2.5)
     assert "latency 2.5 s median" in status_table(scene.broker.stats(scene.now), "x:1")
+
+
+def test_what_a_terminal_would_take_for_a_command_is_made_visible():
+    stats = Scene().broker.stats(1000.0)
+    worker = {
+        "name": "w\x1b[31m",
+        "host": "h\x1b]0;owned\x07\n",
+        "pid": 1,
+        "state": "idle",
+        "done": 0,
+        "utilisation": 0.0,
+    }
+    text = status_table({**stats, "workers": [worker]}, "x:1")
+    assert "\x1b" not in text and "\x07" not in text and len(text.splitlines()) == 6
+    assert r"w\x1b[31m" in text and r"h\x1b]0;owned\x07\n" in text

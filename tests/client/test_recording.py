@@ -186,3 +186,50 @@ def test_in_a_trace_no_task_begins_before_the_one_before_it_has_ended(tmp_path: 
     events = json.loads(trace(tmp_path / "run.jsonl", tmp_path / "run.json").read_text())["traceEvents"]
     slices = [(event["ts"], event["ts"] + event["dur"]) for event in events if event["ph"] == "X"]
     assert slices == [(400_000, 700_000), (700_000, 1_000_000), (1_000_000, 1_200_000)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"task": "<img src=x>"}, {"task": -1}, {"task": True}, {"task": None}, {"count": "2"}, {"count": 1.5},
+        {"time": "now"}, {"time": -1}, {"time": 1e300}, {"time": float("nan")}, {"time": None}, {"seconds": [1]},
+        {"queue": 5},
+        {"kind": 1}, {"worker": ["x"]}, {"host": {}}, {"reason": 1}, {"seq": "1"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_line_with_a_wrong_field_is_refused_by_its_number_and_the_field(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    line = {"seq": 1, "time": 1.0, "kind": "failed", "task": 1, "queue": "q", "worker": "w", "reason": "r", "count": 1}
+    record = tmp_path / "record.jsonl"
+    record.write_text("\n".join(json.dumps(part) for part in ({"dqlab_record": 1}, line, {**line, **wrong})) + "\n")
+    with pytest.raises(BadInput, match=f"line 3: {next(iter(wrong))} is "):
+        read(record)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        {"queues": 5}, {"queues": {"q": 1}}, {"queues": {"q": {"ready": "<b>"}}}, {"queues": {}, "latency": None},
+        {"queues": {}, "latency": {"p50": "<b>"}}, {"queues": {}, "workers": []},
+        {"queues": {}, "workers": {"w": {"host": "h", "running": "<b>"}}}, {},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_sample_without_sense_is_refused(tmp_path: Path, sample: dict[str, Any]) -> None:
+    record = tmp_path / "record.jsonl"
+    lines = ({"dqlab_record": 1}, {"time": 1, "kind": "sample", **sample})
+    record.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    with pytest.raises(BadInput, match="line 2: "):
+        read(record)
+
+
+def test_a_record_is_its_owners_only_also_where_an_older_one_was_not(tmp_path: Path) -> None:
+    for name in ("new.jsonl", "old.jsonl"):
+        path = tmp_path / name
+        if name == "old.jsonl":
+            path.touch(0o644)
+            path.chmod(0o644)
+        with Recorder(SimulatedMaster(workers=0), path):
+            assert path.stat().st_mode & 0o777 == 0o600

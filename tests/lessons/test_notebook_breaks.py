@@ -77,9 +77,9 @@ BREAKS = [
         "02_workers",
     ),
     Break(
-        "a master that unpickles anything", "wire/plain_data",
-        "        return _find(module, name)\n\n\nclass _CarefulUnpickler",
-        "        return super().find_class(module, name)\n\n\nclass _CarefulUnpickler",
+        "a master that unpickles anything", "wire/plain_reader",
+        "        _run(machine)\n        value = machine.stack.pop()\n",
+        "        value = pickle.loads(data, buffers=buffers)\n",
         "01_master",
     ),
     Break(
