@@ -26,4 +26,4 @@ class Envelope(NamedTuple):
     @classmethod
     def load(cls, data: bytes) -> Envelope:
         """The envelope that was dumped; raises where `data` is none, and runs nothing."""
-        return cls(*load_plain(data, careful=False))
+        return cls(*load_plain(data))
