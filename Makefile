@@ -30,7 +30,7 @@ bench: $(VENV)/.bench  ## measure; NAME=... runs one benchmark
 	@$(BIN)/python -m tests.benchmarks $(NAME)
 
 clean:  ## remove the environment and every generated file
-	rm -rf $(VENV) .jupyter/state .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .jupyter/state .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

@@ -17,6 +17,7 @@ __all__ = [
     "LaunchFailed",
     "MasterGone",
     "NotDqlab",
+    "NotInstalled",
     "Refused",
     "TaskFailed",
     "TaskTimeout",
@@ -57,6 +58,10 @@ class Refused(DqlabError):
 
 class NotDqlab(Refused):
     """A BaseManager answers that knows nothing of dqlab."""
+
+
+class NotInstalled(DqlabError, ImportError):
+    """Something is used for which a package is missing that only an extra installs; the hint is the command."""
 
 
 class BacklogFull(DqlabError):

@@ -15,18 +15,20 @@ import threading
 import time
 from _thread import RLock
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
 from dqlab.client.results import load_error, unpack
 from dqlab.errors import BacklogFull, DqlabError
 
-__all__ = ["Future", "FutureRun", "as_completed", "wait"]
+__all__ = ["DoneAndNotDone", "Future", "FutureRun", "as_completed", "wait"]
 
 #: seconds of waiting after which somebody looks whether there is a worker at all
 HINT_AFTER = 2.0
 
 T = TypeVar("T")
+#: what is waited for: whoever gives dqlab's futures gets them back as such
+F = TypeVar("F", bound=concurrent.futures.Future[Any])
 
 
 class _Condition(threading.Condition):
@@ -227,7 +229,14 @@ class Future(concurrent.futures.Future[T]):
         return self._outcome
 
 
-def as_completed(futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None) -> Iterator[Any]:
+class DoneAndNotDone(NamedTuple, Generic[F]):
+    """What `wait` returns: the futures that have ended, and those that have not."""
+
+    done: set[F]
+    not_done: set[F]
+
+
+def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     """The futures in the order in which they end; `TimeoutError` after ``timeout`` seconds.
 
     Like `concurrent.futures.as_completed`, and safe to interrupt.
@@ -244,7 +253,7 @@ def as_completed(futures: Iterable[concurrent.futures.Future[T]], timeout: float
                 future._done_callbacks.remove(ended.put)  # type: ignore[attr-defined]
 
 
-def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: float | None) -> Iterator[Any]:
+def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | None) -> Iterator[F]:
     began = time.monotonic()
     hint = HINT_AFTER
     while waiting:
@@ -264,14 +273,17 @@ def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: floa
 
 
 def wait(
-    futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
-) -> Any:
-    """``(done, not_done)`` like `concurrent.futures.wait`, and safe to interrupt."""
+    futures: Iterable[F], timeout: float | None = None, return_when: str = concurrent.futures.ALL_COMPLETED
+) -> DoneAndNotDone[F]:
+    """Wait until the futures have ended, ``timeout`` seconds have passed, or what ``return_when`` names has happened.
+
+    Like `concurrent.futures.wait`, and safe to interrupt.
+    """
     everything = set(futures)
     done = {future for future in everything if future.done()}
     waiting = everything - done
 
-    def is_enough(future: concurrent.futures.Future[T]) -> bool:
+    def is_enough(future: F) -> bool:
         if return_when == concurrent.futures.FIRST_EXCEPTION:
             return not future.cancelled() and future.exception() is not None
         return return_when == concurrent.futures.FIRST_COMPLETED
@@ -285,4 +297,4 @@ def wait(
     except TimeoutError:
         pass
     done |= {future for future in waiting if future.done()}
-    return concurrent.futures._base.DoneAndNotDoneFutures(done, everything - done)
+    return DoneAndNotDone(done, everything - done)

@@ -231,9 +231,9 @@ def test_importing_dqlab_and_asking_for_help_loads_no_widget() -> None:
 
 
 def test_a_missing_package_is_named_with_what_to_install() -> None:
-    script = "import sys\nsys.modules['anywidget'] = None\nfrom dqlab import Dashboard"
+    script = "import sys\nsys.modules['anywidget'] = None\nfrom dqlab import Dashboard\nDashboard()"
     done = subprocess.run([sys.executable, "-c", script], timeout=30, capture_output=True, text=True)
-    assert "ImportError: the dashboard needs anywidget: pip install 'dqlab[lab]'" in done.stderr
+    assert "NotInstalled: Dashboard needs anywidget, which is missing (pip install 'dqlab[lab]')" in done.stderr
 
 
 def test_without_voila_the_command_says_what_to_install() -> None:
