@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.client.recording import read
-from dqlab.dashboard.history import Bar, History, Lane
+from dqlab.dashboard.history import History
+from dqlab.dashboard.lane import Bar, Lane
 
 __all__ = ["trace"]
 
