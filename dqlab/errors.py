@@ -1,7 +1,7 @@
-"""What can go wrong, as one family: ``except DqlabError`` catches all of it.
+"""What can go wrong, as one family: `except DqlabError` catches all of it.
 
 The message of an error says what was wrong, with which value, and what to do. A task that raised is not in this
-family: its own exception arrives at the client unchanged, with the worker's traceback as ``__cause__``.
+family: its own exception arrives at the client unchanged, with the worker's traceback as `__cause__`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class DqlabError(Exception):
-    """Base of every error that dqlab raises itself. ``hint`` says what to do about it ("" if nothing)."""
+    """Base of every error that dqlab raises itself. `hint` says what to do about it ("" if nothing)."""
 
     def __init__(self, message: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -75,8 +75,8 @@ class LaunchFailed(DqlabError):
 class TaskFailed(DqlabError):
     """The task ended as failed without an exception of its own: its workers died, or its lease ran out.
 
-    ``reason`` is the last cause, ``attempts`` the number of deliveries, ``history`` a list of
-    ``(worker, reason)``, one for each delivery that ended badly (the last hundred of them).
+    `reason` is the last cause, `attempts` the number of deliveries, `history` a list of
+    `(worker, reason)`, one for each delivery that ended badly (the last hundred of them).
     """
 
     def __init__(self, message: str = "", reason: str = "", attempts: int = 0, history: tuple = ()) -> None:
@@ -90,4 +90,4 @@ class TaskFailed(DqlabError):
 
 
 class TaskTimeout(TaskFailed, TimeoutError):
-    """The task ran longer than its ``timeout=`` and its process was ended."""
+    """The task ran longer than its `timeout=` and its process was ended."""

@@ -28,7 +28,7 @@ RETRY = 0.1
 
 
 def pause(lock: Any, seconds: float) -> bool:
-    """Wait up to ``seconds`` for a lock to be released; return whether it was."""
+    """Wait up to `seconds` for a lock to be released; return whether it was."""
     if lock.acquire(timeout=max(0.0, min(seconds, SLICE))):
         lock.release()
         return True
@@ -53,7 +53,7 @@ class Origin:
 
 
 class Call:
-    """A request that is on its way. ``done`` is true once ``value`` or ``error`` stands."""
+    """A request that is on its way. `done` is true once `value` or `error` stands."""
 
     __slots__ = ("_gate", "args", "done", "error", "method", "object", "taken", "value")
 
@@ -66,11 +66,12 @@ class Call:
         self._gate.acquire()
 
     def finish(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Give whoever waits the value or the error."""
         self.value, self.error, self.done = value, error, True
         self._gate.release()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is done; False if ``timeout`` seconds pass first."""
+        """Wait until it is done; False if `timeout` seconds pass first."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.done:
             left = SLICE if deadline is None else deadline - time.monotonic()
@@ -91,9 +92,9 @@ class Call:
 
 
 class Channel:
-    """Makes calls on a connection of its own, dialled by ``dial()`` when first needed and again when it broke.
+    """Makes calls on a connection of its own, dialled by `dial()` when first needed and again when it broke.
 
-    A call that may be repeated is repeated for up to ``patience`` seconds, then fails with `MasterGone`.
+    A call that may be repeated is repeated for up to `patience` seconds, then fails with `MasterGone`.
     """
 
     def __init__(self, dial: Callable[[], PlainConnection], patience: float, name: str = "calls") -> None:
@@ -127,6 +128,7 @@ class Channel:
             conn.hang_up()
 
     def join(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for the thread's end."""
         self._thread.join(timeout)
 
     def _run(self) -> None:

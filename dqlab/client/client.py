@@ -62,11 +62,11 @@ class Client(concurrent.futures.Executor):
 
     @property
     def address(self) -> str:
-        """``HOST:PORT`` of the master."""
+        """`HOST:PORT` of the master."""
         return place(*self.connection.address)
 
     def options(self, **changes: Any) -> Client:
-        """This client with other `Options`; ``client.options(queue="images", retries=2).submit(f, x)``."""
+        """This client with other `Options`; `client.options(queue="images", retries=2).submit(f, x)`."""
         known = [f.name for f in fields(Options)]
         for name in changes:
             if name not in known:
@@ -125,10 +125,10 @@ class Client(concurrent.futures.Executor):
         chunksize: int = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
-        """``map(fn, *iterables)`` on the workers: results in order, as they come, in bounded memory.
+        """`map(fn, *iterables)` on the workers: results in order, as they come, in bounded memory.
 
-        ``timeout`` in seconds from this call on; ``chunksize`` is a hint for the first batch (batches size
-        themselves); ``buffersize`` bounds the tasks whose results have not been taken.
+        `timeout` in seconds from this call on; `chunksize` is a hint for the first batch (batches size
+        themselves); `buffersize` bounds the tasks whose results have not been taken.
         """
         self._check_open()
         _check_callable(fn)
@@ -145,7 +145,7 @@ class Client(concurrent.futures.Executor):
             raise self._session.error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Close this client; with ``wait``, after all its tasks that somebody can do have ended."""
+        """Close this client; with `wait`, after all its tasks that somebody can do have ended."""
         try:
             if not self._session.closed:
                 if cancel_futures:
@@ -179,13 +179,13 @@ class Client(concurrent.futures.Executor):
     # -- more -----------------------------------------------------------------------------------------------------
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until the master has accepted everything submitted; `TimeoutError` after ``timeout`` seconds."""
+        """Wait until the master has accepted everything submitted; `TimeoutError` after `timeout` seconds."""
         self._session.flush(timeout)
 
     def result(self, task_id: int, timeout: float | None = None) -> Any:
         """The result of a task of this or another client, by its id; raises what the task raised.
 
-        The master keeps the last 100,000 results for an hour. `TimeoutError` after ``timeout`` seconds.
+        The master keeps the last 100,000 results for an hour. `TimeoutError` after `timeout` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         channel = self._session.channel()
@@ -203,9 +203,9 @@ class Client(concurrent.futures.Executor):
         return self._session.call("stats")
 
     def events(self, since: int = 0, timeout: float = 0.0, expand: bool = True) -> list[dict[str, Any]]:
-        """What happened after event number ``since``; waits up to ``timeout`` seconds for the first.
+        """What happened after event number `since`; waits up to `timeout` seconds for the first.
 
-        One dictionary per task, or, with ``expand=False``, one for several consecutive tasks.
+        One dictionary per task, or, with `expand=False`, one for several consecutive tasks.
         """
         if timeout > 0:
             return self._session.channel().call("events", since, timeout, expand)
@@ -232,7 +232,7 @@ class Client(concurrent.futures.Executor):
         self._session.call("stop_worker", name)
 
     def record(self, path: str | Path) -> Recorder:
-        """Keep the event log in a file, until the recorder's ``stop()``; see `dqlab.client.recording`.
+        """Keep the event log in a file, until the recorder's `stop()`; see `dqlab.client.recording`.
 
         It begins with what the master remembers of the time before.
         """
@@ -251,8 +251,8 @@ def _check_callable(fn: object) -> None:
 
 
 def connect(where: str | Path, *, authkey: bytes | None = None) -> Client:
-    """A client of the master that a connection file, or ``"HOST:PORT"`` with its key, stands for.
+    """A client of the master that a connection file, or `"HOST:PORT"` with its key, stands for.
 
-    Closing it (``with``) closes that client only; the master and its workers go on.
+    Closing it (`with`) closes that client only; the master and its workers go on.
     """
     return Client(Session(find_connection(where, authkey)))

@@ -1,6 +1,6 @@
 """The future of one task. Waiting for it survives Ctrl-C at any instant.
 
-`concurrent.futures.Future` waits on a `threading.Condition`, whose Python-level ``with`` can be interrupted after it
+`concurrent.futures.Future` waits on a `threading.Condition`, whose Python-level `with` can be interrupted after it
 took its lock and before it would give it back; the thread that brings the result would then wait for ever. Here the
 outcome is stored first, waiters wait on a C lock, and the condition is entered by the lock's own C method.
 """
@@ -32,17 +32,17 @@ F = TypeVar("F", bound=concurrent.futures.Future[Any])
 
 
 class _Condition(threading.Condition):
-    """A condition whose ``with`` goes straight to the lock's C methods, between which no interrupt is delivered."""
+    """A condition whose `with` goes straight to the lock's C methods, between which no interrupt is delivered."""
 
     def __init__(self) -> None:
         super().__init__(RLock())
 
     @property
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._lock.__enter__  # type: ignore[attr-defined]
 
     @property
-    def __exit__(self) -> Any:
+    def __exit__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._lock.__exit__  # type: ignore[attr-defined]
 
 
@@ -59,6 +59,7 @@ class Asker(Protocol):
 
     def cancel(self, ranges: list[tuple[int, int]]) -> int:
         """Cancel those of the (first, count) tasks that have not started; return how many that were."""
+        ...
 
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
@@ -72,9 +73,11 @@ class FutureRun:
         self._waiting = set(range(len(futures)))
 
     def goes_out(self, first: int) -> bool:
+        """Say that all of them are on their way; see `submission.Sink`."""
         return True
 
     def deliver(self, lo: int, hi: int, state: str, result: Any, attempts: int, history: list[Any]) -> bool:
+        """Bring the outcome of the tasks `lo` to `hi` of the run; return whether it was the last."""
         self._waiting.difference_update(range(lo, hi))
         if state == "done":
             for future, data in zip(self.futures[lo:hi], unpack(result, hi - lo), strict=True):
@@ -85,10 +88,12 @@ class FutureRun:
         return not self._waiting
 
     def gone(self, error: DqlabError) -> None:
+        """End every future with the error for which no outcome will come."""
         for future in self.futures:
             future.gone(error)
 
     def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
+        """End the futures of the tasks `lo` to `hi` that the master does not know; return whether all have ended."""
         self._waiting.difference_update(range(lo, hi))
         for future in self.futures[lo:hi]:
             future.gone(error)
@@ -96,7 +101,7 @@ class FutureRun:
 
 
 class Future(concurrent.futures.Future[T]):
-    """``task_id`` is the task's id at the master; everything else is as in `concurrent.futures`."""
+    """`task_id` is the task's id at the master; everything else is as in `concurrent.futures`."""
 
     _outcome: _Outcome | None = None
 
@@ -122,7 +127,7 @@ class Future(concurrent.futures.Future[T]):
     # -- the collector's side (see submission.Sink) --------------------------------------------------------------
 
     def fulfil(self, data: bytes) -> None:
-        """The task is done; ``data`` is its pickled result."""
+        """The task is done; `data` is its pickled result."""
         try:
             self.resolve(pickle.loads(data), None)
         except BaseException as exc:
@@ -136,6 +141,7 @@ class Future(concurrent.futures.Future[T]):
             self.resolve(None, load_error(self.task_id or 0, error, attempts, history))
 
     def gone(self, error: DqlabError) -> None:
+        """End with the error for which no outcome will come."""
         if isinstance(error, BacklogFull):
             self.refused = error
         self.resolve(None, error)
@@ -237,7 +243,7 @@ class DoneAndNotDone(NamedTuple, Generic[F]):
 
 
 def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator[F]:
-    """The futures in the order in which they end; `TimeoutError` after ``timeout`` seconds.
+    """The futures in the order in which they end; `TimeoutError` after `timeout` seconds.
 
     Like `concurrent.futures.as_completed`, and safe to interrupt.
     """
@@ -275,7 +281,7 @@ def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | 
 def wait(
     futures: Iterable[F], timeout: float | None = None, return_when: str = concurrent.futures.ALL_COMPLETED
 ) -> DoneAndNotDone[F]:
-    """Wait until the futures have ended, ``timeout`` seconds have passed, or what ``return_when`` names has happened.
+    """Wait until the futures have ended, `timeout` seconds have passed, or what `return_when` names has happened.
 
     Like `concurrent.futures.wait`, and safe to interrupt.
     """

@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def progress(what: Iterable[T], *, total: int | None = None, desc: str | None = None, **options: Any) -> Iterator[T]:
-    """Go through ``what`` and show how far it is: a map's results, or futures (in the order in which they end).
+    """Go through `what` and show how far it is: a map's results, or futures (in the order in which they end).
 
-    ``total`` is the number of items, for the time that is left; ``options`` go to tqdm.
+    `total` is the number of items, for the time that is left; `options` go to tqdm.
     """
     from tqdm.auto import tqdm
 
@@ -22,6 +22,7 @@ def progress(what: Iterable[T], *, total: int | None = None, desc: str | None = 
 
     if total is None and isinstance(what, Sized):
         total = len(what)
+    items: Any = what
     if isinstance(what, list | tuple | set) and what and all(isinstance(item, Future) for item in what):
-        what = as_completed(what)
-    yield from tqdm(what, total=total, desc=desc, **options)
+        items = as_completed(items)
+    yield from tqdm(items, total=total, desc=desc, **options)

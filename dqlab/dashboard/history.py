@@ -4,7 +4,7 @@
     record.follow() ──> History ────┼── links: from a lost task to the worker that took it over
     record.read()                   └── bins:  levels, and tasks done, per slice of time
 
-Pure: no widget, no thread, no clock; time comes with the events. ``frame(since)`` says what changed after a version,
+Pure: no widget, no thread, no clock; time comes with the events. `frame(since)` says what changed after a version,
 as plain data, so that a screen is told only that.
 """
 
@@ -40,7 +40,7 @@ _DEATHS = ("connection", "heartbeat", "killed", "died")
 
 @dataclass(slots=True)
 class Link:
-    """``count`` tasks, ``task`` the first, lost by worker ``source`` and taken over by ``target``."""
+    """`count` tasks, `task` the first, lost by worker `source` and taken over by `target`."""
 
     source: str
     lost: float
@@ -51,6 +51,7 @@ class Link:
     version: int = 0
 
     def as_list(self) -> list[Any]:
+        """What a screen is told of it."""
         return [self.source, rounded(self.lost), self.target, rounded(self.taken), self.task, self.count]
 
 
@@ -64,11 +65,12 @@ class Bin:
     version: int = 0
 
     def as_list(self) -> list[Any]:
+        """What a screen is told of it."""
         return [rounded(self.start), self.done, self.levels]
 
 
 class History:
-    """Folds the lines of the event stream. ``window`` is the visible time in seconds; ``None`` keeps everything."""
+    """Folds the lines of the event stream. `window` is the visible time in seconds; `None` keeps everything."""
 
     def __init__(self, window: float | None = 30.0, slice: float | None = None) -> None:
         self.window = window
@@ -93,7 +95,7 @@ class History:
     # ---------------------------------------------------------------- in
 
     def feed(self, events: Iterable[dict[str, Any]]) -> int:
-        """Fold event records (with or without ``count``), oldest first. Returns how many were new."""
+        """Fold event records (with or without `count`), oldest first. Returns how many were new."""
         self.version += 1
         fed = 0
         for event in events:
@@ -121,7 +123,7 @@ class History:
         return [lane.name for lane in self.lanes.values() if lane.left is None and lane.host]
 
     def frame(self, since: int = 0) -> dict[str, Any]:
-        """What changed after version ``since`` as plain data; everything for 0."""
+        """What changed after version `since` as plain data; everything for 0."""
         frame: dict[str, Any] = {"key": since == 0, "now": rounded(self.now)}
         frame["bins"] = _newer(self.bins, since)
         frame["links"] = _newer(self.links, since)
@@ -257,7 +259,7 @@ class History:
             self.links.append(Link(source, lost, target, taken, task, 1, self.version))
 
     def _bin(self, when: float) -> Bin:
-        """The slice that holds ``when``, or the nearest one that is kept."""
+        """The slice that holds `when`, or the nearest one that is kept."""
         start = when // self.slice * self.slice
         for slot in reversed(self.bins):
             if slot.start <= start + self.slice / 2:

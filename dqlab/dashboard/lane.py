@@ -20,7 +20,7 @@ LEASES = 64
 
 @dataclass(slots=True)
 class Bar:
-    """``count`` tasks from ``task`` on, from ``start`` to ``end`` (seconds since the history's base)."""
+    """`count` tasks from `task` on, from `start` to `end` (seconds since the history's base)."""
 
     id: int
     start: float
@@ -80,7 +80,7 @@ class Lane:
     version: int = 0
 
     def could_start(self, task: int) -> float:
-        """The earliest instant at which it can have begun ``task``: leased, and the one before ended."""
+        """The earliest instant at which it can have begun `task`: leased, and the one before ended."""
         leased = next((when for first, end, when in reversed(self.leases) if first <= task < end), self.joined)
         return max(self.free_at, leased)
 

@@ -25,9 +25,9 @@ MASTER = 0
 
 
 def trace(record: str | Path, target: str | Path) -> Path:
-    """Write ``record`` (made by ``master.record``) as a trace into ``target`` and return its path.
+    """Write `record` (made by `master.record`) as a trace into `target` and return its path.
 
-    Raises `BadInput` if ``record`` is no record.
+    Raises `BadInput` if `record` is no record.
     """
     history = History(window=None, slice=UNMERGED)
     history.feed(read(record))

@@ -32,11 +32,11 @@ from dqlab.sandbox.ssh_files import furnish, make_key
 
 __all__ = ["ThrowawayHost", "ThrowawayHosts", "ssh_hosts"]
 
-#: How long an sshd may take to answer, in seconds.
+#: how long an sshd may take to answer, in seconds
 START_S = 10.0
-#: How long a keeper may take to clean up, in seconds.
+#: how long a keeper may take to clean up, in seconds
 END_S = 10.0
-#: Ports that no system hands out to outgoing connections, so that a host which was cut finds its port free again.
+#: ports that no system hands out to outgoing connections, so that a host which was cut finds its port free again
 PORTS = range(20_000, 32_000)
 
 INSTALL = (

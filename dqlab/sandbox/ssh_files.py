@@ -35,7 +35,7 @@ SetEnv HOME="{home}" HOSTNAME={name}
 ForceCommand "{etc}/login"
 """
 
-#: Newer servers shut out addresses that fail to log in, which is just what a lesson about failures does.
+#: newer servers shut out addresses that fail to log in, which is just what a lesson about failures does
 NO_PENALTIES = "PerSourcePenalties no\n"
 
 LOGIN = """\
