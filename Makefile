@@ -20,11 +20,11 @@ lab: $(VENV)/.lab  ## open the course in JupyterLab (without a browser: print it
 demo: $(VENV)/.lab  ## a crawl in the terminal, in a few seconds, with a worker killed on the way
 	@$(BIN)/python -m dqlab.demo
 
-test: $(VENV)/.test  ## run everything: linters, types, tests, notebooks
-	@$(BIN)/python -m tests
+test: $(VENV)/.test  ## run linters, types, tests and notebooks; PART=... runs a part (broker, notebooks, long, ...)
+	@$(BIN)/python -m tests $(PART)
 
 lint: $(VENV)/.test  ## only linters and types
-	@$(BIN)/python -m tests --lint
+	@$(BIN)/python -m tests lint
 
 bench: $(VENV)/.bench  ## measure; NAME=... runs one benchmark
 	@$(BIN)/python -m tests.benchmarks $(NAME)
