@@ -1,4 +1,4 @@
-"""The command: ``dqlab master | worker | status | crawl ...``.
+"""The command: `dqlab master | worker | status | crawl ...`.
 
 Begin with `command`. Each sub-command loads what it needs only when it is asked for.
 """
