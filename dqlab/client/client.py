@@ -238,7 +238,7 @@ class Client(concurrent.futures.Executor):
             found = Found.decode(self._session.wait_call("lookup", task_id, left, timeout=patience))
             state = found.outcome.state
             if state in ("done", "failed", "cancelled"):
-                return raise_outcome(task_id, found)
+                return raise_outcome(task_id, found, self._session.load)
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"task {task_id} is {state} after {timeout:g} s")
 

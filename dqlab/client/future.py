@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import pickle
 import queue
 import threading
 import time
@@ -18,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
-from dqlab.client.results import load_error, unpack
+from dqlab.client.results import Load, load_error, unpack
 from dqlab.errors import BacklogFull, BadInput, DqlabError
 from dqlab.wire.messages import Found, Outcome
 
@@ -61,6 +60,8 @@ class _Outcome(NamedTuple):
 class Asker(Protocol):
     """What a future asks of the client that made it."""
 
+    load: Load  #: what makes a value of a result's bytes
+
     def call(self, method: str, *args: Any) -> Any:
         """Call the master's broker."""
 
@@ -90,7 +91,8 @@ class FutureRun:
         """Tasks [lo, hi) are final; return whether that was the last of the run."""
         self._waiting.difference_update(range(lo, hi))
         if outcome.state == "done":
-            for future, data in zip(self.futures[lo:hi], unpack(outcome.result, hi - lo), strict=True):
+            load = self.futures[0].load
+            for future, data in zip(self.futures[lo:hi], unpack(outcome.result, hi - lo, load), strict=True):
                 future.fulfil(data)
         else:
             for future in self.futures[lo:hi]:
@@ -134,12 +136,17 @@ class Future(concurrent.futures.Future[T]):
         raised = f" raised {type(self._outcome.error).__name__}" if self._outcome.error is not None else ""
         return f"<Future task {self.task_id} finished{raised}>"
 
+    @property
+    def load(self) -> Load:
+        """What makes a value of a result's bytes."""
+        return self._client.load
+
     # -- the collector's side (see submission.Sink) --------------------------------------------------------------
 
     def fulfil(self, data: bytes) -> None:
         """The task is done; `data` is its pickled result."""
         try:
-            self.resolve(pickle.loads(data), None)
+            self.resolve(self.load(data), None)
         except BaseException as exc:
             self.resolve(None, exc)
 
@@ -148,7 +155,7 @@ class Future(concurrent.futures.Future[T]):
         if outcome.state == "cancelled":
             self._cancelled()
         else:
-            self.resolve(None, load_error(self.task_id or 0, outcome))
+            self.resolve(None, load_error(self.task_id or 0, outcome, self.load))
 
     def gone(self, error: DqlabError) -> None:
         """There will be no outcome, and why."""

@@ -42,6 +42,7 @@ class ChildProcess:
         self.gathering = False
         self.generation = 0
         self.worker = ""
+        self.results = "pickle"  #: how results travel: as any pickle, or as plain data
         self.functions: dict[str, bytes] = {}
         self.feeding: list[Job] = []  #: what the child is working on
         self._fed = self._limit = 0  #: positions in the current feed, and how far the child may go in it
@@ -118,7 +119,7 @@ class ChildProcess:
         self._cursor.numbers[LIMIT] = self._limit = self._fed = position
         self._fed_at = time.monotonic_ns()
         self.feeding = list(jobs)
-        self._write(("feed", self.worker, words, functions))
+        self._write(("feed", self.worker, self.results, words, functions))
 
     def hear(self, words: list[Any]) -> list[Report]:
         """What the messages of the child say about its tasks."""
