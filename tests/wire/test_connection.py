@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed
-from dqlab.wire.connection import AHEAD, ANNOUNCED, BESIDE, PlainConnection, PlainListener, beside, dial
+from dqlab.wire.connection import AHEAD, ANNOUNCED, PlainConnection, PlainListener, dial
+from dqlab.wire.messages import BESIDE, beside
 from dqlab.wire.plain_data import check_plain, dump_plain, load_plain
 from tests.helpers import eventually
 
