@@ -554,7 +554,8 @@ def test_the_plain_queues_are_queues(client):
     client.tasks.put_many(["two", "three"])
     assert client.tasks.qsize() == 3
     assert [client.tasks.get(timeout=5) for _ in range(3)] == ["one", "two", "three"]
-    client.tasks.task_done()
+    for _ in range(3):
+        client.tasks.task_done()
     client.tasks.join()
     with pytest.raises(Exception, match="^$"):
         client.tasks.get(timeout=0.1)
