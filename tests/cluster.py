@@ -25,10 +25,9 @@ def cluster(workers: int = 2, queues: Any = None, **settings: Any) -> Iterator[t
         yield master, LocalWorkers(master, workers, queues=queues).wait(timeout=30)
 
 
-def all_events(client: Client, kind: str | None = None) -> list[dict[str, Any]]:
-    """Every event that the master remembers (of one kind), one per task."""
+def all_events(client: Client, kind: str | None = None, since: int = 0) -> list[dict[str, Any]]:
+    """Every event that the master remembers (of one kind) after number `since`, one per task."""
     found: list[dict[str, Any]] = []
-    since = 0
     while batch := client.events(since=since):
         found += [event for event in batch if kind in (None, event["kind"])]
         since = batch[-1]["seq"]

@@ -49,7 +49,7 @@ class Broker:
         self.max_attempts = max_attempts
         self.states = States(backlog)
         self.plain = PlainQueues(self.states, max_attempts, lease, pills)
-        self.leases = Leases(self.states, self.plain, lease, seed)
+        self.leases = Leases(self.states, self.plain, lease, seed, now)
         self._started = now
 
     # -- clients come and go -----------------------------------------------------------------------------------
@@ -167,12 +167,17 @@ class Broker:
 
     def stats(self, now: float) -> dict[str, Any]:
         """Counts by queue and by worker, throughput (tasks/s), latency (s): the shape of `dqlab status --json`."""
+        return {"queues": self.queue_stats(sorted(self.states.counts)), **self.other_stats(now)}
+
+    def queue_stats(self, queues: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The part of `stats` that is about some queues."""
+        counts, lines = self.states.counts, self.states.lines
+        return {queue: dict(counts[queue], paused=queue in lines and lines[queue].paused) for queue in queues}
+
+    def other_stats(self, now: float) -> dict[str, Any]:
+        """The part of `stats` that is about no queue."""
         states = self.states
         return {
-            "queues": {
-                queue: dict(counts, paused=queue in states.lines and states.lines[queue].paused)
-                for queue, counts in sorted(states.counts.items())
-            },
             "workers": [worker.as_dict(now) for worker in self.leases.workers.values()],
             "throughput": states.rate.per_second(now),
             "latency": {"p50": states.latency.percentile(0.5), "p95": states.latency.percentile(0.95)},

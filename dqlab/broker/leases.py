@@ -27,6 +27,8 @@ __all__ = ["Leases"]
 
 #: bytes of payload in one answer (more only if one payload alone is larger)
 LEASE_BYTES = 4 << 20
+#: seconds between two looks at the leases from which on the machine was paused, or too busy to hear anybody
+STOOD_STILL = 1.5
 #: seconds: first back-off after an exception, and the longest
 BACKOFF, BACKOFF_MAX = 0.1, 30.0
 
@@ -34,7 +36,7 @@ BACKOFF, BACKOFF_MAX = 0.1, 30.0
 class Leases:
     """The workers, and what each holds. `seconds` is how long a lease lasts without a heartbeat."""
 
-    def __init__(self, states: States, plain: PlainQueues, seconds: float, seed: int) -> None:
+    def __init__(self, states: States, plain: PlainQueues, seconds: float, seed: int, now: float) -> None:
         self.seconds = seconds
         self.workers: dict[str, Worker] = {}
         self.late = 0  #: reports dropped because their lease was gone
@@ -43,6 +45,7 @@ class Leases:
         self._batch_size = BatchSize()
         self._random = Random(seed)
         self._tokens = self._joined = 0
+        self._looked = now  #: when leases were last looked at
 
     # -- workers come and go -----------------------------------------------------------------------------------
 
@@ -86,7 +89,14 @@ class Leases:
         self._command(self.workers[name], ("stop",))
 
     def expire(self, now: float) -> None:
-        """End the leases of workers that have been silent for too long."""
+        """End the leases of workers that have been silent for too long; to be called several times a second.
+
+        When the last call is long ago the whole machine stood still, heartbeats too: everybody has one more lease.
+        """
+        if now - self._looked > STOOD_STILL:
+            for worker in self.workers.values():
+                worker.deadline = now + self.seconds
+        self._looked = now
         for worker in [w for w in self.workers.values() if w.deadline <= now]:
             self.leave(worker, f"no heartbeat for {self.seconds:g} s", now)
 
@@ -134,8 +144,8 @@ class Leases:
         while size < LEASE_BYTES and (turn := line.front(states.blocked)):
             client, span = turn
             # The last attempt is made alone, so that a task that kills its worker takes no neighbour with it.
-            last = span.attempt + 1 >= span.run.max_attempts
-            if last:
+            alone = span.suspect or span.attempt + 1 >= span.run.max_attempts
+            if alone:
                 quota = 0 if worker.leases else 1
             elif key != span.run.header.key:
                 key = span.run.header.key
@@ -154,7 +164,7 @@ class Leases:
             leases.append(lease)
             if queue == PLAIN:
                 states.signals.add(topics.ROOM)
-            if last:
+            if alone:
                 worker.alone = True
                 return False
             given[key] = given.get(key, 0) + len(span)
@@ -165,7 +175,8 @@ class Leases:
         run, token, attempt = span.run, self._tokens + 1, span.attempt + 1
         lease = Lease(
             token=token, first=run.first, lo=span.lo, hi=span.hi, attempt=attempt,
-            careful=attempt >= run.max_attempts, header=run.header, payload=worker.payload_for(run, span),
+            careful=span.suspect or attempt >= run.max_attempts, header=run.header,
+            payload=worker.payload_for(run, span),
         )  # fmt: skip
         self._tokens = span.token = token
         self._states.lease(span, worker.name, now)
@@ -208,6 +219,7 @@ class Leases:
         elif report.kind == "lost":
             self._lost(span, "its process died with the result", now, counts=False)
         elif report.kind == "died":
+            span.suspect = len(span) > 1
             self._lost(span, report.value, now)
         else:
             self._raised(span, report.value, now)

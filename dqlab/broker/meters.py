@@ -25,6 +25,7 @@ class Rate:
         self._first: float | None = None
 
     def add(self, n: int, now: float) -> None:
+        """`n` events have happened."""
         if self._first is None:
             self._first = now
         if not self._slices or now - self._slices[-1][0] > RATE_WINDOW / self._SLICES:
@@ -37,6 +38,7 @@ class Rate:
             self._slices.popleft()
 
     def per_second(self, now: float) -> float:
+        """Events per second."""
         self._forget(now)
         if not self._slices or self._first is None:
             return 0.0
@@ -51,9 +53,11 @@ class Latency:
         self._samples: deque[tuple[float, int]] = deque(maxlen=LATENCY_SAMPLES)
 
     def add(self, seconds: float, n: int) -> None:
+        """`n` tasks took `seconds` each, from submit to done."""
         self._samples.append((seconds, n))
 
     def percentile(self, share: float) -> float | None:
+        """The seconds within which `share` (0 to 1) of the tasks were done; None before the first."""
         ordered = sorted(self._samples)
         target = share * sum(n for _, n in ordered)
         for seconds, n in ordered:
@@ -72,10 +76,12 @@ class Utilisation:
         self._busy = False
 
     def busy(self, is_busy: bool, now: float) -> None:
+        """From now on something is going on, or nothing is."""
         if is_busy != self._busy:
             self._share, self._since, self._busy = self.share(now), now, is_busy
 
     def share(self, now: float) -> float:
+        """The share of recent time, 0 to 1."""
         # Young meters remember only their own life, so that a worker's first second does not read as idleness.
         memory = min(BUSY_MEMORY, max(1e-6, now - self._born))
         fade = math.exp(-max(0.0, now - self._since) / memory)

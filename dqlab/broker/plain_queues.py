@@ -69,6 +69,7 @@ class PlainQueues:
         self.unmatched = 0  #: results that nobody had taken a value for
         self.refused = 0  #: results that the master did not take
         self._states, self._pills = states, [None, *pills]
+        self._pill_types = set(map(type, self._pills))
         self._header = Header(queue=PLAIN, kind=PLAIN, retries=max_attempts - 1, max_attempts=max_attempts)
         self._max_attempts, self._owed_seconds = max_attempts, max(OWED_SECONDS, lease)
         self._holders: dict[Any, Holder] = {}
@@ -103,7 +104,7 @@ class PlainQueues:
         value = span.run.payload[span.lo]
         self._states.lease(span, None, now)
         self._states.signals.add(topics.ROOM)
-        if any(value is pill or (type(value) is type(pill) and value == pill) for pill in self._pills):
+        if type(value) in self._pill_types and self._is_pill(value):
             self._done(span, now)  # whoever takes a stop sign goes home, and answers nothing
             return [value]
         hand = self._holders.get(holder)
@@ -113,6 +114,9 @@ class PlainQueues:
         if len(hand.spans) > MOST_HELD:
             self._done(hand.spans.popleft(), now)
         return [value]
+
+    def _is_pill(self, value: Any) -> bool:
+        return any(type(value) is type(pill) and value == pill for pill in self._pills)
 
     def task_done(self, holder: Any, now: float) -> None:
         """The connection says that it is through with the oldest value that it holds: only that settles from now on."""
@@ -169,7 +173,7 @@ class PlainQueues:
         if not self.results:
             return []
         if self.held_back:
-            self._states.signals.add(topics.ready(PLAIN))
+            self._states.signals.add(self._line.news)
         self._states.signals.add(topics.ROOM)
         return [self.results.popleft()]
 

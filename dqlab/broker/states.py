@@ -65,15 +65,16 @@ class States:
     def line(self, queue: str) -> WaitingLine:
         """The line of a queue."""
         if queue not in self.lines:
-            self.lines[queue] = WaitingLine()
+            self.lines[queue] = WaitingLine(queue)
         return self.lines[queue]
 
     def pause(self, queue: str, paused: bool, now: float) -> None:
         """Stop (or go on) giving out the tasks of a queue; what is leased is finished."""
         self.counts_of(queue)
-        self.line(queue).paused = paused
+        line = self.line(queue)
+        line.paused = paused
         self.events.add(now, "paused" if paused else "resumed", queue=queue)
-        self.signals.add(topics.ready(queue))
+        self.signals.add(line.news)
 
     def ready_in(self, queue: str) -> int:
         """Tasks of a queue that a worker could have now."""
@@ -105,9 +106,10 @@ class States:
         client.remember(run)
         if run.header.function:
             self.functions.use(run.header.function)
-        self.line(queue).append(client.number, run.spans[0])
+        line = self.line(queue)
+        line.append(client.number, run.spans[0])
         self.events.add(now, "submitted", queue, run.first, run.count)
-        self.signals.add(topics.ready(queue))
+        self.signals.add(line.news)
 
     def lease(self, span: Span, worker: str | None, now: float) -> None:
         """A worker has them, or a script (None); they are out of the line already."""
@@ -122,7 +124,7 @@ class States:
         span.worker = None
         line, client = self.line(span.run.queue), span.run.first // CLIENT_IDS
         (line.append if at_end else line.appendleft)(client, span)
-        self.signals.add(topics.ready(span.run.queue))
+        self.signals.add(line.news)
 
     def redeliver(self, span: Span, worker: str, reason: str, now: float, at_end: bool = False) -> None:
         """Whoever had them is gone, and nobody is to blame: they wait again."""
@@ -240,7 +242,7 @@ class States:
         client.unread -= size
         if client.unread <= UNREAD_BYTES and client.number in self.blocked:
             self.blocked.remove(client.number)
-            self.signals.update(topics.ready(queue) for queue in self.lines)
+            self.signals.update(line.news for line in self.lines.values())
 
     # -- time --------------------------------------------------------------------------------------------------
 

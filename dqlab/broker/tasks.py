@@ -27,6 +27,8 @@ HISTORY, REASON_CHARS = 100, 1_000
 class State(StrEnum):
     """Where a task is."""
 
+    __hash__ = str.__hash__  # that of an `Enum` is a function of Python, and states are looked up for each task
+
     READY = "ready"  #: waits for a worker
     DELAYED = "delayed"  #: waits for its back-off to pass
     LEASED = "leased"  #: a worker has the right to it
@@ -42,8 +44,8 @@ class Span:
     """The tasks `first + lo` .. `first + hi - 1` of a run, all in one state."""
 
     __slots__ = (
-        "attempt", "deaths", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "token",
-        "worker",
+        "attempt", "deaths", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "suspect",
+        "token", "worker",
     )  # fmt: skip
 
     def __init__(self, run: Run, lo: int, hi: int) -> None:
@@ -52,6 +54,7 @@ class Span:
         self.attempt = 0  #: deliveries so far
         self.errors = self.deaths = 0  #: exceptions and lost workers so far
         self.history: tuple[tuple[str, str], ...] = ()  #: (worker, reason) of the last deliveries that ended badly
+        self.suspect = False  #: whether one of them, nobody knows which, ended its process: delivered one by one
         self.worker: str | None = None
         self.token = 0  #: the lease, while leased
         self.due = 0.0  #: when a delayed task is ready again
@@ -80,6 +83,7 @@ class Span:
     def begin_anew(self) -> None:
         """As if it had never been delivered."""
         self.attempt, self.errors, self.deaths, self.history, self.result = 0, 0, 0, (), None
+        self.suspect = False
 
     def has_end(self, lo: int, hi: int) -> bool:
         """Whether [lo, hi) begins or ends this span, or is all of it."""
@@ -92,7 +96,19 @@ class Span:
         if lo == self.lo and hi == self.hi:
             return self
         piece = Span(self.run, lo, hi)
-        for name in ("state", "attempt", "errors", "deaths", "history", "worker", "token", "due", "since", "result"):
+        for name in (
+            "state",
+            "attempt",
+            "errors",
+            "deaths",
+            "history",
+            "suspect",
+            "worker",
+            "token",
+            "due",
+            "since",
+            "result",
+        ):
             setattr(piece, name, getattr(self, name))
         if lo == self.lo:
             self.lo = hi

@@ -26,6 +26,8 @@ __all__ = [
 class What(StrEnum):
     """Kinds of news."""
 
+    __hash__ = str.__hash__  # that of an `Enum` is a function of Python, and topics are looked up for each task
+
     READY = "ready"  #: tasks of a queue may be had, or room for them has changed
     RESULTS = "results"  #: something of a client's has ended
     COMMANDS = "commands"  #: a worker is to be told something

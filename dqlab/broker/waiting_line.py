@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Container, Iterator
 
+from dqlab.broker import topics
 from dqlab.broker.tasks import Span, State
 
 __all__ = ["WaitingLine"]
@@ -16,8 +17,9 @@ CANCELLED = 100
 class WaitingLine:
     """The ready spans of one queue. A span that was cancelled is dropped when its turn comes, or when they are many."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: str) -> None:
         self.paused = False
+        self.news = topics.ready(queue)  #: what to say when something here can be had
         self._of: OrderedDict[int, deque[Span]] = OrderedDict()
         self._behind: dict[Span, Span] = {}  #: pieces whose turn comes directly after that of another span
         self.waiting = self._cancelled = 0  #: spans that are here, and how many of them were cancelled

@@ -205,7 +205,7 @@ def _worker(args: argparse.Namespace) -> int:
     if args.n < 1:
         raise BadInput(f"-n {args.n}", "at least one worker")
     from dqlab.launch.launcher import worker_settings
-    from dqlab.worker.worker import GIVE_UP
+    from dqlab.worker.settings import GIVE_UP
 
     if args.give_up is not None and not 0 <= args.give_up < float("inf"):
         raise BadInput(f"--give-up {args.give_up:g}", "seconds, from 0")

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dqlab.errors import AuthenticationFailed, MasterGone
+from dqlab.errors import MasterGone
 from dqlab.wire.connection import PlainConnection
+from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.wire.request import request
 
 __all__ = ["Call", "Channel", "Origin", "pause"]
@@ -28,7 +29,7 @@ RETRY = 0.1
 
 
 def pause(lock: Any, seconds: float) -> bool:
-    """Wait up to ``seconds`` for a lock to be released; return whether it was."""
+    """Wait up to `seconds` for a lock to be released; return whether it was."""
     if lock.acquire(timeout=max(0.0, min(seconds, SLICE))):
         lock.release()
         return True
@@ -67,11 +68,12 @@ class Call:
         self._gate.acquire()
 
     def finish(self, value: Any = None, error: BaseException | None = None) -> None:
+        """The answer has come, or why there will be none."""
         self.value, self.error, self.done = value, error, True
         self._gate.release()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is done; False if ``timeout`` seconds pass first."""
+        """Wait until it is done; False if `timeout` seconds pass first."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.done:
             left = SLICE if deadline is None else deadline - time.monotonic()
@@ -89,9 +91,9 @@ class Call:
 
 
 class Channel:
-    """Makes calls on a connection of its own, dialled by ``dial()`` when first needed and again when it broke.
+    """Makes calls on a connection of its own, dialled by `dial()` when first needed and again when it broke.
 
-    A call that may be repeated is repeated for up to ``patience`` seconds, then fails with `MasterGone`.
+    A call that may be repeated is repeated for up to `patience` seconds, then fails with `MasterGone`.
     """
 
     def __init__(self, dial: Callable[[], PlainConnection], patience: float, name: str = "calls") -> None:
@@ -137,6 +139,7 @@ class Channel:
             conn.hang_up()
 
     def join(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for the thread to end."""
         self._thread.join(timeout)
 
     def _run(self) -> None:
@@ -162,24 +165,27 @@ class Channel:
                 call.finish(error=MasterGone("the client is closed"))
 
     def _perform(self, call: Call) -> Any:
-        deadline = time.monotonic() + self._patience
-        rest = threading.Event()
-        while True:
+        sent = False
+
+        def attempt() -> Any:
+            nonlocal sent
             sent = False
-            try:
-                if self._conn is None:
-                    self._conn = self._dial()
-                sent = True
-                return request(self._conn, call.method, *call.args, object=call.object)
-            except (AuthenticationFailed, MasterGone):
-                raise
-            except (EOFError, OSError) as exc:
-                self._drop()
-                # What a plain put or get did before the connection broke is unknown: to repeat it is the caller's call.
-                again = call.object == "broker" or not sent
-                if self._closed or not again or time.monotonic() > deadline:
-                    raise MasterGone(f"the master is gone: {exc or 'it hung up'}") from exc
-                rest.wait(RETRY)
+            if self._conn is None:
+                self._conn = self._dial()
+            sent = True
+            return request(self._conn, call.method, *call.args, object=call.object)
+
+        def failed(error: Exception) -> bool:
+            self._drop()
+            # What a plain put or get did before the connection broke is unknown: to repeat it is the caller's call.
+            return self._closed or (sent and call.object != "broker")
+
+        try:
+            return persist(attempt, Away(self._patience, RETRY, RETRY), failed)
+        except FINAL:
+            raise
+        except (EOFError, OSError) as exc:
+            raise MasterGone(f"the master is gone: {exc or 'it hung up'}") from exc
 
     def _drop(self) -> None:
         conn, self._conn = self._conn, None

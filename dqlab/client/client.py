@@ -8,6 +8,7 @@ client.options(queue="images", retries=2)       ──>  the same client, other 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +54,14 @@ class Client(concurrent.futures.Executor):
         state = "closed" if self._session.closed else "gone" if self._session.error else "connected"
         return f"<dqlab {type(self).__name__} {state}>"
 
+    def __reduce__(self) -> Any:
+        raise BadInput(f"a {type(self).__name__} can't be sent to a task", "connect(...) inside the task")
+
+    @property
+    def _max_workers(self) -> int:
+        """How many workers there are, as adaptive, dask and others ask an executor; 1 before the first."""
+        return max(1, len(self.stats()["workers"]))
+
     @property
     def connection(self) -> Connection:
         """Where the master is, and its key."""
@@ -60,7 +69,7 @@ class Client(concurrent.futures.Executor):
 
     @property
     def address(self) -> str:
-        """``HOST:PORT`` of the master."""
+        """`HOST:PORT` of the master."""
         return place(*self.connection.address)
 
     def options(self, **changes: Any) -> Client:
@@ -133,10 +142,10 @@ class Client(concurrent.futures.Executor):
         chunksize: int = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
-        """``map(fn, *iterables)`` on the workers: results in order, as they come, in bounded memory.
+        """`map(fn, *iterables)` on the workers: results in order, as they come, in bounded memory.
 
-        ``timeout`` in seconds from this call on; ``chunksize`` is a hint for the first batch (batches size
-        themselves); ``buffersize`` bounds the tasks whose results have not been taken.
+        `timeout` in seconds from this call on; `chunksize` is a hint for the first batch (batches size
+        themselves); `buffersize` bounds the tasks whose results have not been taken.
         """
         self._check_open()
         _check_callable(fn)
@@ -147,23 +156,46 @@ class Client(concurrent.futures.Executor):
         return MapResults(self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
 
     def _check_open(self) -> None:
-        if self._session.closed:
+        if self._session.closed or self._session.closing:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._session.error is not None:
             raise self._session.error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Close this client; with ``wait``, after all its tasks that somebody can do have ended."""
+        """Close this client, after all its tasks that somebody can do have ended; nothing more can be submitted.
+
+        With `wait` that is when it returns; else a thread does the waiting, and the interpreter waits for that at its
+        exit. `cancel_futures` cancels what has not started. Raises `LaunchFailed` if workers that were to do the work
+        don't come up.
+        """
+        if self._session.closed:
+            self._close()  # a view of this client may have closed the session; the rest is still to do
+            return
+        self._session.closing = True
+        if cancel_futures:
+            with contextlib.suppress(MasterGone, TimeoutError):
+                self._session.cancel_all()
+        if wait:
+            self._finish()
+        else:
+            threading.Thread(target=self._finish, name="dqlab-shutdown", daemon=False).start()
+
+    def _finish(self) -> None:
+        """Wait for what somebody can do, then close."""
         try:
-            if not self._session.closed:
-                if cancel_futures:
-                    self._session.cancel_all()
-                while wait and not self._all_ended() and self._can_work():
-                    threading.Event().wait(LOOK / 10)
+            if not self._all_ended():
+                for launcher in self.launchers:
+                    launcher.wait()  # its workers may be those that the tasks wait for
+            while not self._all_ended() and self._can_work():
+                threading.Event().wait(LOOK / 10)
+            self._abandon_rest()
         except (MasterGone, TimeoutError):
             pass  # there is nothing left to wait for
         finally:
-            self._close()  # a view of this client may have closed the session; the rest is still to do
+            self._close()
+
+    def _abandon_rest(self) -> None:
+        """What nobody can do now: it stays with the master, for workers that come later."""
 
     def _all_ended(self) -> bool:
         """Whether the master has all that was submitted, and all of that has ended."""
@@ -187,13 +219,13 @@ class Client(concurrent.futures.Executor):
     # -- more -----------------------------------------------------------------------------------------------------
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until the master has accepted everything submitted; `TimeoutError` after ``timeout`` seconds."""
+        """Wait until the master has accepted everything submitted; `TimeoutError` after `timeout` seconds."""
         self._session.flush(timeout)
 
     def result(self, task_id: int, timeout: float | None = None) -> Any:
         """The result of a task of this or another client, by its id; raises what the task raised.
 
-        The master keeps the last 100,000 results for an hour. `TimeoutError` after ``timeout`` seconds.
+        The master keeps the last 100,000 results for an hour. `TimeoutError` after `timeout` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -211,9 +243,9 @@ class Client(concurrent.futures.Executor):
         return self._session.call("stats")
 
     def events(self, since: int = 0, timeout: float = 0.0, expand: bool = True) -> list[dict[str, Any]]:
-        """What happened after event number ``since``; waits up to ``timeout`` seconds for the first.
+        """What happened after event number `since`; waits up to `timeout` seconds for the first.
 
-        One dictionary per task, or, with ``expand=False``, one for several consecutive tasks.
+        One dictionary per task, or, with `expand=False`, one for several consecutive tasks.
         """
         if timeout > 0:
             return self._session.wait_call("events", since, timeout, expand)
@@ -240,7 +272,7 @@ class Client(concurrent.futures.Executor):
         self._session.call("stop_worker", name)
 
     def record(self, path: str | Path) -> Any:
-        """Keep the event log in a file, until the recorder's ``stop()``; see `dqlab.client.recording`.
+        """Keep the event log in a file, until the recorder's `stop()`; see `dqlab.client.recording`.
 
         It begins with what the master remembers of the time before.
         """
@@ -259,8 +291,8 @@ def _check_callable(fn: object) -> None:
 
 
 def connect(where: str | Path, *, authkey: bytes | None = None) -> Client:
-    """A client of the master that a connection file, or ``"HOST:PORT"`` with its key, stands for.
+    """A client of the master that a connection file, or `"HOST:PORT"` with its key, stands for.
 
-    Closing it (``with``) closes that client only; the master and its workers go on.
+    Closing it (`with`) closes that client only; the master and its workers go on.
     """
     return Client(Session(find_connection(where, authkey)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dqlab.client.reconnect import Route
+from dqlab.client.connections import Connections
 from dqlab.client.submission import Waiting
 from dqlab.errors import DqlabError
 from dqlab.wire.connection import PlainConnection
@@ -18,20 +18,20 @@ COLLECT_WAIT = 5.0
 
 
 class Collector:
-    """Says which results it has, so that none is lost and none comes twice. ``give_up(error)`` hears why none come."""
+    """Says which results it has, so that none is lost and none comes twice. `give_up(error)` hears why none come."""
 
-    def __init__(self, route: Route, waiting: Waiting, give_up: Callable[[DqlabError], None]) -> None:
-        self._route, self._waiting, self._give_up = route, waiting, give_up
+    def __init__(self, connections: Connections, waiting: Waiting, give_up: Callable[[DqlabError], None]) -> None:
+        self._connections, self._waiting, self._give_up = connections, waiting, give_up
 
     def run(self) -> None:
         """Collect until the client is closed, or the master is gone."""
         conn: PlainConnection | None = None
         ack = 0
         try:
-            while not self._route.closed:
+            while not self._connections.closed:
                 fresh = conn is None
                 if conn is None:
-                    conn = self._route.attempt(None, "reopen_client", [])[0]
+                    conn = self._connections.attempt(None, "reopen_client", [])[0]
                 try:
                     if fresh:
                         # In this order: what ends after the first call comes by itself; what ended before, now.

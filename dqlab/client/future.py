@@ -1,6 +1,6 @@
 """The future of one task. Waiting for it survives Ctrl-C at any instant.
 
-`concurrent.futures.Future` waits on a `threading.Condition`, whose Python-level ``with`` can be interrupted after it
+`concurrent.futures.Future` waits on a `threading.Condition`, whose Python-level `with` can be interrupted after it
 took its lock and before it would give it back; the thread that brings the result would then wait for ever. Here the
 outcome is stored first, waiters wait on a C lock, and the condition is entered by the lock's own C method.
 """
@@ -19,11 +19,17 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
 from dqlab.client.results import load_error, unpack
-from dqlab.errors import BacklogFull, DqlabError
+from dqlab.errors import BacklogFull, BadInput, DqlabError
 from dqlab.wire.messages import Found, Outcome
 
 __all__ = ["Future", "FutureRun", "as_completed", "wait"]
 
+#: what `wait` may wait for
+CONDITIONS = (
+    concurrent.futures.FIRST_COMPLETED,
+    concurrent.futures.FIRST_EXCEPTION,
+    concurrent.futures.ALL_COMPLETED,
+)
 #: seconds of waiting after which somebody looks whether there is a worker at all
 HINT_AFTER = 2.0
 
@@ -31,7 +37,7 @@ T = TypeVar("T")
 
 
 class _Condition(threading.Condition):
-    """A condition whose ``with`` goes straight to the lock's C methods, between which no interrupt is delivered."""
+    """A condition whose `with` goes straight to the lock's C methods, between which no interrupt is delivered."""
 
     def __init__(self) -> None:
         super().__init__(RLock())
@@ -62,6 +68,9 @@ class Asker(Protocol):
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
 
+    def check_here(self) -> None:
+        """Raise `MasterGone` in a forked copy of the client's process, where no outcome ever comes."""
+
 
 class FutureRun:
     """The futures of consecutive tasks that went out as one run (a `submission.Sink`)."""
@@ -71,6 +80,7 @@ class FutureRun:
         self._waiting = set(range(len(futures)))
 
     def goes_out(self, first: int) -> bool:
+        """Calls always do: their futures are held by somebody."""
         return True
 
     def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
@@ -85,10 +95,12 @@ class FutureRun:
         return not self._waiting
 
     def gone(self, error: DqlabError) -> None:
+        """There will be no outcome."""
         for future in self.futures:
             future.gone(error)
 
     def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
+        """There will be none of those of tasks [lo, hi) that have none; return as `deliver` does."""
         self._waiting.difference_update(range(lo, hi))
         for future in self.futures[lo:hi]:
             future.gone(error)
@@ -96,7 +108,7 @@ class FutureRun:
 
 
 class Future(concurrent.futures.Future[T]):
-    """``task_id`` is the task's id at the master; everything else is as in `concurrent.futures`."""
+    """`task_id` is the task's id at the master; everything else is as in `concurrent.futures`."""
 
     _outcome: _Outcome | None = None
 
@@ -115,14 +127,14 @@ class Future(concurrent.futures.Future[T]):
 
     def __repr__(self) -> str:
         if self._outcome is None or self.cancelled():
-            return f"<Future task {self.task_id} {self._state.lower()}>"
+            return f"<Future task {self.task_id} {'pending' if self._outcome is None else 'cancelled'}>"
         raised = f" raised {type(self._outcome.error).__name__}" if self._outcome.error is not None else ""
         return f"<Future task {self.task_id} finished{raised}>"
 
     # -- the collector's side (see submission.Sink) --------------------------------------------------------------
 
     def fulfil(self, data: bytes) -> None:
-        """The task is done; ``data`` is its pickled result."""
+        """The task is done; `data` is its pickled result."""
         try:
             self.resolve(pickle.loads(data), None)
         except BaseException as exc:
@@ -136,6 +148,7 @@ class Future(concurrent.futures.Future[T]):
             self.resolve(None, load_error(self.task_id or 0, outcome))
 
     def gone(self, error: DqlabError) -> None:
+        """There will be no outcome, and why."""
         if isinstance(error, BacklogFull):
             self.refused = error
         self.resolve(None, error)
@@ -214,9 +227,22 @@ class Future(concurrent.futures.Future[T]):
             raise outcome.error
         return outcome.error
 
+    def hint_after(self, waited: float, patience: float) -> None:
+        """Somebody has waited for `waited` seconds: after `patience` say so if nobody is there to do the work.
+
+        Raises `MasterGone` in a forked copy of the client's process.
+        """
+        self._client.check_here()
+        if waited > patience:
+            self._client.hint_if_stuck()
+
+    def __reduce__(self) -> Any:
+        raise BadInput("a future can't be sent to a task", "send its result, or its task_id to connect(...).result(id)")
+
     def _wait(self, timeout: float | None) -> _Outcome:
         began, hint_at = time.monotonic(), HINT_AFTER
         while self._outcome is None:
+            self._client.check_here()
             waited = time.monotonic() - began
             left = SLICE if timeout is None else timeout - waited
             if pause(self._gate, left):
@@ -230,7 +256,7 @@ class Future(concurrent.futures.Future[T]):
 
 
 def as_completed(futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None) -> Iterator[Any]:
-    """The futures in the order in which they end; `TimeoutError` after ``timeout`` seconds.
+    """The futures in the order in which they end; `TimeoutError` after `timeout` seconds.
 
     Like `concurrent.futures.as_completed`, and safe to interrupt.
     """
@@ -257,9 +283,9 @@ def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: floa
         except queue.Empty:
             if left <= 0:
                 raise TimeoutError(f"{len(waiting)} futures have not ended after {timeout:g} s") from None
-            if waited > hint and isinstance(some := next(iter(waiting)), Future):
-                some._client.hint_if_stuck()
-                hint = float("inf")
+            if isinstance(some := next(iter(waiting)), Future):
+                some.hint_after(waited, hint)
+                hint = float("inf") if waited > hint else hint
             continue
         waiting.discard(future)
         yield future
@@ -268,7 +294,9 @@ def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: floa
 def wait(
     futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
 ) -> Any:
-    """``(done, not_done)`` like `concurrent.futures.wait`, and safe to interrupt."""
+    """`(done, not_done)` like `concurrent.futures.wait`, and safe to interrupt."""
+    if return_when not in CONDITIONS:
+        raise BadInput(f"return_when={return_when!r}", f"one of {', '.join(CONDITIONS)}")
     everything = set(futures)
     done = {future for future in everything if future.done()}
     waiting = everything - done

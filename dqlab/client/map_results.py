@@ -77,7 +77,7 @@ class _Run:
         return self._left <= 0 or self._error is not None
 
     def piece_at(self, at: int, seconds: float) -> tuple[int, list[Any]] | None:
-        """``(end, results)`` of the piece that begins at ``at``; None if it is not there after ``seconds``."""
+        """`(end, results)` of the piece that begins at `at`; None if it is not there after `seconds`."""
         if at not in self._pieces:
             if self._error is not None:
                 raise self._error
@@ -94,7 +94,7 @@ class _Run:
 
 
 class MapResults:
-    """The iterator that `map` returns. ``close()``, or forgetting it, cancels what has not started."""
+    """The iterator that `map` returns. `close()`, or forgetting it, cancels what has not started."""
 
     def __init__(
         self, session: Session, options: Options, function: Callable[..., Any],
@@ -178,7 +178,7 @@ class MapResults:
                 self._next_run = max(1, self._next_run // 2)
 
     def _fetch(self, n: int) -> None:
-        """Add ``n`` items to those drawn, as far as there are as many."""
+        """Add `n` items to those drawn, as far as there are as many."""
         try:
             self._drawn.extend(islice(self._source, max(0, n)))
         except BaseException as exc:
@@ -202,9 +202,10 @@ class MapResults:
         self._outgoing = None
 
     def _advance(self) -> bool:
-        """Make ``_current`` the next stretch of results; False at the end."""
+        """Make `_current` the next stretch of results; False at the end."""
         waited_since, hinted = time.monotonic(), False
         while not self._closed:
+            self._session.check_here()
             if not self._runs:
                 if self._exhausted:
                     return False

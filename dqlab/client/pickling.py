@@ -1,6 +1,6 @@
 """Functions and values as they travel: pickled so that a worker elsewhere can load them.
 
-What is installed (the standard library, site-packages) travels by name; what is defined in a notebook, in ``__main__``
+What is installed (the standard library, site-packages) travels by name; what is defined in a notebook, in `__main__`
 or in a module beside them travels by value, because a worker can't import it.
 """
 
@@ -77,7 +77,7 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def dump_values(values: Any) -> tuple[bytes, str]:
-    """``(pickle, python)``: python is "" if any Python can load it, else the one version that can."""
+    """`(pickle, python)`: python is "" if any Python can load it, else the one version that can."""
     _register_local_modules()
     file = io.BytesIO()
     _Pickler(file).dump(values)
@@ -93,7 +93,7 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, str
 
 
 def dump_function(function: Callable[..., Any]) -> tuple[str, bytes, str]:
-    """``(digest, pickle, python)`` of a function; pickled again each time unless that could make no difference."""
+    """`(digest, pickle, python)` of a function; pickled again each time unless that could make no difference."""
     try:
         stamp = _stamp(function)
         found = _cache.get(function) if stamp is not None else None

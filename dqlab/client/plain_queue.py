@@ -36,11 +36,12 @@ class PlainQueue:
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Put one value; `BadInput` names the type that is not plain data.
 
-        `queue.Full` if the master has no room for it within ``timeout`` seconds (None: wait for ever).
+        `queue.Full` if the master has no room for it within `timeout` seconds (None: wait for ever).
         """
         self._put([item], 0.0 if not block else timeout)
 
     def put_nowait(self, item: Any) -> None:
+        """Put one value; `queue.Full` if there is no room now."""
         self.put(item, block=False)
 
     def put_many(self, items: Any) -> None:
@@ -82,6 +83,7 @@ class PlainQueue:
                 raise queue.Empty
 
     def get_nowait(self) -> Any:
+        """The next value; `queue.Empty` if there is none now."""
         return self.get(block=False)
 
     def qsize(self) -> int:
@@ -89,9 +91,11 @@ class PlainQueue:
         return int(self._call("qsize"))
 
     def empty(self) -> bool:
+        """Whether no value is ready."""
         return bool(self._call("empty"))
 
     def full(self) -> bool:
+        """Whether a `put` would have to wait."""
         return bool(self._call("full"))
 
     def task_done(self) -> None:

@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def progress(what: Iterable[T], *, total: int | None = None, desc: str | None = None, **options: Any) -> Iterator[T]:
-    """Go through ``what`` and show how far it is: a map's results, or futures (in the order in which they end).
+    """Go through `what` and show how far it is: a map's results, or futures (in the order in which they end).
 
-    ``total`` is the number of items, for the time that is left; ``options`` go to tqdm.
+    `total` is the number of items, for the time that is left; `options` go to tqdm.
     """
     from tqdm.auto import tqdm
 

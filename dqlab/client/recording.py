@@ -1,8 +1,8 @@
 """The event log as a stream: follow it while a master runs, keep it in a file, read it again.
 
 A record is a text file, one JSON object per line: a header, then events as the master wrote them (a record may stand
-for ``count`` consecutive tasks), and between them two kinds of line that only a follower can know: ``sample`` (queue
-levels and latency, when they changed) and ``failure`` (the traceback of a task that failed). What the dashboard shows
+for `count` consecutive tasks), and between them two kinds of line that only a follower can know: `sample` (queue
+levels and latency, when they changed) and `failure` (the traceback of a task that failed). What the dashboard shows
 live and what it replays is the same stream.
 """
 
@@ -37,7 +37,7 @@ NEEDED = {
 
 
 def follow(client: Any, stop: threading.Event, period: float = PERIOD) -> Iterator[list[dict[str, Any]]]:
-    """Yield what is new at ``client``'s master, at most once in ``period`` seconds, until ``stop`` is set.
+    """Yield what is new at `client`'s master, at most once in `period` seconds, until `stop` is set.
 
     While nothing happens it yields once a second. Whatever the client raises when the master is gone passes through.
     """
@@ -53,7 +53,7 @@ def follow(client: Any, stop: threading.Event, period: float = PERIOD) -> Iterat
 
 
 def _look(client: Any, seq: int, timeout: float) -> list[dict[str, Any]]:
-    """The events after number ``seq``, a sample, and if tasks have failed why they did."""
+    """The events after number `seq`, a sample, and if tasks have failed why they did."""
     events = client.events(since=seq, timeout=timeout, expand=False)
     sample = _sample(client.stats())
     # The stats may count a failure whose event has not come yet: only the events tell when to ask.
@@ -63,7 +63,7 @@ def _look(client: Any, seq: int, timeout: float) -> list[dict[str, Any]]:
 
 
 def _last(lines: list[dict[str, Any]], seq: int) -> int:
-    """The highest event number in ``lines``, or ``seq``."""
+    """The highest event number in `lines`, or `seq`."""
     return max([seq, *(line["seq"] for line in lines if "seq" in line)])
 
 
@@ -85,7 +85,7 @@ def _failure(failure: dict[str, Any], when: float) -> dict[str, Any]:
 class Recorder:
     """Writes what happens at a master into a file, in a thread, until `stop`, the end of the block or of the master.
 
-    ``client`` is a `Master` or what `connect` returned, ``path`` the file; an older one is replaced.
+    `client` is a `Master` or what `connect` returned, `path` the file; an older one is replaced.
     """
 
     def __init__(self, client: Any, path: str | Path) -> None:

@@ -61,7 +61,7 @@ def _with_source(text: str) -> str:
 
 
 def unpack(result: Any, count: int) -> list[Any]:
-    """The pickled results of ``count`` calls."""
+    """The pickled results of `count` calls."""
     return [result] if count == 1 else pickle.loads(result)
 
 

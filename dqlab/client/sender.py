@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from dqlab.client.reconnect import RETRY, Route
+from dqlab.client.connections import RETRY, Connections
 from dqlab.client.submission import Submission, Waiting, pack, tell
 from dqlab.errors import BacklogFull, BadInput, DqlabError, Refused
 from dqlab.wire.connection import PlainConnection
@@ -20,11 +20,11 @@ BATCH, BATCH_BYTES = 2_000, 1 << 20
 
 
 class Sender:
-    """Empties its ``outbox``: a `Submission` is sent, a list of (first, count) ranges is cancelled, a lock is released
-    when all before it has gone out, None is the end. ``give_up(error)`` hears why nothing more goes out."""
+    """Empties its `outbox`: a `Submission` is sent, a list of (first, count) ranges is cancelled, a lock is released
+    when all before it has gone out, None is the end. `give_up(error)` hears why nothing more goes out."""
 
-    def __init__(self, route: Route, waiting: Waiting, give_up: Callable[[DqlabError], None]) -> None:
-        self._route, self._waiting, self._give_up = route, waiting, give_up
+    def __init__(self, connections: Connections, waiting: Waiting, give_up: Callable[[DqlabError], None]) -> None:
+        self._connections, self._waiting, self._give_up = connections, waiting, give_up
         self.outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.full = False  #: whether the master's backlog is full
         self._known: set[str] = set()  #: digests of the functions that the master was sent
@@ -39,7 +39,7 @@ class Sender:
                     conn = self._deliver(conn, self._pack(batch))
                 for other in after:
                     if isinstance(other, list):
-                        conn = self._route.attempt(conn, "cancel", other)[0]
+                        conn = self._connections.attempt(conn, "cancel", other)[0]
                     else:
                         other.release()
             except DqlabError as exc:
@@ -72,7 +72,7 @@ class Sender:
 
     def _pack(self, batch: list[Submission]) -> list[Submission]:
         # A run that is longer than the backlog would wait for room for ever.
-        packed = pack(batch, max(1, self._route.about["backlog"] // 4))
+        packed = pack(batch, max(1, self._connections.about["backlog"] // 4))
         runs = [run for run in packed if run.sink is None or run.sink.goes_out(run.first)]
         for run in runs:
             if run.sink is not None:
@@ -83,7 +83,7 @@ class Sender:
         while batch:
             functions = {s.header.function: s.function for s in batch if s.header.function not in self._known}
             try:
-                conn, accepted = self._route.attempt(conn, "submit", functions, [s.encode() for s in batch])
+                conn, accepted = self._connections.attempt(conn, "submit", functions, [s.encode() for s in batch])
             except (BadInput, Refused) as exc:
                 return self._find_culprit(conn, batch, exc)
             self._known.update(functions)

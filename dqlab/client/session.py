@@ -18,7 +18,7 @@ from typing import Any
 
 from dqlab.client.channel import Channel, Origin, pause
 from dqlab.client.collector import Collector
-from dqlab.client.reconnect import PATIENCE, Route
+from dqlab.client.connections import PATIENCE, Connections
 from dqlab.client.sender import Sender
 from dqlab.client.submission import Submission, Waiting
 from dqlab.errors import DqlabError, MasterGone
@@ -31,7 +31,7 @@ __all__ = ["Session"]
 CLOSED = "the client was closed before the task had ended"
 
 
-class Session(Route):
+class Session(Connections):
     """One client's connections to one master."""
 
     def __init__(self, connection: Connection, has_ended: Callable[[], bool] = lambda: False) -> None:
@@ -80,6 +80,10 @@ class Session(Route):
             self._channels.append(channel)
         return channel.call(method, *args, timeout=timeout)
 
+    def check_here(self) -> None:
+        """Raise `MasterGone` in a forked copy of this process, where no outcome ever comes."""
+        self.origin.check()
+
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
         if self._hinted or self.error is not None or self.closed:
@@ -104,7 +108,7 @@ class Session(Route):
     # -- submitting -----------------------------------------------------------------------------------------------
 
     def submit(self, count: int, make: Callable[[int], Submission]) -> Submission:
-        """Give the next ``count`` task ids to the submission that ``make(first)`` returns, and send it on its way."""
+        """Give the next `count` task ids to the submission that `make(first)` returns, and send it on its way."""
         self.origin.check()
         self._open()
         # Ids must go out in order, so that the master can tell a repeated submission from a new one.
@@ -142,7 +146,7 @@ class Session(Route):
         return self._sender.full
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until the master has accepted all that was submitted; `TimeoutError` after ``timeout`` seconds."""
+        """Wait until the master has accepted all that was submitted; `TimeoutError` after `timeout` seconds."""
         if self.number is None or self.closed:
             return
         marker = threading.Lock()
@@ -181,6 +185,11 @@ class Session(Route):
     def idle(self) -> bool:
         """Whether everything that the master has accepted has ended."""
         return not self._waiting
+
+    @property
+    def unfinished(self) -> int:
+        """How many of the tasks that the master has accepted have not ended."""
+        return sum(count for _, count in self._waiting.ranges())
 
     def _give_up(self, error: DqlabError) -> None:
         if not self.closed:

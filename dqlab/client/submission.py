@@ -23,7 +23,7 @@ class Sink(Protocol):
     """Who waits for the outcomes of a run."""
 
     def goes_out(self, first: int) -> bool:
-        """The run is about to be sent, as tasks from ``first`` on; False if it need not be."""
+        """The run is about to be sent, as tasks from `first` on; False if it need not be."""
 
     def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
         """Tasks [lo, hi) are final; return whether that was the last of the run."""
@@ -47,7 +47,7 @@ class Waiting:
         return bool(self._sinks)
 
     def add(self, first: int, count: int, sink: Sink) -> None:
-        """From now on ``sink`` waits for ``count`` tasks from ``first`` on."""
+        """From now on `sink` waits for `count` tasks from `first` on."""
         self._sinks[first] = count, sink
 
     def drop(self, first: int) -> None:

@@ -39,7 +39,7 @@ class Launcher(Protocol):
 def worker_settings(
     connection: Connection, queues: Any = None, handler: str | None = None, **more: Any
 ) -> dict[str, Any]:
-    """What a worker process is told, as plain JSON; see `dqlab.worker.worker.WorkerSettings`."""
+    """What a worker process is told, as plain JSON; see `dqlab.worker.settings.WorkerSettings`."""
     if isinstance(queues, str):
         queues = [queues]
     for name in queues or ():

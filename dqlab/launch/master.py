@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import queue
 import sys
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,16 @@ class Master(Client):
     def pid(self) -> int:
         """Process id of the master."""
         return self._process.pid
+
+    def _abandon_rest(self) -> None:
+        """What nobody can do goes with the master."""
+        count = self._session.unfinished
+        if count:
+            tasks = "1 task was" if count == 1 else f"{count} tasks were"
+            self._session.cancel_all()
+            warnings.warn(
+                f"dqlab: {tasks} cancelled at the end of the master: no worker serves their queue", stacklevel=2
+            )
 
     def _close(self) -> None:
         self._finalizer()

@@ -46,6 +46,7 @@ class Peer:
         self._sending = threading.Lock()  #: others send here too, and must not when it is closed and its number reused
 
     def object(self, kind: type[T]) -> T:
+        """The object of a kind that belongs to this connection, made when first asked for."""
         if kind not in self._objects:
             self._objects[kind] = kind(self)  # type: ignore[call-arg]
         return self._objects[kind]

@@ -64,10 +64,12 @@ class MasterSettings:
 
 
 def is_guessable(key: bytes) -> bool:
+    """Whether a key is so short, or of so few different bytes, that others could try it out."""
     return len(key) < STRONG_KEY or len(set(key)) < STRONG_KEY_VARIETY
 
 
 def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -103,6 +105,7 @@ class RunningMaster:
         self.server.start()
 
     def close(self) -> None:
+        """End the server and remove the connection file, if it is still ours."""
         self.server.close()
         if self.file.exists() and Connection.read(self.file) == self.connection:
             self.file.unlink(missing_ok=True)

@@ -34,6 +34,7 @@ class Connection:
 
     @property
     def address(self) -> tuple[str, int]:
+        """`(host, port)`."""
         return self.host, self.port
 
     def write(self, path: Path) -> None:

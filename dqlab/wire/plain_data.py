@@ -99,6 +99,7 @@ class PlainUnpickler(pickle.Unpickler):
     date, time, Decimal, Fraction, UUID and path types of the standard library; refuses every other name."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """The plain type of that name; `pickle.UnpicklingError` if there is none."""
         return _find(module, name)
 
 

@@ -44,7 +44,7 @@ PRINT_CHARS = 8_000
 
 @dataclass
 class Current:
-    """Where the code that asks is running: ``worker`` is its name, ``task`` the id of the task."""
+    """Where the code that asks is running: `worker` is its name, `task` the id of the task."""
 
     worker: str = ""
     task: int = 0
@@ -94,7 +94,7 @@ class _Child:
         self._printer = _Printer(self._say_printed)
 
     def _say(self, message: Any, now: bool = False) -> None:
-        """Add a message to those that go out together: soon, or ``now``."""
+        """Add a message to those that go out together: soon, or `now`."""
         self._words.append(message)
         if now or time.perf_counter() - self._said > FLUSH:
             self._deliver()
@@ -304,7 +304,7 @@ def _cut(text: str) -> str:
 
 
 def load_handler(handler: str) -> Any:
-    """The function named ``package.module:function``."""
+    """The function named `package.module:function`."""
     module, _, name = handler.partition(":")
     function = importlib.import_module(module)
     for part in name.split("."):
@@ -313,7 +313,7 @@ def load_handler(handler: str) -> Any:
 
 
 def main() -> None:
-    """Run as ``python -c "from dqlab.worker.child import main; main()" HANDLE``."""
+    """Run as `python -c "from dqlab.worker.child import main; main()" HANDLE`."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdin, stdout = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

@@ -10,16 +10,17 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from dqlab.errors import LaunchFailed
-from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Failure, Lease, Report
+from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Failure, Report
 from dqlab.wire.plain_data import load_plain
 from dqlab.worker.frames import read_frame, write_frame
+from dqlab.worker.job import Job
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, Cursor
 
-__all__ = ["ChildProcess", "Job"]
+__all__ = ["ChildProcess"]
 
 #: children in a row that may die before they are ready
 HOPELESS = 3
@@ -27,29 +28,16 @@ HOPELESS = 3
 REAP = 10.0
 #: seconds that a child may live on behind closed pipes
 LINGER = 1.0
+#: messages of the child that wait to be heard, and seconds until the next look whether they have become fewer
+MOST_UNHEARD, UNHEARD_PAUSE = 200, 0.005
 
 _COMMAND = "from dqlab.worker.child import main; main()"
 
 
-@dataclass
-class Job:
-    """A lease on its way through the child: of [lo, hi) nothing is reported yet."""
-
-    lease: Lease
-    payload: Any
-    lo: int
-    hi: int
-    start: int = 0  #: position of item lo in the current feed
-    fed_lo: int = field(default=0)  #: lo when it was fed
-
-    def position(self, item: int) -> int:
-        return self.start + item - self.fed_lo
-
-
 class ChildProcess:
-    """One child after another. ``inbox`` gets ``(generation, messages)`` for all that a child says; None at its end.
+    """One child after another. `inbox` gets `(generation, messages)` for all that a child says; None at its end.
 
-    While ``gathering``, results only pile up in ``aside``: to be woken for each would cost more than a short task does.
+    While `gathering`, results only pile up in `aside`: to be woken for each would cost more than a short task does.
     """
 
     def __init__(self, handler: str | None, inbox: queue.SimpleQueue[Any]) -> None:
@@ -60,7 +48,8 @@ class ChildProcess:
         self.worker = ""
         self.functions: dict[str, bytes] = {}
         self.feeding: list[Job] = []  #: what the child is working on
-        self._cut: int | None = None
+        self._fed = self._limit = 0  #: positions in the current feed, and how far the child may go in it
+        self._fed_at = 0  #: when it went out, in nanoseconds
         self._early_deaths = 0
         self._timed_out = False
         self._start()
@@ -82,6 +71,7 @@ class ChildProcess:
         self._write(("hello", self.worker, self.handler))
 
     def _listen(self, stdout: BinaryIO, generation: int) -> None:
+        rest = threading.Event()
         try:
             while True:
                 words = read_frame(stdout, _load)
@@ -89,6 +79,8 @@ class ChildProcess:
                     self.aside.append((generation, words))
                 else:
                     self.inbox.put((generation, words))
+                while self.inbox.qsize() > MOST_UNHEARD:  # a child that says more than is heard waits, at its pipe
+                    rest.wait(UNHEARD_PAUSE)
         except Exception:  # its end, or whatever a task's code wrote between the frames leads to
             self.inbox.put((generation, None))
         finally:
@@ -102,6 +94,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
+        """Process id of the child."""
         return self._process.pid
 
     def kill(self) -> None:
@@ -110,6 +103,7 @@ class ChildProcess:
 
     @property
     def busy(self) -> bool:
+        """Whether the child has something to do."""
         return bool(self.feeding)
 
     def feed(self, jobs: list[Job]) -> None:
@@ -130,7 +124,8 @@ class ChildProcess:
                     self._payloads.append(lease.first)
             words.append((job.start - job.lo, replace(lease, lo=job.lo, hi=job.hi, payload=payload).encode()))
         self._cursor.numbers[BEGUN] = -1
-        self._cursor.numbers[LIMIT] = position
+        self._cursor.numbers[LIMIT] = self._limit = self._fed = position
+        self._fed_at = time.monotonic_ns()
         self.feeding = list(jobs)
         self._write(("feed", self.worker, words, functions))
 
@@ -162,7 +157,7 @@ class ChildProcess:
         return Report(kind="done", token=job.lease.token, lo=lo, hi=hi, value=value, seconds=seconds)
 
     def take_back(self, share: float) -> list[Report]:
-        """Release the later ``share`` of what the child was fed and has not begun."""
+        """Release the later `share` of what the child was fed and has not begun."""
         numbers = self._cursor.numbers
         end = sum(job.hi - job.fed_lo for job in self.feeding)
         limit = numbers[LIMIT]
@@ -170,7 +165,7 @@ class ChildProcess:
         wanted = max(begun, limit - int((limit - begun) * share + 0.999)) if limit > begun else limit
         if not self.feeding or wanted >= min(limit, end):
             return []
-        numbers[LIMIT] = wanted
+        numbers[LIMIT] = self._limit = wanted
         wanted = max(wanted, numbers[BEGUN] + 1)
         reports = []
         for job in reversed(self.feeding):
@@ -181,37 +176,36 @@ class ChildProcess:
         return reports
 
     def overdue(self) -> bool:
-        """End the child if the task that it is at has run longer than its time-out."""
-        begun = self._cursor.numbers[BEGUN]
+        """End the child if the task that it is at has run longer than its time-out, or has overwritten the numbers."""
+        if not self.feeding:
+            return False
+        begun = self._begun()
+        if begun is None:
+            self.kill()
+            return True
         for job in self.feeding:
             timeout = job.lease.header.timeout
             if timeout is not None and job.position(job.lo) <= begun < job.position(job.hi):
-                if time.monotonic_ns() - self._cursor.numbers[STARTED] > timeout * 1e9:
+                started = self._cursor.numbers[STARTED]
+                if time.monotonic_ns() - max(started, self._fed_at) > timeout * 1e9:
                     self._timed_out = True
-                    self._process.kill()
+                    self.kill()
                     return True
         return False
+
+    def _begun(self) -> int | None:
+        """The position that the child has begun last, -1 before the first; None if a task has overwritten it."""
+        numbers = self._cursor.numbers
+        begun, started = numbers[BEGUN], numbers[STARTED]
+        reported = max((job.position(job.lo) for job in self.feeding if job.lo > job.fed_lo), default=0)
+        ours = numbers[LIMIT] == self._limit and started <= time.monotonic_ns()
+        return begun if ours and reported - 1 <= begun < self._fed else None
 
     def bury(self) -> tuple[list[Report], list[Job]]:
         """The child is dead: reports of what it had begun, jobs it had not; then start the next one."""
         status = self._reap()
-        reports, rest = [], []
-        begun = self._cursor.numbers[BEGUN]
-        for job in self.feeding:
-            at = job.fed_lo + begun - job.start
-            token = job.lease.token
-            if job.lo >= job.hi:
-                continue
-            if at < job.lo or begun < 0:
-                rest.append(job)
-                continue
-            if at > job.lo:
-                reports.append(Report(kind="lost", token=token, lo=job.lo, hi=min(at, job.hi)))
-            if at < job.hi:
-                reports.append(self._verdict(job, at, status))
-                job.lo = at + 1
-                if job.lo < job.hi:
-                    rest.append(job)
+        begun, jobs = self._begun(), [job for job in self.feeding if job.lo < job.hi]
+        reports, rest = self._all_suspect(jobs) if begun is None else self._what_it_had_begun(jobs, begun, status)
         if not self.ready:
             self._early_deaths += 1
         self.feeding, self._timed_out = [], False
@@ -220,6 +214,27 @@ class ChildProcess:
             raise LaunchFailed(f"the process for the tasks ended {HOPELESS} times at its start ({_status(status)})")
         self._start()
         return reports, rest
+
+    def _what_it_had_begun(self, jobs: list[Job], begun: int, status: int) -> tuple[list[Report], list[Job]]:
+        reports, rest = [], []
+        for job in jobs:
+            at = job.fed_lo + begun - job.start
+            if at < job.lo or begun < 0:
+                rest.append(job)
+                continue
+            if at > job.lo:
+                reports.append(Report(kind="lost", token=job.lease.token, lo=job.lo, hi=min(at, job.hi)))
+            if at < job.hi:
+                reports.append(self._verdict(job, at, status))
+                job.lo = at + 1
+                if job.lo < job.hi:
+                    rest.append(job)
+        return reports, rest
+
+    def _all_suspect(self, jobs: list[Job]) -> tuple[list[Report], list[Job]]:
+        """Nobody knows which of them it was: the death counts for all, and the master gives them out one by one."""
+        reason = "the task's process ended, and a task had overwritten what it shares with its worker"
+        return [Report(kind="died", token=job.lease.token, lo=job.lo, hi=job.hi, value=reason) for job in jobs], []
 
     def _reap(self) -> int:
         """The status of a child that says nothing any more; one that only closed its pipes is killed."""

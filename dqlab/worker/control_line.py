@@ -25,9 +25,9 @@ END = 5.0
 
 
 class ControlLine:
-    """Turns a connection into the control line of worker ``name``, whose leases end ``lease`` seconds after a beat.
+    """Turns a connection into the control line of worker `name`, whose leases end `lease` seconds after a beat.
 
-    ``hear(line, kind, ...)`` is called, in a thread, with "command" and the command; with "expired" when the master has
+    `hear(line, kind, ...)` is called, in a thread, with "command" and the command; with "expired" when the master has
     given the leases to others; and with "lost" at the end of the connection.
     """
 

@@ -29,8 +29,10 @@ from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, Refus
 from dqlab.wire.address import place
 from dqlab.wire.connection import dial
 from dqlab.wire.messages import PLAIN, Header, Lease, Report
-from dqlab.worker.child_process import ChildProcess, Job
-from dqlab.worker.worker import LOOK, RETRY, RETRY_MAX, WorkerSettings
+from dqlab.worker.child_process import ChildProcess
+from dqlab.worker.job import Job
+from dqlab.worker.settings import WorkerSettings
+from dqlab.worker.worker import LOOK, RETRY, RETRY_MAX
 
 __all__ = ["PlainWorker"]
 
@@ -83,7 +85,7 @@ class PlainQueue:
 
 
 class PlainWorker:
-    """``run()`` works until told to stop. ``announce(event, **fields)`` hears that it has connected."""
+    """`run()` works until told to stop. `announce(event, **fields)` hears that it has connected."""
 
     def __init__(self, settings: WorkerSettings, announce: Callable[..., None] = lambda *a, **k: None) -> None:
         if settings.handler is None:
@@ -192,7 +194,7 @@ class PlainWorker:
                     raise Refused(f"the result queue has been full for {self.settings.give_up:g} s") from None
 
     def _try(self, value: Any) -> list[Any]:
-        """``[result]`` of the handler; ``[]``, and words on standard error, if every attempt went wrong."""
+        """`[result]` of the handler; `[]`, and words on standard error, if every attempt went wrong."""
         reason = ""
         for attempt in range(1, ATTEMPTS + 1):
             outcome = self._run(value, attempt)
@@ -249,7 +251,7 @@ def _ask(conn: connection.Connection, patience: float, method: str, *args: Any) 
 
 
 def _answer(conn: connection.Connection, patience: float, method: str) -> Any:
-    """The next answer of a BaseManager's server, which may take ``patience`` seconds."""
+    """The next answer of a BaseManager's server, which may take `patience` seconds."""
     if not conn.poll(patience):
         raise ConnectionFailed(f"the master has not answered {method!r} for {patience:g} s")
     try:

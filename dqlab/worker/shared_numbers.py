@@ -18,7 +18,7 @@ _SIZE = 4096
 
 
 class Cursor:
-    """``numbers`` is the shared array; ``handle`` is what the child opens it by: `Cursor.open(handle)`."""
+    """`numbers` is the shared array; `handle` is what the child opens it by: `Cursor.open(handle)`."""
 
     def __init__(self, memory: mmap.mmap, handle: str, fd: int | None) -> None:
         self.memory, self.handle, self.fd = memory, handle, fd
@@ -42,6 +42,7 @@ class Cursor:
         return cls(mmap.mmap(int(handle), _SIZE), handle, int(handle))
 
     def close(self) -> None:
+        """Give the memory back."""
         self.numbers.release()
         self.memory.close()
         fd, self.fd = self.fd, None

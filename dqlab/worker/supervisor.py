@@ -13,7 +13,8 @@ from typing import Any
 from dqlab.errors import ConnectionFailed, DqlabError, LaunchFailed, NotDqlab, Refused
 from dqlab.process.owner import read_settings, say, watch_owner
 from dqlab.worker.plain_worker import PlainWorker
-from dqlab.worker.worker import Worker, WorkerSettings
+from dqlab.worker.settings import WorkerSettings
+from dqlab.worker.worker import Worker
 
 __all__ = ["run_owned", "run_workers"]
 
@@ -68,9 +69,9 @@ def _complain(exc: DqlabError) -> int:
 
 
 class Supervisor:
-    """Owns ``n`` worker processes; ends when they have ended, when it is told to, or when its own owner is gone.
+    """Owns `n` worker processes; ends when they have ended, when it is told to, or when its own owner is gone.
 
-    Commands, from the owner: ``{"add": k}``, ``{"kill": name}``, ``{"stop": name}``.
+    Commands, from the owner: `{"add": k}`, `{"kill": name}`, `{"stop": name}`.
     """
 
     def __init__(self, settings: dict[str, Any], announce: Callable[..., None], owned: bool) -> None:

@@ -11,79 +11,42 @@ only the child with it.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import queue
-import random
 import socket
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 from dqlab.errors import AuthenticationFailed, ConnectionFailed, NotDqlab
 from dqlab.wire.connection import PlainConnection
 from dqlab.wire.greeting import WORKER
-from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease, Report
+from dqlab.wire.messages import Lease, Report
+from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.wire.request import open_broker, request
-from dqlab.worker.child_process import ChildProcess, Job
+from dqlab.worker.child_process import ChildProcess
 from dqlab.worker.control_line import ControlLine
+from dqlab.worker.held_jobs import HeldJobs
+from dqlab.worker.printed import Printed
+from dqlab.worker.settings import WorkerSettings
 
-__all__ = ["Worker", "WorkerSettings"]
+__all__ = ["LOOK", "RETRY", "RETRY_MAX", "Worker"]
 
 #: seconds that an idle worker waits in the master for a task
 IDLE_WAIT = 10.0
 #: the same for one that ends when nothing is left: it looks again so often
 LAST_WAIT = 0.2
-#: seconds without any master after which a worker gives up
-GIVE_UP = 60.0
 #: seconds: first and longest pause between two attempts to reach the master
 RETRY, RETRY_MAX = 0.1, 5.0
 #: seconds that a task may still take when its lease has run out
 LATE = 0.5
 #: seconds that an outcome may wait for others, while the child has more to do
 TOGETHER = 0.05
+#: messages of the child that are heard at once, before others have their turn
+AT_ONCE = 100
 #: seconds between two looks at the time-outs of running tasks
 LOOK = 0.05
-
-
-@dataclass(frozen=True)
-class WorkerSettings:
-    """What a worker needs to know. ``queues`` None means all; ``handler`` is ``module:function`` for plain tasks.
-
-    `task_name` and `result_name` are what a plain master, one that is not dqlab's, calls its two queues. Only a worker
-    that was given the address itself (`by_address`) works for one: what a connection file stands for is dqlab's.
-    """
-
-    address: tuple[str, int]
-    authkey: bytes
-    queues: tuple[str, ...] | None = None
-    handler: str | None = None
-    until_empty: bool = False
-    give_up: float = GIVE_UP
-    host: str = ""
-    task_name: str = "get_task_queue"
-    result_name: str = "get_result_queue"
-    by_address: bool = False
-
-    @classmethod
-    def from_dict(cls, settings: dict[str, Any]) -> WorkerSettings:
-        """From the owner's line of JSON; the key is base64."""
-        queues = settings.get("queues")
-        return cls(
-            address=(str(settings["host"]), int(settings["port"])),
-            authkey=base64.b64decode(settings["authkey"]),
-            queues=tuple(queues) if queues is not None else None,
-            handler=settings.get("handler"),
-            until_empty=bool(settings.get("until_empty", False)),
-            give_up=float(settings.get("give_up", GIVE_UP)),
-            host=str(settings.get("host_name") or ""),
-            task_name=str(settings.get("task_name") or cls.task_name),
-            result_name=str(settings.get("result_name") or cls.result_name),
-            by_address=bool(settings.get("by_address", False)),
-        )
 
 
 class _LeaseLost(Exception):
@@ -91,16 +54,15 @@ class _LeaseLost(Exception):
 
 
 class Worker:
-    """``run()`` works until told to stop. ``announce(event, **fields)`` hears of joining and leaving."""
+    """`run()` works until told to stop. `announce(event, **fields)` hears of joining and leaving."""
 
     def __init__(self, settings: WorkerSettings, announce: Callable[..., None] = lambda *a, **k: None) -> None:
         self.settings, self._announce = settings, announce
         self.name: str | None = None
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._child = ChildProcess(settings.handler, self._inbox)
-        self._held: deque[Job] = deque()  #: leased, not fed yet
+        self._held, self._printed = HeldJobs(), Printed(self._send_printed)
         self._reports: list[Report] = []
-        self._payloads: OrderedDict[int, Any] = OrderedDict()
         self._stopping = self._goodbye = self._expired = False
         self._data: PlainConnection | None = None
         self._control: ControlLine | None = None
@@ -109,32 +71,44 @@ class Worker:
 
     def run(self) -> int:
         """Work until stopped, or the master says goodbye, or is away for too long; return an exit code."""
+        away = Away(self.settings.give_up, RETRY, RETRY_MAX, self._rest)
         try:
             self._load_handler()
-            away_since, pause = time.monotonic(), RETRY
-            while not self._ending():
-                try:
-                    with self._connected():
-                        self._announce("joined", name=self.name, pid=os.getpid())
-                        away_since, pause = time.monotonic(), RETRY
-                        self._work()
-                        return 0
-                except AuthenticationFailed:
-                    raise
-                except NotDqlab as exc:
-                    if self.name is None:
-                        raise
-                    # Whoever takes a dead master's port may say that: a worker of dqlab's never comes down to it.
-                    raise AuthenticationFailed("a plain BaseManager answers where a master of dqlab was") from exc
-                except (ConnectionFailed, _LeaseLost, EOFError, OSError) as exc:
-                    self._forget_leases()
-                    if self._ending():
-                        break
-                    away_since = self._wait_to_retry(away_since, pause, exc)
-                    pause = min(RETRY_MAX, pause * 2)
-            return 0
+            persist(lambda: self._serve(away), away, lambda error: self._ending())
+        except FINAL:
+            raise
+        except (EOFError, OSError) as exc:
+            if not self._ending():
+                raise ConnectionFailed(f"no master for {self.settings.give_up:g} s: {exc}") from exc
         finally:
             self._child.end()
+        return 0
+
+    def _serve(self, away: Away) -> None:
+        """Join and work, again whenever the leases are lost, until there is nothing more to do."""
+        while not self._ending():
+            try:
+                with self._connected():
+                    self._announce("joined", name=self.name, pid=os.getpid())
+                    away.back()
+                    self._work()
+                    return
+            except NotDqlab as exc:
+                if self.name is None:
+                    raise
+                # Whoever takes a dead master's port may say that: a worker of dqlab's never comes down to it.
+                raise AuthenticationFailed("a plain BaseManager answers where a master of dqlab was") from exc
+            except _LeaseLost:
+                self._forget_leases()
+            except (EOFError, OSError):
+                self._forget_leases()
+                raise
+
+    def _rest(self, seconds: float) -> None:
+        """Pass the time until the next attempt, and hear meanwhile what the child says."""
+        deadline = time.monotonic() + seconds
+        while not self._stopping and (left := deadline - time.monotonic()) > 0:
+            self._hear_within(left)
 
     def _load_handler(self) -> None:
         """Join only once the child has the handler; `LaunchFailed` if it can't load it, before that costs a task."""
@@ -143,16 +117,6 @@ class Worker:
 
     def _ending(self) -> bool:
         return self._goodbye or self._stopping
-
-    def _wait_to_retry(self, away_since: float, pause: float, exc: Exception) -> float:
-        if isinstance(exc, _LeaseLost):
-            return time.monotonic()
-        if time.monotonic() - away_since > self.settings.give_up:
-            raise ConnectionFailed(f"no master for {self.settings.give_up:g} s: {exc}") from exc
-        deadline = time.monotonic() + pause * random.uniform(0.5, 1.5)
-        while not self._stopping and (left := deadline - time.monotonic()) > 0:
-            self._hear_within(left)
-        return away_since
 
     def stop(self) -> None:
         """End after the task in hand; may be called from a signal handler or another thread."""
@@ -186,9 +150,7 @@ class Worker:
                     request(self._data, "leave", "nothing left to do")
                 return
             if self._held and not self._child.busy and not self._stopping:
-                jobs = list(self._held)
-                self._held.clear()
-                self._child.feed(jobs)
+                self._child.feed(self._held.take())
 
     @property
     def _patience(self) -> float:
@@ -218,11 +180,12 @@ class Worker:
             self._child.overdue()  # also when there is always something to hear
             if heard and not self._reports:
                 break
-        while self._hear_within(0.0):
-            pass
+        for _ in range(AT_ONCE):  # no more: a task that prints for ever must not keep us from all else
+            if not self._hear_within(0.0):
+                break
 
     def _hear_within(self, seconds: float) -> bool:
-        """Take in what was put aside, and the next word, if one comes within ``seconds``."""
+        """Take in what was put aside, and the next word, if one comes within `seconds`."""
         try:
             item = self._inbox.get(timeout=seconds)
         except queue.Empty:
@@ -236,7 +199,7 @@ class Worker:
     def _say_late(self) -> None:
         """We slept, and our leases ran out: what is as good as done is said nevertheless, so that it is counted."""
         self._expired = False
-        self._held.clear()
+        self._held.take()
         self._child.take_back(1.0)
         deadline = time.monotonic() + LATE
         while self._child.busy and (left := deadline - time.monotonic()) > 0:
@@ -259,15 +222,16 @@ class Worker:
             if message is None:
                 reports, rest = self._child.bury()
                 self._reports += reports
-                self._held.extendleft(reversed(rest))
+                self._held.put_back(rest)
             else:
-                self._tell_printed(message)
+                self._printed.take([word[1:] for word in message if word[0] == "printed"])
                 self._reports += self._child.hear(message)
+                if not self._child.busy:
+                    self._printed.end()
 
-    def _tell_printed(self, words: list[Any]) -> None:
-        printed = [word[1:] for word in words if word[0] == "printed"]
-        if printed and self._control is not None:
-            self._control.tell("printed", printed)
+    def _send_printed(self, lines: list[tuple[int, str]]) -> None:
+        if self._control is not None:
+            self._control.tell("printed", lines)
 
     def _obey(self, command: tuple[Any, ...]) -> None:
         if command[0] == "reclaim":
@@ -278,21 +242,10 @@ class Worker:
             self._goodbye = True
 
     def _release(self, share: float) -> None:
-        """Give back the later ``share`` of what has not begun: first what the child has not seen, then of its feed."""
-        waiting = list(self._held)
-        count = sum(job.hi - job.lo for job in waiting)
-        if count and not self._child.busy and share < 1.0:
-            count -= 1
-        back = int(count * share + 0.999) if count else 0
-        while back and self._held:
-            job = self._held.pop()
-            n = min(back, job.hi - job.lo)
-            self._reports.append(Report(kind="released", token=job.lease.token, lo=job.hi - n, hi=job.hi))
-            job.hi -= n
-            back -= n
-            if job.lo < job.hi:
-                self._held.append(job)
-        if not count or share == 1.0:
+        """Give back the later `share` of what has not begun: first what the child has not seen, then of its feed."""
+        waiting = len(self._held)
+        self._reports += self._held.release(share, keep=0 if self._child.busy or share == 1.0 else 1)
+        if not waiting or share == 1.0:
             self._reports += self._child.take_back(share)
 
     def _exchange(self, wait: float) -> None:
@@ -302,16 +255,7 @@ class Worker:
             raise _LeaseLost
         leases, functions = reply
         self._child.functions.update(functions)
-        for lease in map(Lease.decode, leases):
-            payload = lease.payload
-            if lease.header.kind != PLAIN:
-                if payload is None:
-                    payload = self._payloads[lease.first]
-                else:
-                    self._payloads[lease.first] = payload
-                    while len(self._payloads) > PAYLOADS_HELD:
-                        self._payloads.popitem(last=False)
-            self._held.append(Job(replace(lease, payload=None), payload, lease.lo, lease.hi))
+        self._held.add(map(Lease.decode, leases))
 
     # -- connections ----------------------------------------------------------------------------------------------
 
@@ -348,9 +292,8 @@ class Worker:
 
     def _forget_leases(self) -> None:
         """What we held belongs to others now: a task still running for a lost lease is ended."""
-        self._held.clear()
+        self._held = HeldJobs()
         self._reports.clear()
-        self._payloads.clear()
         if self._child.busy:
             self._child.restart()
         else:

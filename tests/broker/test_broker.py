@@ -881,6 +881,33 @@ def test_a_handlers_results_go_to_the_plain_queue_and_its_exceptions_are_retried
     assert list(scene.broker.plain.results) == ["a!"]
 
 
+# -- the machine stands still ----------------------------------------------------------------------------------------
+
+
+def test_a_pause_of_the_whole_machine_is_charged_to_nobody():
+    scene = Scene()
+    worker = scene.join()
+    (task,) = scene.submit(1, max_attempts=2)
+    (lease,) = scene.lease(worker)
+    for _ in range(4):
+        scene.now += 3 * LEASE
+        scene.broker.tick(scene.now)
+    assert scene.states([task]) == ["leased"]
+    scene.say(worker, "done", lease)
+    assert scene.states([task]) == ["done"] and scene.broker.find(task).attempt == 1
+
+
+def test_a_worker_that_stays_silent_after_the_pause_loses_its_leases():
+    scene = Scene()
+    worker = scene.join()
+    (task,) = scene.submit(1)
+    scene.lease(worker)
+    scene.now += 3 * LEASE
+    scene.broker.tick(scene.now)
+    scene.pass_time(LEASE + 1)
+    assert scene.states([task]) == ["ready"]
+
+
 # -- what makes no sense ---------------------------------------------------------------------------------------------
 
 

@@ -1,20 +1,19 @@
-"""The way to one master: dialled when it is needed, again when it broke, and never to another that answers there."""
+"""The connections of one client to one master: dialled when needed, again when they broke, never to another master."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
-from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, DqlabError, MasterGone, Refused
+from dqlab.errors import ConnectionFailed, DqlabError, MasterGone
 from dqlab.wire.address import place
 from dqlab.wire.connection import PlainConnection
 from dqlab.wire.connection_file import Connection
 from dqlab.wire.greeting import CLIENT
+from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.wire.request import open_broker, request
 
-__all__ = ["PATIENCE", "RETRY", "Route"]
+__all__ = ["PATIENCE", "RETRY", "Connections"]
 
 #: seconds for which a master that went away is looked for
 PATIENCE = 10.0
@@ -22,7 +21,7 @@ PATIENCE = 10.0
 RETRY = 0.02
 
 
-class Route:
+class Connections:
     """Connections of one client to one master."""
 
     def __init__(self, connection: Connection, has_ended: Callable[[], bool]) -> None:
@@ -30,6 +29,7 @@ class Route:
         self._has_ended = has_ended  #: whether whoever owns the master knows that it is gone for good
         self.error: DqlabError | None = None  #: why there will be no more answers
         self.closed = False
+        self.closing = False  #: whether nothing more is to be submitted
         self.about: dict[str, Any] = {}  #: what the master says of itself
         self.number: int | None = None  #: the client's number there, once it has one
         self.token: bytes | None = None  #: by which the master knows this client on each connection
@@ -55,23 +55,31 @@ class Route:
 
     def attempt(self, conn: PlainConnection | None, method: str, *args: Any) -> tuple[PlainConnection, Any]:
         """Call until it is answered; reconnect meanwhile, but not for longer than `PATIENCE`."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                if conn is None:
-                    conn = self._connections[method] = self.dial()
-                    if self.closed:
-                        conn.hang_up()
-                return conn, request(conn, method, *args)
-            except (AuthenticationFailed, MasterGone, Refused, BadInput):
-                raise
-            except (EOFError, OSError) as exc:
-                if conn is not None:
-                    conn.close()
-                conn = None
-                if self.closed or time.monotonic() > deadline:
-                    raise MasterGone(f"the master at {place(*self.connection.address)} is gone") from exc
-                threading.Event().wait(RETRY)
+        here = conn
+
+        def attempt() -> Any:
+            nonlocal here
+            if here is None:
+                here = self._connections[method] = self.dial()
+                if self.closed:
+                    here.hang_up()
+            return request(here, method, *args)
+
+        def failed(error: Exception) -> bool:
+            nonlocal here
+            if here is not None:
+                here.close()
+            here = None
+            return self.closed
+
+        try:
+            answer = persist(attempt, Away(PATIENCE, RETRY, RETRY), failed)
+        except FINAL:
+            raise
+        except (EOFError, OSError) as exc:
+            raise MasterGone(f"the master at {place(*self.connection.address)} is gone") from exc
+        assert here is not None
+        return here, answer
 
     def hang_up(self) -> None:
         """End all connections; whoever waits on one is told."""

@@ -1,0 +1,61 @@
+"""What a worker has leased and its child has not seen yet, and the payloads that came with it."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease, Report
+from dqlab.worker.job import Job
+
+__all__ = ["HeldJobs"]
+
+
+class HeldJobs:
+    """Jobs in the order in which they were leased. Its length is that of their tasks."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+        self._payloads: OrderedDict[int, Any] = OrderedDict()  #: of the last runs: the master sends each once
+
+    def __len__(self) -> int:
+        return sum(job.hi - job.lo for job in self._jobs)
+
+    def add(self, leases: Iterable[Lease]) -> None:
+        """Leases that have arrived, each with its payload, or without one that came before."""
+        for lease in leases:
+            self._jobs.append(Job(replace(lease, payload=None), self._payload_of(lease), lease.lo, lease.hi))
+
+    def _payload_of(self, lease: Lease) -> Any:
+        if lease.header.kind == PLAIN:
+            return lease.payload
+        if lease.payload is not None:
+            self._payloads[lease.first] = lease.payload
+            while len(self._payloads) > PAYLOADS_HELD:
+                self._payloads.popitem(last=False)
+        return self._payloads[lease.first]
+
+    def take(self) -> list[Job]:
+        """All of them, which are somebody else's now."""
+        jobs, self._jobs = list(self._jobs), deque()
+        return jobs
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Jobs that the child had not begun when it died: they come first again."""
+        self._jobs.extendleft(reversed(jobs))
+
+    def release(self, share: float, keep: int) -> list[Report]:
+        """Give back the later `share` of the tasks, but for `keep` of them; returns what to tell the master."""
+        reports, back = [], math.ceil(max(0, len(self) - keep) * share)
+        while back and self._jobs:
+            job = self._jobs.pop()
+            n = min(back, job.hi - job.lo)
+            reports.append(Report(kind="released", token=job.lease.token, lo=job.hi - n, hi=job.hi))
+            job.hi -= n
+            back -= n
+            if job.lo < job.hi:
+                self._jobs.append(job)
+        return reports

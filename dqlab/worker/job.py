@@ -1,0 +1,26 @@
+"""A lease on its way through a worker and its child."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dqlab.wire.messages import Lease
+
+__all__ = ["Job"]
+
+
+@dataclass
+class Job:
+    """A lease on its way through the child: of [lo, hi) nothing is reported yet."""
+
+    lease: Lease
+    payload: Any
+    lo: int
+    hi: int
+    start: int = 0  #: position of item lo in the current feed
+    fed_lo: int = 0  #: lo when it was fed
+
+    def position(self, item: int) -> int:
+        """Where an item is in the current feed."""
+        return self.start + item - self.fed_lo
