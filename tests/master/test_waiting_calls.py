@@ -102,7 +102,10 @@ def test_whoever_changes_something_answers_who_waits_for_it(calls):
 def test_an_answer_is_given_out_when_the_lock_is_free(calls):
     """Given an answer that calls the broker again, as a refusal does, then nobody is stuck."""
     waiter = Waiter(
-        calls, [topics.ready(PLAIN)], lambda now: calls.broker.plain.get("a", "here", now), shape=lambda _: calls.do(lambda: "free")
+        calls,
+        [topics.ready(PLAIN)],
+        lambda now: calls.broker.plain.get("a", "here", now),
+        shape=lambda _: calls.do(lambda: "free"),
     )
     calls.do_now(calls.broker.plain.put, ["x"])
     assert waiter.outcome() == "free"

@@ -53,7 +53,9 @@ TAKEN: list[tuple[Check, list[Any], list[Any]]] = [
 
 def spread(which: int) -> list[Any]:
     """(check, value) of each value that is taken (1), or is not (2)."""
-    return [pytest.param(row[0], value, id=f"{row[0].means[:30]}: {value!r:.30}") for row in TAKEN for value in row[which]]
+    return [
+        pytest.param(row[0], value, id=f"{row[0].means[:30]}: {value!r:.30}") for row in TAKEN for value in row[which]
+    ]
 
 
 @pytest.mark.parametrize(("check", "value"), spread(1))

@@ -95,7 +95,9 @@ def test_what_may_be_left_out_is_left_out() -> None:
         ("broker", "pause", (), {"paused": True}, "pause takes queue, paused"),
     ],
 )
-def test_a_call_that_does_not_exist_is_refused_in_words(name: Any, method: Any, args: Any, kwargs: Any, said: str) -> None:
+def test_a_call_that_does_not_exist_is_refused_in_words(
+    name: Any, method: Any, args: Any, kwargs: Any, said: str
+) -> None:
     with pytest.raises(Refused) as refused:
         bind(name, method, args, kwargs)
     assert said in refused.value.message
@@ -125,11 +127,13 @@ odd = st.recursive(
 )  # fmt: skip
 few = st.integers(0, 4)
 #: ids of the first tasks of the first clients, of which one is the plain queues' own
-ids = st.builds(lambda client, task: client * CLIENT_IDS + task, few, few)
+ids = st.builds(lambda client, task: client * CLIENT_IDS + task, st.sampled_from([0, 0, 0, 1]), st.integers(0, 40))
 queues = st.sampled_from(["default", "other", PLAIN])
 waits = st.sampled_from([0, 0.0, 0.001, -1.0])
 payloads = st.sampled_from([b"", b"x", b"x" * 2_000])
-failures = st.tuples(st.sampled_from(["error", "timeout", "lost"]), st.none() | st.just(b"x"), st.just("t"), st.just("s"))
+failures = st.tuples(
+    st.sampled_from(["error", "timeout", "lost"]), st.none() | st.just(b"x"), st.just("t"), st.just("s")
+)
 
 
 def mostly(good: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -138,20 +142,27 @@ def mostly(good: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def rows(*fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A list of tuples of such fields."""
-    return st.lists(mostly(st.tuples(*map(mostly, fields))), max_size=3)
+    """A list of tuples of such fields, of which one may be odd."""
+    good = st.tuples(*fields)
+    bent = st.tuples(good, st.integers(0, len(fields) - 1), odd).map(lambda t: (*t[0][: t[1]], t[2], *t[0][t[1] + 1 :]))
+    return st.lists(st.integers(0, 9).flatmap(lambda turn: [bent, odd][turn - 8] if turn > 7 else good), max_size=3)
 
 
+kinds = st.sampled_from(["call", "map", "map", "star", PLAIN])
 header = st.tuples(
-    mostly(queues), few, st.none() | st.just(5.0), st.none() | st.integers(1, 3), mostly(st.sampled_from([*KINDS])),
-    st.sampled_from(["f", "f", ""]), st.just(""),
+    st.sampled_from(["default", "default", "other", PLAIN]), few, st.none() | st.just(5.0),
+    st.none() | st.integers(1, 3), kinds, st.sampled_from(["f", "f", "f", ""]), st.just(""),
 )  # fmt: skip
 runs = rows(ids, st.integers(1, 4), header, payloads)
-kinds = st.sampled_from(["done", "error", "timeout", "died", "lost", "released"])
-reports = rows(
-    kinds, few, few, st.integers(1, 4), payloads | failures | st.none() | st.just("died") | st.lists(odd, max_size=3),
-    st.sampled_from([0.0, 0.5]),
-)  # fmt: skip
+brings = {
+    "done": payloads | st.lists(odd, max_size=3), "error": failures, "timeout": failures, "died": st.just("killed"),
+    "lost": st.none(), "released": st.none(),
+}  # fmt: skip
+reports = st.sampled_from([*brings]).flatmap(
+    lambda kind: rows(
+        st.just(kind), st.integers(1, 6), few, st.integers(1, 4), brings[kind], st.sampled_from([0.0, 0.5])
+    )
+)
 #: what each argument takes; where the table takes anything there is something of everything
 GOOD: dict[str, st.SearchStrategy[Any]] = {
     "item": odd, "items": st.lists(odd, max_size=3), "block": st.booleans(), "timeout": waits, "since": few,
@@ -194,7 +205,9 @@ class Fuzzed:
         self.address = self.master.connection.address
         self.broker: Broker = self.master.waiting.broker
         self.peers: dict[str, Hand] = {}
-        self.answers: Counter[str] = Counter()
+        self.answers: Counter[Any] = Counter()
+        for role in ("script", "client", "worker"):
+            self.peers[role] = self._open(role)  # so that they are client 0 and worker w1
 
     def call(self, role: str, name: str, method: str, args: tuple[Any, ...]) -> None:
         peer = self.peers.get(role) or self.peers.setdefault(role, self._open(role))
@@ -206,6 +219,7 @@ class Fuzzed:
                 if kind == "#TRACEBACK":
                     assert value.startswith(("Refused: ", "BadInput: ")), value
                 self.answers[kind] += 1
+                self.answers[method, kind] += 1
                 return
         except (EOFError, OSError):
             pass  # the master hangs up on who doesn't wait for its answer, and on no one else
@@ -253,7 +267,8 @@ class Fuzzed:
         states, leases = self.broker.states, self.broker.leases
         client = states.clients.open(b"t" * 32)
         states.functions.add({"honest": b"f"})
-        tasks = NewTasks(first=client.first, count=1, header=Header(queue="honest", kind="map", function="honest"), payload=b"")
+        header = Header(queue="honest", kind="map", function="honest")
+        tasks = NewTasks(first=client.first, count=1, header=header, payload=b"")
         assert self.broker.submit(client, tasks, now)
         worker = leases.join("here", 1, ("honest",), False, now)
         (lease,) = leases.lease(worker.name, now)
@@ -301,7 +316,7 @@ BRING = {"submit", "put", "put_nowait", "put_some"}
 @pytest.mark.timeout(max(300, CALLS // 10))
 def test_no_call_breaks_what_holds_for_all_tasks(fuzzed: Callable[[], Fuzzed]) -> None:
     """After each of thousands of calls the counts are those of the tasks, none is lost, and work goes on."""
-    answers: Counter[str] = Counter()
+    answers: Counter[Any] = Counter()
 
     @settings(
         max_examples=max(1, CALLS // AT_ONE_MASTER), deadline=None, database=None,
@@ -323,3 +338,5 @@ def test_no_call_breaks_what_holds_for_all_tasks(fuzzed: Callable[[], Fuzzed]) -
 
     fuzz()
     assert answers["#RETURN"] > CALLS // 4 and answers["#TRACEBACK"] > CALLS // 20, answers
+    for method in ("submit", "exchange", "put", "get_nowait"):
+        assert answers[method, "#RETURN"] > CALLS // 50, (method, answers)
