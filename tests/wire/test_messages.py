@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from dqlab.errors import BadInput
 from dqlab.wire.messages import (
-    BESIDE, KINDS, Failure, Finished, Found, Header, Lease, Message, NewTasks, Options, Outcome, Report, beside,
+    BESIDE,
+    KINDS,
+    Failure,
+    Finished,
+    Found,
+    Header,
+    Lease,
+    Message,
+    NewTasks,
+    Options,
+    Outcome,
+    Report,
+    beside,
 )  # fmt: skip
 from dqlab.wire.plain_data import load_plain
 

@@ -23,7 +23,7 @@ from dqlab.master.broker_calls import BrokerCalls
 from dqlab.master.process import MasterSettings, RunningMaster
 from dqlab.master.queue_calls import ResultQueue, TaskQueue
 from dqlab.wire import checks
-from dqlab.wire.messages import KINDS, PLAIN, Header, NewTasks, Report
+from dqlab.wire.messages import PLAIN, Header, NewTasks, Report
 from dqlab.wire.methods import METHODS, PUBLIC_NAMES, Method, bind
 from tests.plain import KEY, Hand, OwnHand, get
 
