@@ -29,8 +29,9 @@ class Master(Client):
 
     Takes what `dqlab master` takes (see `dqlab.master.settings`). `authkey` None means a random key; `authkey_file`
     names a file that holds one. `lease` in seconds. `results="plain"` is for workers that aren't trusted: results and
-    exceptions are plain data then, and nothing that a worker sends is unpickled here. Raises `BadInput` for settings that make no sense, `LaunchFailed`
-    with the process's own words if it does not come up.
+    exceptions are plain data then, and nothing that a worker sends is unpickled here.
+
+    Raises `BadInput` for settings that make no sense, `LaunchFailed` with the process's own words if it does not come up.
     """
 
     def __init__(
