@@ -31,7 +31,7 @@ class Master(Client):
     names a file that holds one. `lease` in seconds. `results="plain"` is for workers that aren't trusted: results and
     exceptions are plain data then, and nothing that a worker sends is unpickled here.
 
-    Raises `BadInput` for settings that make no sense, `LaunchFailed` with the process's own words if it does not come up.
+    Raises `BadInput` for settings that make no sense, `LaunchFailed` with the process's own words if it fails.
     """
 
     def __init__(
