@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from dqlab import AuthenticationFailed, LocalWorkers, Master, connect
-from dqlab.master.process import MasterSettings, RunningMaster
+from dqlab.master.process import RunningMaster
+from dqlab.master.settings import MasterSettings
 from dqlab.wire.connection import pack
 from tests.helpers import eventually, free_port
 from tests.plain import KEY, Hand, Lab, get, hand
