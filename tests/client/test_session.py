@@ -12,7 +12,8 @@ import pytest
 from dqlab import BacklogFull, BadInput, LocalWorkers, Master, MasterGone, TaskFailed, as_completed, connect
 from dqlab.client.pickling import dump_function
 from dqlab.errors import ConnectionFailed, Refused
-from dqlab.master.process import MasterSettings, RunningMaster
+from dqlab.master.process import RunningMaster
+from dqlab.master.settings import MasterSettings
 from dqlab.wire.greeting import CLIENT
 from dqlab.wire.messages import Finished, Found, Header, NewTasks, Report
 from dqlab.wire.request import open_broker, request

@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from dqlab import AuthenticationFailed, LocalWorkers, Master, connect
-from dqlab.master.process import MasterSettings, RunningMaster
+from dqlab.master.process import RunningMaster
+from dqlab.master.settings import MasterSettings
 from dqlab.wire.connection import pack
 from dqlab.wire.messages import Header
 from dqlab.wire.methods import METHODS
