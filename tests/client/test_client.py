@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from dqlab import BadInput, Client, Future, LocalWorkers, Master, TaskFailed, as_completed, connect, wait
+from dqlab import BadInput, Client, Future, LocalWorkers, Master, as_completed, connect, wait
 from tests.cluster import run, script
 from tests.helpers import eventually
 
