@@ -6,6 +6,16 @@ measured, `pictures` draws, `cores` counts, `check` says what is wrong with an a
 
 from dqlab.lessons.cores import usable_cores
 from dqlab.lessons.guess import compare
-from dqlab.lessons.scripts import Script, enter_folder, free_port, run, show, who_says
+from dqlab.lessons.scripts import Script, enter_folder, free_port, notebook_folder, run, show, who_says
 
-__all__ = ["Script", "compare", "enter_folder", "free_port", "run", "show", "usable_cores", "who_says"]
+__all__ = [
+    "Script",
+    "compare",
+    "enter_folder",
+    "free_port",
+    "notebook_folder",
+    "run",
+    "show",
+    "usable_cores",
+    "who_says",
+]
