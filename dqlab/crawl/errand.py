@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dqlab.crawl.images import Image
     from dqlab.crawl.pages import Page
 
-__all__ = ["Errand", "Outcome"]
+__all__ = ["Errand", "Outcome", "Pressure"]
+
+
+class Pressure(Enum):
+    """How a host that gives no answer is."""
+
+    #: nothing speaks against asking it for more
+    NONE = 0
+    #: it said that it has too much to do (429, 503)
+    BUSY = 1
+    #: it was silent, refused the connection, or has no address
+    AWAY = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +63,21 @@ class Outcome:
     page: Page | None = None
     #: the reason, if another try may help
     again: str | None = None
-    #: the host did not answer at all, or refused to (429, 503): it wants less
-    pressed: bool = False
+    #: what the host suffers from: it refuses as it has too much to do, or doesn't answer at all
+    pressure: Pressure = Pressure.NONE
     #: seconds that the host asked us to wait (Retry-After)
     wait: float | None = None
-    #: it needs to be fetched alone: the seconds or bytes of its handful did not suffice
+    #: it is to be fetched alone, as the seconds or bytes of its handful didn't suffice; the bytes, if they are known
     alone: bool = False
-    #: another host to which a redirect leads
+    size: int | None = None
+    #: where a redirect to another host leads, after so many of them
     moved: str | None = None
-    #: seconds until the first byte of the answer (None: there was none)
+    hops: int = 0
+    #: the network in which the host is
+    network: str | None = None
+    #: seconds until the header of the answer was there (None: there was none), and until its end
     latency: float | None = None
-    #: seconds from the beginning of the request until its end
     seconds: float = 0.0
     #: what the host's robots.txt asks for: seconds between two requests, and where its sitemaps are
-    delay: float | None = None
+    delay: float = 0.0
     sitemaps: tuple[str, ...] = ()

@@ -1,72 +1,77 @@
-"""The connections of a worker's process to the web: kept alive, retried where that helps, under an honest name."""
+"""The connections of a worker's process to the web: kept alive for all its threads, under an honest name."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import ipaddress
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dqlab import __version__
-from dqlab.crawl.robots import AGENT
+from dqlab.crawl.addresses import site_of
+from dqlab.crawl.asking import Asking
 
 if TYPE_CHECKING:  # requests takes a quarter of a second to import: where it is used, and only there
     import requests
 
 __all__ = ["session"]
 
-USER_AGENT = f"{AGENT}/{__version__} (image crawler for lessons; obeys robots.txt)"
-#: another try after a failed connection, a broken answer, or one of these statuses; seconds before the second one
-CONNECTS, STATUSES, BACK_OFF = 2, 3, 0.3
-TRY_AGAIN = (429, 500, 502, 503, 504)
-#: seconds that a server may ask us to wait (Retry-After) before a retry
-LONGEST_WAIT = 10.0
+#: crawls whose connections and cookies are kept
+CRAWLS = 4
+#: codings of a body that `coding` can undo
+CODINGS = "gzip, deflate"
 
 
-@functools.cache
-def session() -> requests.Session:
-    """Return this process's session."""
+@functools.lru_cache(maxsize=CRAWLS)
+def session(asking: Asking = Asking()) -> requests.Session:
+    """Return this process's session for requests that say `asking`; threads may share it."""
     import requests
-    from urllib3 import Retry
+    import requests.utils
+    import urllib3
 
-    class Patience(Retry):
-        """Retries that let no server make us wait for hours, or read what it sends along with its refusal."""
+    from dqlab.crawl.transport import Adapter
 
-        def get_retry_after(self, response: Any) -> float | None:
-            wanted = super().get_retry_after(response)
-            return wanted and min(wanted, LONGEST_WAIT)
+    proxies = requests.utils.getproxies()
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
-        def increment(self, *args: Any, **details: Any) -> Any:
-            again = super().increment(*args, **details)
-            if response := details.get("response"):
-                response.close()  # else urllib3 reads it to its end, which need not come
-            return again
+    @functools.lru_cache(maxsize=1024)
+    def proxies_for(host: str, url: str) -> dict[str, str]:
+        """Let the user's proxy alone with what is on this machine: it would look for that on its own."""
+        bypass = is_here(host) or requests.utils.should_bypass_proxies(url, no_proxy=None)
+        return {} if bypass else proxies
 
     class Session(requests.Session):
+        """One that looks at its environment once, and follows no redirect: who does first reads the whole answer."""
+
         def get_redirect_target(self, resp: requests.Response) -> None:
-            """Follow none: whoever follows redirects here first reads the whole answer, however long it is."""
+            """Follow none."""
 
         def merge_environment_settings(self, url: Any, *settings: Any) -> Any:
-            """Let the user's proxy alone with what is on this machine: it would look for that on its own."""
-            merged = super().merge_environment_settings(url, *settings)
-            return merged | {"proxies": {}} if is_here(urlsplit(url).hostname or "") else merged
+            parts = urlsplit(url)
+            here = proxies_for(parts.hostname or "", f"{parts.scheme}://{parts.netloc}/") if proxies else {}
+            return {"proxies": here, "stream": True, "verify": asking.verify and bundle, "cert": None}
 
-    retries = Patience(
-        total=STATUSES,
-        connect=CONNECTS,
-        read=CONNECTS,
-        status=STATUSES,
-        status_forcelist=TRY_AGAIN,
-        backoff_factor=BACK_OFF,
-        raise_on_status=False,
+        def get_adapter(self, url: str) -> Any:
+            return adapter
+
+    def authorise(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Show the password to the site that it is for, and never what the user's ~/.netrc has for others."""
+        if asking.auth and site_of(request.url or "") == asking.site:
+            return requests.auth.HTTPBasicAuth(*(word.encode() for word in asking.auth))(request)
+        return request
+
+    if not asking.verify:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    adapter = Adapter(asking.ca)
+    made = Session()
+    made.headers = requests.structures.CaseInsensitiveDict(
+        {"User-Agent": asking.user_agent, "Accept-Encoding": CODINGS, "Connection": "keep-alive"}
     )
-    session = Session()
-    session.headers["User-Agent"] = USER_AGENT
-    session.auth = lambda request: request  # else requests sends what the user's ~/.netrc has for the host
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries))
-    return session
+    made.auth = authorise
+    for domain, path, secure, name, value in asking.cookies:
+        made.cookies.set(name, value, domain=domain, path=path, secure=secure)
+    return made
 
 
 def is_here(host: str) -> bool:
