@@ -62,9 +62,9 @@ class Settings:
     #: take the largest picture of a srcset instead of all
     best: bool = False
     #: patterns of addresses, hosts that belong to the site, links from the first page
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    span: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    spans: tuple[str, ...] = ()
     depth: int | None = None
     #: bytes, and width and height in pixels, that a picture must have
     min_bytes: int = 0
