@@ -73,7 +73,7 @@ class Finding:
         named = list(addresses)
         if not named:
             self.guesses.add(guess)
-        return self._parts(named or [guess], Errand(url=self.start, page=True))
+        return self._parts(named or [guess], Errand(url=self.start, page=True, referer=self.start))
 
     def _listed(self, source: str) -> Iterator[Errand]:
         """Yield an errand for each address of a list; what it is, a picture or a page, shows when it is fetched."""

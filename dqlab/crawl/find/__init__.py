@@ -6,7 +6,7 @@
 `found` is what all of them give.
 """
 
-from dqlab.crawl.find.document import Unreadable, find
+from dqlab.crawl.find.document import Unreadable, find, is_readable
 from dqlab.crawl.find.found import Found
 
-__all__ = ["Found", "Unreadable", "find"]
+__all__ = ["Found", "Unreadable", "find", "is_readable"]
