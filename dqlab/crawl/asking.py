@@ -70,7 +70,9 @@ def asking(
     agent = one_line(user_agent or USER_AGENT, "user agent")
     site = site_of(absolute(url, "") or "")
     base = Asking(agent, pairs, auth=auth, site=site, verify=verify, token=secrets.token_hex(8))
-    return replace(base, cookies=cookies_of(Path(cookies)) if cookies else (), ca=certificates(Path(ca)) if ca else None)
+    return replace(
+        base, cookies=cookies_of(Path(cookies)) if cookies else (), ca=certificates(Path(ca)) if ca else None
+    )
 
 
 def header(line: str) -> tuple[str, str]:

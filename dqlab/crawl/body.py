@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dqlab.crawl.coding import Garbled, unpacked
 from dqlab.crawl.failures import FetchFailed, NoRoom

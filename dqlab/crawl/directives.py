@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dqlab.crawl.robots import AGENT
 
-__all__ = ["WISHES", "refusal"]
+__all__ = ["WISHES", "directives_ignored", "refusal"]
 
 #: the wishes that are heeded, and the directives that express them
 WISHES = {"noimageindex": ("noimageindex",), "noai": ("noai", "noimageai")}
@@ -31,3 +31,8 @@ def refusal(values: Iterable[str], ignore: tuple[str, ...] = ()) -> str | None:
         if wish not in ignore and said.intersection(directives):
             return f"its owner says {wish} (--ignore {wish})"
     return None
+
+
+def directives_ignored(ignore: Iterable[str]) -> frozenset[str]:
+    """Return the directives of the wishes that don't count."""
+    return frozenset(directive for wish in ignore for directive in WISHES[wish])

@@ -20,6 +20,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from dqlab.crawl.directives import directives_ignored
 from dqlab.crawl.errand import Errand, Outcome
 from dqlab.crawl.finding import Finding
 from dqlab.crawl.frontier import Frontier, Handful
@@ -28,6 +29,7 @@ from dqlab.crawl.images import Image
 from dqlab.crawl.lanes import Lanes
 from dqlab.crawl.page_log import PageLog
 from dqlab.crawl.pages import Page, Reading
+from dqlab.crawl.progress import Counts, Progress
 from dqlab.crawl.settings import Settings, settings_of
 from dqlab.crawl.store import Store
 from dqlab.crawl.summary import Summary
@@ -80,11 +82,11 @@ class Crawl:
             per_host=settings.per_host,
             delay=settings.delay,
         )
-        reading = Reading(self.finding.scope, settings.best, settings.ignore)
-        self.terms = Terms(limits, settings.asking, None, settings.ignore, reading)
+        reading = Reading(self.finding.scope, settings.best, directives_ignored(settings.ignores))
+        self.terms = Terms(limits, settings.asking(), None, settings.ignores, reading)
         self.reach = EVERYWHERE
         self.source: Iterator[Errand] | None = self.finding.begin()
-        self.first = True  # nothing has come back yet
+        self.unread = self.wanted = 0  # pages and pictures that aren't settled
         self.out: dict[Future, Handful] = {}
         self.budget = settings.memory
         self.back: SimpleQueue[Future] = SimpleQueue()
@@ -94,12 +96,13 @@ class Crawl:
     def run(self, progress: bool | None = None) -> Summary:
         """Hand out and take back until nothing is left; whatever happens, nothing stays behind in the queues."""
         finished = False
-        with bar(progress) as self.meter:
+        with Progress(progress) as meter:
             try:
                 self.draw()
                 while self.out or self.frontier.waiting:
                     self.hand_out()
                     self.take_back()
+                    meter.update(self.counts())
                     self.draw()
                 finished = True
             finally:
@@ -122,8 +125,8 @@ class Crawl:
     def want(self, errand: Errand) -> None:
         """Let `errand` wait."""
         self.frontier.add(errand)
-        if not errand.page:
-            self.meter.total = (self.meter.total or 0) + 1
+        self.unread += errand.page
+        self.wanted += not errand.page
 
     def hand_out(self) -> None:
         """Submit what may be asked for now."""
@@ -193,33 +196,30 @@ class Crawl:
             self.found(errand, page, outcome)
         if image is not None:
             self.keep(errand, image)
-        self.first = False
+        self.unread -= errand.page
+        self.wanted -= not errand.page
 
     def found(self, errand: Errand, page: Page, outcome: Outcome) -> None:
         """Note what a page leads to."""
         if page.error is not None:
-            if self.first and self.settings.url:
+            if errand.url == self.finding.start:
                 raise FetchFailed(f"{self.settings.url} can't be fetched: {page.error}", "is the address right?")
             if self.finding.minds(errand):
                 self.page_reasons[page.error] += 1
             return
         if self.finding.counts(errand):
             self.count["pages"] += 1
-        if not errand.page:
-            self.meter.update()
         for new in self.finding.take(errand, page):
             self.want(new)
-        if self.first:
+        if errand.named and self.settings.url:
             for new in self.finding.sitemaps(outcome.sitemaps):
                 self.want(new)
-        self.meter.refresh()
 
     def keep(self, errand: Errand, image: Image) -> None:
         """Put a picture where it belongs."""
         why = self.finding.refuses(image) if image.error is None and not image.unchanged else None
         if why is not None:
-            self.count["small"] += 1
-            self.meter.update()
+            self.count["refused"] += 1
             return
         entry = self.store.add(image, self.frontier.attempts(errand.url))
         if entry.error is not None:
@@ -229,7 +229,19 @@ class Crawl:
         else:
             self.count["images"] += 1
             self.count["bytes"] += entry.bytes
-        self.meter.update()
+
+    def counts(self) -> Counts:
+        """Return how far it is."""
+        return Counts(
+            images=self.count["images"],
+            bytes=self.count["bytes"],
+            failed=self.reasons.total(),
+            pages=self.count["pages"],
+            waiting=self.wanted,
+            unread=self.unread,
+            growing=self.source is not None,
+            holds=self.frontier.holds(time.monotonic()),
+        )
 
     def summary(self) -> Summary:
         count = self.count
@@ -247,13 +259,3 @@ class Crawl:
             more_pages=self.finding.more_pages,
             notes=tuple(self.finding.notes),
         )
-
-
-def bar(progress: bool | None) -> Any:
-    """Return the progress bar; its total grows while pages are read."""
-    from tqdm.auto import tqdm
-
-    class Bar(tqdm):
-        monitor_interval = 0  # no thread that outlives the crawl
-
-    return Bar(total=0, unit=" images", desc="crawl", disable=None if progress is None else not progress)

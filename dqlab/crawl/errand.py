@@ -45,6 +45,11 @@ class Errand:
     hops: int = 0
 
     @property
+    def named(self) -> bool:
+        """Whether the user named the address, rather than a page or a redirect."""
+        return self.depth == 0 and self.referer is None and self.place is None
+
+    @property
     def target(self) -> str:
         """The address that is asked next."""
         return self.place or self.url

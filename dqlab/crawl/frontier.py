@@ -1,8 +1,8 @@
 """Which addresses wait, by host, and which of them may be asked for now. Pure: no I/O, time is passed in.
 
-    add(errand) ──> waits ──> handful(now) ──> (fetched elsewhere) ──> back(handful, outcomes, now) ──> what is settled
-                      ^                                                  │
-                      └────────────── not begun, once more ──────────────┘
+add(errand) ──> waits ──> handful(now) ──> (fetched elsewhere) ──> back(handful, outcomes, now) ──> what is settled
+                  ^                                                  │
+                  └────────────── not begun, once more ──────────────┘
 """
 
 from __future__ import annotations
@@ -212,7 +212,8 @@ class Frontier:
             line = self.lines[name]
             self.dropped += [Outcome(errand=e, again=line.host.given_up) for e in (*line.pages, *line.images)]
             self.waiting -= len(line.pages) + len(line.images)
-            line.pages.clear(), line.images.clear()
+            line.pages.clear()
+            line.images.clear()
             self.turns.remove(name)
         dropped, self.dropped = self.dropped, []
         return dropped

@@ -14,7 +14,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from dqlab.crawl import pages
 from dqlab.crawl.addresses import site_of
@@ -22,7 +21,8 @@ from dqlab.crawl.body import Purse
 from dqlab.crawl.errand import Errand, Outcome
 from dqlab.crawl.failures import FetchFailed, Moved, NoRoom, OutOfTime, TryAgain
 from dqlab.crawl.images import Image, image_of, is_picture
-from dqlab.crawl.web import Answer, Terms, get, rules
+from dqlab.crawl.kinds import is_web_page
+from dqlab.crawl.web import Answer, Terms, Wants, get, rules
 from dqlab.worker.child import current
 
 __all__ = ["SECONDS", "fetch"]
@@ -107,11 +107,9 @@ class Handful:
             return self.failed(errand, failure.message, began)
         return self.made(errand, answer, time.monotonic() - began)
 
-    def wants(self, errand: Errand) -> pages.Wants:
+    def wants(self, errand: Errand) -> Wants:
         """Return what says whether a body is worth reading for `errand`."""
-        if errand.page or errand.link:
-            return lambda label, head: is_picture(label, head) or pages.is_readable(label, head)
-        return is_picture
+        return is_picture_or_page if errand.page or errand.link else is_picture
 
     def made(self, errand: Errand, answer: Answer, seconds: float) -> Outcome:
         """Return what the `answer` is: a page where one may be, else a picture, or why it is none."""
@@ -149,3 +147,8 @@ class Handful:
             self.full = True  # with others before it; the next handful begins with it
             return None
         return Outcome(errand=errand, alone=True, size=failure.size)
+
+
+def is_picture_or_page(label: str, head: bytes) -> bool:
+    """Say whether what begins with `head` is a picture, or may lead to some."""
+    return is_picture(label, head) or pages.is_readable(label) or is_web_page(head)

@@ -1,9 +1,9 @@
 """How much one host bears: requests at a time, pauses that it asked for, and when it is given up. Pure: time is passed in.
 
-              every second, while answers come            429, 503, silence
-    8 at a time ──────────────────────────> ... 64        ───────────────> half as many, after the pause asked for
+          every second, while answers come            429, 503, silence
+8 at a time ──────────────────────────> ... 64        ───────────────> half as many, after the pause asked for
 
-    several failures in a row ──> left alone for a while ──> one more try ──> given up
+several failures in a row ──> left alone for a while ──> one more try ──> given up
 """
 
 from __future__ import annotations

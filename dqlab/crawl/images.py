@@ -57,9 +57,7 @@ def is_picture(label: str, head: bytes) -> bool:
     return kind_of(head) is not None
 
 
-def image_of(
-    errand: Errand, answer: Answer, seconds: float, worker: str | None, ignore: tuple[str, ...] = ()
-) -> Image:
+def image_of(errand: Errand, answer: Answer, seconds: float, worker: str | None, ignore: tuple[str, ...] = ()) -> Image:
     """Return the picture that `answer` brought, or why it is none; `ignore`: wishes of owners that don't count."""
     kind = kind_of(answer.body)
     error = None if answer.unchanged else refusal([answer.headers.get("x-robots-tag", "")], ignore)

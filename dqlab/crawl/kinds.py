@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from dqlab.crawl import ends
 
-__all__ = ["Kind", "described", "fault", "kind_of"]
+__all__ = ["Kind", "described", "fault", "is_web_page", "kind_of"]
 
 CUT = "its end is missing"
 #: bytes at the beginning in which a file shows what it is
@@ -130,13 +130,18 @@ def described(body: bytes) -> str:
             return words
     if not body:
         return "empty"
-    if HTML.match(body[:HEAD]):
+    if is_web_page(body):
         return "a web page"
     if body.lstrip()[:1] == b"<":
         return "XML"
     if body.lstrip()[:1] in (b"{", b"["):
         return "JSON"
     return "text" if b"\0" not in body[:HEAD] and body[:HEAD].isascii() else "something unknown"
+
+
+def is_web_page(body: bytes) -> bool:
+    """Say whether `body` begins as HTML does."""
+    return HTML.match(body[:HEAD]) is not None
 
 
 def unpacked(start: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Where the crawl's tasks run: on any executor; what only dqlab's client has (queues, time limits, hints) is used there."""
+"""Where the crawl's tasks run: on any executor. Queues, time limits and hints are used where the executor has them."""
 
 from __future__ import annotations
 

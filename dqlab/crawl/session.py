@@ -23,16 +23,21 @@ CRAWLS = 4
 CODINGS = "gzip, deflate"
 
 
+#: who asks if nobody says it
+ANYBODY = Asking()
+
+
 @functools.lru_cache(maxsize=CRAWLS)
-def session(asking: Asking = Asking()) -> requests.Session:
+def session(asking: Asking = ANYBODY) -> requests.Session:
     """Return this process's session for requests that say `asking`; threads may share it."""
+    import urllib.request
+
     import requests
-    import requests.utils
     import urllib3
 
     from dqlab.crawl.transport import Adapter
 
-    proxies = requests.utils.getproxies()
+    proxies = urllib.request.getproxies()
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
     @functools.lru_cache(maxsize=1024)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dqlab.crawl.asking import asking
+from dqlab.crawl.asking import Asking, asking
 from dqlab.crawl.checks import check
 from dqlab.crawl.directives import WISHES
 from dqlab.crawl.web import Limits
 from dqlab.errors import BadInput
 
-__all__ = ["MAX_PAGES", "MEMORY", "Settings"]
+__all__ = ["MAX_PAGES", "MEMORY", "Settings", "settings_of"]
 
 #: pages fetched when the caller doesn't say otherwise
 MAX_PAGES = 500
@@ -53,7 +53,7 @@ class Settings:
     #: follow redirects and fetch pictures into private networks even if the first page isn't there
     allow_private: bool = False
     #: wishes of owners that don't count: "noimageindex", "noai"
-    ignore: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
 
     # -- finding
     #: a list of addresses ("-": standard input), and the column in which they stand
@@ -82,21 +82,21 @@ class Settings:
                 raise BadInput(f"{name}={value} makes no sense", "take 1 or more")
         if not (0 <= self.delay < math.inf and 0 < self.timeout < math.inf):
             raise BadInput(f"delay={self.delay} and timeout={self.timeout} make no sense", "both are seconds")
-        for wish in self.ignore:
+        for wish in self.ignores:
             if wish not in WISHES:
-                raise BadInput(f"ignore={wish!r} makes no sense", f"take {' or '.join(WISHES)}")
-        object.__setattr__(
-            self,
-            "asking",
-            asking(
-                self.url or "",
-                user_agent=self.user_agent,
-                headers=self.headers,
-                cookies=self.cookies,
-                auth=self.auth,
-                verify=self.verify,
-                ca=self.ca,
-            ),
+                raise BadInput(f"ignores={wish!r} makes no sense", f"take {' or '.join(WISHES)}")
+        self.asking()
+
+    def asking(self) -> Asking:
+        """Return what each request says of us."""
+        return asking(
+            self.url or "",
+            user_agent=self.user_agent,
+            headers=self.headers,
+            cookies=self.cookies,
+            auth=self.auth,
+            verify=self.verify,
+            ca=self.ca,
         )
 
 

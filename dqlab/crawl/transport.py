@@ -120,7 +120,6 @@ class Response(http.client.HTTPResponse):
 class Kept:
     """What both kinds of connection add: the look at where they lead."""
 
-    response_class = Response
     proxy: Any
 
     def _new_conn(self) -> Any:
@@ -138,9 +137,13 @@ class Kept:
 class Plain(Kept, HTTPConnection):
     """A connection by http."""
 
+    response_class = Response
+
 
 class Secure(Kept, HTTPSConnection):
     """A connection by https."""
+
+    response_class = Response
 
 
 class PlainPool(HTTPConnectionPool):
@@ -164,8 +167,8 @@ class Adapter(requests.adapters.HTTPAdapter):
             self.tls["ssl_context"] = ssl.create_default_context(cadata=ca)
         super().__init__(HOSTS, CONNECTIONS, urllib3.Retry(0, read=False, redirect=0))
 
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, **self.tls)
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **options, **self.tls)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:

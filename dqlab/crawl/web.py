@@ -28,7 +28,7 @@ from dqlab.crawl.session import session
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Answer", "FetchFailed", "Limits", "Terms", "get", "rules"]
+__all__ = ["Answer", "FetchFailed", "Limits", "Terms", "Wants", "get", "rules"]
 
 #: how many redirects are followed, and how often to the same address (some want their cookie back)
 REDIRECTS, CIRCLES = 20, 3

@@ -26,7 +26,7 @@ def film(brand=b"mp42"):
     return struct.pack(">I4s4sI4s", 20, b"ftyp", brand, 0, b"isom") + struct.pack(">I4s", 108, b"mdat") + bytes(100)
 
 
-SVG = b"<?xml version='1.0'?>\n<!-- a drawing --><svg xmlns='http://www.w3.org/2000/svg' width='31' height='17px'></svg>\n"
+SVG = b"<?xml version='1.0'?>\n<!-- a drawing --><svg xmlns='http://w3.org/2000/svg' width='31' height='17px'></svg>\n"
 PICTURES = {
     "png": (drawn("PNG"), "image/png", ".png"),
     "jpeg": (drawn("JPEG"), "image/jpeg", ".jpg"),
