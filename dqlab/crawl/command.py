@@ -10,9 +10,9 @@ from pathlib import Path
 
 from dqlab.crawl.checks import REFRESH
 from dqlab.crawl.driver import Crawl
-from dqlab.crawl.engine import executor
+from dqlab.crawl.engine import check_engine, executor
 from dqlab.crawl.manifest import write_csv
-from dqlab.crawl.options import add_fetching
+from dqlab.crawl.options import add_fetching, resolve_auth
 from dqlab.crawl.settings import MAX_PAGES, Settings
 from dqlab.crawl.store import Store, writing
 
@@ -71,8 +71,10 @@ def size(text: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> int:
     """Do it, print the summary, and return the exit code."""
+    check_engine(args)  # nonsense is refused before anything starts
     known = {field.name for field in fields(Settings)}
-    settings = Settings(**{name: value for name, value in vars(args).items() if name in known})  # refuses nonsense
+    given = {name: value for name, value in vars(args).items() if name in known}
+    settings = Settings(**given | {"auth": resolve_auth(args.auth, args.url or "")})
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         keep = {"keep_duplicates": settings.keep_duplicates, "keep_old": settings.refresh == "keep"}
