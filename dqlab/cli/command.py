@@ -24,6 +24,7 @@ __all__ = ["main"]
 #: sub-commands that live in modules of their own, with `add_arguments(parser)` and `run(args)`
 ELSEWHERE = {
     "crawl": ("dqlab.crawl", "bring every picture of a web site home"),
+    "gallery": ("dqlab.crawl.gallery_page", "show what a crawl brought, as one page"),
     "dashboard": ("dqlab.dashboard", "open the live dashboard in the browser"),
 }
 

@@ -37,6 +37,9 @@ def check(settings: Settings) -> None:
         raise BadInput(f"min_size={settings.min_size} makes no sense", "it is a width and a height in pixels")
     if settings.refresh not in (None, *REFRESH):
         raise BadInput(f"refresh={settings.refresh!r} makes no sense", f"take one of {', '.join(REFRESH)}")
-    for host in settings.span:
+    for name in ("includes", "excludes", "spans"):
+        if isinstance(getattr(settings, name), str):
+            raise BadInput(f"{name}={getattr(settings, name)!r} is one text", "give a list of them")
+    for host in settings.spans:
         if not host or "/" in host or host != host.strip():
             raise BadInput(f"{host!r} is no host to span", "a name such as cdn.example.org, without http://")

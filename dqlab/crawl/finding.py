@@ -41,7 +41,7 @@ class Finding:
 
     def __init__(self, settings: Settings, store: Store, log: PageLog | None = None) -> None:
         self.settings, self.store, self.log = settings, store, log
-        self.scope = Scope(settings.span, settings.include, settings.exclude)
+        self.scope = Scope(tuple(settings.spans), tuple(settings.includes), tuple(settings.excludes))
         self.start = absolute(settings.url or "", "") or ""
         self.home = ""  # the site of the first page, after its redirects
         self.depth = settings.depth if settings.depth is not None else 0 if settings.from_file else None
@@ -178,7 +178,7 @@ class Finding:
         """Return the errands for documents that belong to the page that `of` brought, wherever they lie."""
         errands = []
         for address in addresses:
-            if self.scope.excludes(address) or self.parts_left <= 0 or not self._is_new_page(address):
+            if self.scope.keeps_out(address) or self.parts_left <= 0 or not self._is_new_page(address):
                 continue
             self.parts_left -= 1
             self.parts.add(address)

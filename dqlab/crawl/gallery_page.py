@@ -12,7 +12,6 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -79,7 +78,9 @@ def page(folder: Path, entries: list[Entry]) -> str:
             failures[entry.error or "?"].append(entry)
     size = sum(same[0].bytes for same in pictures.values())
     lost = sum(map(len, failures.values()))
-    summary = f"{len(pictures)} pictures, {size / 1e6:.1f} MB; {len(entries)} addresses, {lost} of them without a picture"
+    summary = (
+        f"{len(pictures)} pictures, {size / 1e6:.1f} MB; {len(entries)} addresses, {lost} of them without a picture"
+    )
     if len(pictures) > MOST_PICTURES:
         summary += f"; the first {MOST_PICTURES} are shown"
     kinds = sorted({same[0].content_type or "" for same in pictures.values()})
@@ -90,7 +91,7 @@ def page(folder: Path, entries: list[Entry]) -> str:
         "pictures": "\n".join(figure(folder, pictures[path]) for path in sorted(pictures)[:MOST_PICTURES]),
         "failures": "\n".join(loss(*each) for each in sorted(failures.items(), key=lambda each: -len(each[1]))),
     }
-    text = resources.files(__package__).joinpath(NAME).read_text(encoding="utf-8")
+    text = Path(__file__).with_name(NAME).read_text(encoding="utf-8")
     head, *others = text.split("{")
     return head + "".join(piece(other, filled) for other in others)
 

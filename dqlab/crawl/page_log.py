@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from dqlab.crawl.addresses import absolute
 from dqlab.crawl.manifest import PART
 from dqlab.crawl.pages import Page
 from dqlab.crawl.store import writing
@@ -30,14 +31,14 @@ class PageLog:
     """The log in `folder` of the crawl that begins at `start`; one of another start is begun anew."""
 
     def __init__(self, folder: Path, start: str) -> None:
-        self.folder, self.start = folder, start
+        self.folder, self.start = folder, absolute(start, "") or start  # without a password
         self.file, self.part = folder / NAME, folder / f"{PART}{NAME}"
         with writing(folder):
             if known := any(self.read()):
                 shutil.copyfile(self.file, self.part)
             self._log = open(self.part, "a" if known else "w", encoding="utf-8", newline="\n")
             if not known:
-                self._write({"version": VERSION, "start": start})
+                self._write({"version": VERSION, "start": self.start})
 
     def read(self) -> Iterator[tuple[str, int, Page]]:
         """Yield the address, the depth and the content of each page that an earlier run has read."""

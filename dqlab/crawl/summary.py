@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 __all__ = ["LOSSES", "NOTHING", "Summary"]
@@ -42,6 +43,11 @@ class Summary:
     def rate(self) -> float:
         """Images a second."""
         return self.images / self.seconds if self.seconds else 0.0
+
+    def json(self) -> str:
+        """Return it as one JSON object, for programs."""
+        fields = asdict(self) | {"folder": str(self.folder), "rate": self.rate, "exit_code": self.exit_code}
+        return json.dumps(fields | {"reasons": dict(self.reasons), "page_reasons": dict(self.page_reasons)})
 
     @property
     def exit_code(self) -> int:

@@ -23,7 +23,7 @@ PATH_SESSION = re.compile(r";(?:jsessionid|phpsessid|sid)=\w{16,}(?:[.!-]\w+)?",
 #: numbers, dates, and hexadecimal ids
 NUMBER = re.compile(r"-?\d+|\b[0-9a-f]{16,}\b", re.IGNORECASE)
 #: a piece of a path, or two of them, repeated
-REPEATED = re.compile(r"((?:/[^/]+){1,2})\1+(?=/|$)")
+REPEATED = re.compile(r"((?:/[^/]++){1,2}?)\1+(?=/|$)")
 
 
 def identity(address: str) -> str:
