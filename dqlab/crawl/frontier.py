@@ -25,7 +25,7 @@ MOST, MOST_PAGES = 32, 8
 #: threads in one handful
 THREADS = 32
 #: addresses one after the other on one thread of a handful, and seconds that they should take about
-ROUNDS, SECONDS = 8, 0.5
+ROUNDS, SECONDS = 8, 0.1
 #: tries at an address, and at one whose host refuses because it has too much to do
 TRIES, TRIES_BUSY = 3, 6
 #: seconds before another try, times two with each
@@ -146,7 +146,7 @@ class Frontier:
         return min(host.free(now), -(-int(host.limit) // self.workers))
 
     def rounds(self, host: Host) -> int:
-        """Return how many addresses follow each other on one thread: as many as fit into half a second or so."""
+        """Return how many addresses follow each other on one thread: as many as take little time."""
         if host.delay or host.resting or not host.timed:
             return 1
         return max(1, min(ROUNDS, int(SECONDS / max(host.mean, 0.001))))

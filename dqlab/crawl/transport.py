@@ -122,16 +122,30 @@ class Kept:
 
     proxy: Any
 
+    network: str | None = None
+
     def _new_conn(self) -> Any:
         sock = super()._new_conn()  # type: ignore[misc]
-        bounds = getattr(current, "bounds", None)
-        if bounds is not None and self.proxy is None:  # a proxy sees to that itself
-            network = network_of(sock.getpeername()[0])
-            if bounds.reach is not None and network not in bounds.reach:
+        if self.proxy is None:  # a proxy sees to that itself
+            self.network = network_of(sock.getpeername()[0])
+            try:
+                self.look()
+            except OutOfReach:
                 sock.close()
-                raise OutOfReach(network)
-            bounds.network = network
+                raise
         return sock
+
+    def request(self, *args: Any, **options: Any) -> None:
+        self.look()  # an old connection may have been made on other terms
+        super().request(*args, **options)  # type: ignore[misc]
+
+    def look(self) -> None:
+        """Note where this connection leads. Raises OutOfReach if it may not lead there."""
+        bounds = getattr(current, "bounds", None)
+        if bounds is not None and self.network is not None:
+            if bounds.reach is not None and self.network not in bounds.reach:
+                raise OutOfReach(self.network)
+            bounds.network = self.network
 
 
 class Plain(Kept, HTTPConnection):

@@ -46,9 +46,11 @@ class World:
     def run(self, until=10_000.0):
         """Go on until nothing is left; return the seconds that took."""
         under_way, order, ends = [], itertools.count(), []
+        workers = [0.0] * self.workers  # when each is free
         while (self.frontier.waiting or under_way) and self.now < until:
             while len(under_way) < 2 * self.workers and (handful := self.frontier.handful(self.now, 10**9)):
-                lanes = {host: [self.now] * slots for host, slots in handful.slots.items()}
+                begin = max(self.now, heapq.heappop(workers))
+                lanes = {host: [begin] * slots for host, slots in handful.slots.items()}
                 outcomes = []
                 for errand in handful.errands:
                     lane = lanes[errand.target.split("/")[2]]
@@ -58,7 +60,9 @@ class World:
                     ends += [(at, 1), (at + seconds, -1)]
                     heapq.heappush(lane, at + seconds)
                     outcomes.append(outcome)
-                heapq.heappush(under_way, (max(max(lane) for lane in lanes.values()), next(order), handful, outcomes))
+                end = max(max(lane) for lane in lanes.values())
+                heapq.heappush(workers, end)
+                heapq.heappush(under_way, (end, next(order), handful, outcomes))
             turn = self.now + self.frontier.next_turn(self.now)
             if under_way and under_way[0][0] <= turn:
                 self.now, _, handful, outcomes = heapq.heappop(under_way)
