@@ -139,12 +139,12 @@ class Finding:
 
     def _picture(self, address: str, referer: str | None, depth: int, link: bool) -> Iterator[Errand]:
         """Yield the errand for a picture, unless it is here and isn't to be asked for again."""
+        errand = Errand(url=address, referer=referer, depth=depth, link=link)
         entry = self.store.entry(address)
         if entry is None:
-            yield Errand(url=address, referer=referer, depth=depth, link=link)
+            yield errand
         elif self.settings.refresh:
-            known = {"etag": entry.etag, "last_modified": entry.last_modified}
-            yield Errand(url=address, referer=referer, depth=depth, link=link, **known)
+            yield replace(errand, etag=entry.etag, last_modified=entry.last_modified)
         else:
             self.kept += 1
 

@@ -53,7 +53,7 @@ class PageLog:
                 given = parsed(line)
                 try:
                     addresses = {name: tuple(given.pop(name, ())) for name in LISTS}
-                    yield given.pop("asked"), given.pop("depth"), Page(**addresses, **given)
+                    yield given.pop("asked"), given.pop("depth"), Page(**given | addresses)
                 except (KeyError, TypeError):  # none of ours
                     continue
 

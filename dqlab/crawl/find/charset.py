@@ -36,8 +36,8 @@ def text_of(body: bytes, charset: str | None = None) -> str:
     within = declared[1].decode() if declared else None
     if within and within.lower().startswith("utf-16"):  # it isn't, as the name could be read
         within = "utf-8"
-    for name in (charset, within):
-        if name and (text := decoded(body, name)) is not None:
+    for named in (charset, within):
+        if named and (text := decoded(body, named)) is not None:
             return text
     try:
         return body.decode()
