@@ -12,11 +12,13 @@ under way at a time, however large the site is.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -100,8 +102,7 @@ class Crawl:
             try:
                 self.draw()
                 while self.out or self.frontier.waiting:
-                    self.hand_out()
-                    self.take_back()
+                    self.take_back(self.hand_out())
                     meter.update(self.counts())
                     self.draw()
                 finished = True
@@ -128,35 +129,34 @@ class Crawl:
         self.unread += errand.page
         self.wanted += not errand.page
 
-    def hand_out(self) -> None:
-        """Submit what may be asked for now."""
+    def hand_out(self) -> float:
+        """Submit what may be asked for now; return the seconds until there may be more without that any comes back."""
         workers = self.frontier.workers = self.lanes.look()
-        while len(self.out) < AHEAD * workers:
-            handful = self.frontier.handful(time.monotonic(), self.budget)
+        while True:
+            now = time.monotonic()
+            room = len(self.out) < AHEAD * workers
+            handful = self.frontier.handful(now, self.budget) if room else None
             if handful is None:
-                return
+                return self.frontier.next_turn(now) or math.inf  # what is ready now waits for room
             self.budget -= handful.room
-            terms = self.terms_for(handful)
-            arguments = handful.errands, handful.slots, terms, handful.room, handful.alone
+            arguments = handful.errands, handful.slots, self.terms_for(handful), handful.room, handful.alone
             future = self.lanes.submit(handful.of_pages, fetch, *arguments)
             self.out[future] = handful
             future.add_done_callback(self.back.put)
 
     def terms_for(self, handful: Handful) -> Terms:
         """Return the terms of the crawl; what the user named may be in any network, what it leads to may not."""
-        from dataclasses import replace
-
         if self.settings.allow_private or all(errand.named for errand in handful.errands):
             return self.terms
         return replace(self.terms, reach=self.reach)
 
     # -- taking back ------------------------------------------------------------------------------------------------------
 
-    def take_back(self) -> None:
-        """Wait for a result (no longer than until the next turn) and use it, and all others that are there."""
-        patience = min(SILENCE, self.frontier.next_turn(time.monotonic()) if self.budget >= 0 else SILENCE)
+    def take_back(self, seconds: float) -> None:
+        """Wait for a result, for so many seconds at most, and use it, and all others that are there."""
+        patience = min(seconds, SILENCE)
         try:
-            self.use(self.back.get(timeout=max(patience, 0.001)))
+            self.use(self.back.get(timeout=patience))
         except Empty:
             if patience == SILENCE and self.out:
                 self.lanes.hint()

@@ -142,8 +142,9 @@ class Frontier:
         return self.handed_out(errands, slots, now, self.room, alone=False) if errands else None
 
     def share(self, host: Host, now: float) -> int:
-        """Return with how many requests at a time one worker may ask `host`: a fair part of all."""
-        return min(host.free(now), -(-int(host.limit) // self.workers))
+        """Return with how many requests at a time one worker may ask `host`: a fair part of all, or none for now."""
+        free, fair = host.free(now), max(1, int(host.limit) // self.workers)
+        return fair if free >= fair else 0 if host.out else free
 
     def rounds(self, host: Host) -> int:
         """Return how many addresses follow each other on one thread: as many as take little time."""

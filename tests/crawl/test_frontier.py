@@ -64,13 +64,13 @@ class World:
                 heapq.heappush(workers, end)
                 heapq.heappush(under_way, (end, next(order), handful, outcomes))
             turn = self.now + self.frontier.next_turn(self.now)
-            if under_way and under_way[0][0] <= turn:
+            if under_way and (turn == self.now or under_way[0][0] <= turn):
                 self.now, _, handful, outcomes = heapq.heappop(under_way)
                 for outcome in self.frontier.back(handful, outcomes, self.now):
                     assert outcome.errand.url not in self.settled
                     self.settled[outcome.errand.url] = self.now, outcome
             else:
-                assert turn < float("inf"), "it waits for what never comes"
+                assert self.now < turn < float("inf"), "it waits for what never comes"
                 self.now = turn + 1e-6
         running = 0
         for _, step in sorted(ends):
@@ -203,7 +203,7 @@ def test_a_host_that_goes_down_half_way_does_not_hold_up_the_others():
     world = crowd(crowd(World(answer), 10_000), 500, host="other")
 
     assert world.run() < 120
-    assert max(at for at, url in world.asked if "//other/" in url) < 30
+    assert max(at for at, url in world.asked if "//other/" in url) < 40
     assert all("//host/" in url for url in world.failed())
     assert len(world.settled) == 10_500
 
