@@ -1,4 +1,4 @@
-"""How the crawl presents itself to servers: name, headers, cookies, passwords, certificates; none of it is ever shown."""
+"""How the crawl presents itself to servers: name, headers, cookies, passwords, certificates; none is ever shown."""
 
 from __future__ import annotations
 

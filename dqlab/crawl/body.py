@@ -87,7 +87,7 @@ class Download:
         """Ask for the rest, or if the server can't tell that it is still the same, for all of it."""
         mark = first.headers.get("ETag", "")
         mark = mark if mark and not mark.startswith("W/") else first.headers.get("Last-Modified", "")
-        for tries in range(2, TRIES + 1):
+        for _ in range(1, TRIES):
             rest = {"Range": f"bytes={len(self.raw)}-", "If-Range": mark} if mark and self.raw else {}
             with self.way.asked(rest) as response:
                 if response.status_code == http.HTTPStatus.OK:
@@ -99,7 +99,7 @@ class Download:
                     return self.read(response)
                 except Cut:
                     continue
-        raise FetchFailed(f"cut after {len(self.raw)} bytes, {tries} times")
+        raise FetchFailed(f"cut on its way after {len(self.raw)} bytes, {TRIES} times")
 
     def continues(self, response: requests.Response) -> bool:
         """Say whether `response` goes on where the last one ended."""

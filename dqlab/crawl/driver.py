@@ -112,7 +112,7 @@ class Crawl:
                 self.finding.close(finished)
         return self.summary()
 
-    # -- handing out ------------------------------------------------------------------------------------------------------
+    # -- handing out ---------------------------------------------------------------------------------------------------
 
     def draw(self) -> None:
         """Draw addresses from where the crawl begins, as far as there is room for them."""
@@ -150,7 +150,7 @@ class Crawl:
             return self.terms
         return replace(self.terms, reach=self.reach)
 
-    # -- taking back ------------------------------------------------------------------------------------------------------
+    # -- taking back ---------------------------------------------------------------------------------------------------
 
     def take_back(self, seconds: float) -> None:
         """Wait for a result, for so many seconds at most, and use it, and all others that are there."""

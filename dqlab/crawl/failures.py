@@ -1,4 +1,4 @@
-"""Why an address gave nothing, in the user's words: what requests, urllib3 and the system raise becomes a short reason."""
+"""Why an address gave nothing, in the user's words: what requests, urllib3 and the system raise becomes a reason."""
 
 from __future__ import annotations
 

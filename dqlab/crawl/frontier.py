@@ -100,7 +100,7 @@ class Frontier:
     def host(self, errand: Errand) -> Host:
         return self.line(site_of(errand.target)).host
 
-    # -- handing out ------------------------------------------------------------------------------------------------------
+    # -- handing out ---------------------------------------------------------------------------------------------------
 
     def handful(self, now: float, budget: int) -> Handful | None:
         """Return what the next task is to fetch, in `budget` bytes; None if there is nothing at `now`. Pages first."""
@@ -158,7 +158,7 @@ class Frontier:
         self.waiting -= len(errands)
         return Handful(tuple(errands), slots, now, room, alone)
 
-    # -- taking back ------------------------------------------------------------------------------------------------------
+    # -- taking back ---------------------------------------------------------------------------------------------------
 
     def back(self, handful: Handful, outcomes: Sequence[Outcome], now: float) -> list[Outcome]:
         """Take the `outcomes` of `handful` back and return those that are settled; the others wait again."""

@@ -1,4 +1,4 @@
-"""A task of the crawl: a handful of addresses, fetched by threads within the task, as many at a time as each host bears.
+"""A task of the crawl: a handful of addresses, fetched by threads within the task, as many as each host bears.
 
     fetch(errands, slots={"host": 8}, terms)    -> an Outcome for each errand that was begun
 

@@ -1,4 +1,4 @@
-"""How much one host bears: requests at a time, pauses that it asked for, and when it is given up. Pure: time is passed in.
+"""How much one host bears: requests at a time, pauses it asked for, when it is given up. Pure: time is passed in.
 
           every second, while answers come            429, 503, silence
 8 at a time ──────────────────────────> ... 64        ───────────────> half as many, after the pause asked for
