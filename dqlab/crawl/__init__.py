@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dqlab.crawl.command import add_arguments, run
     from dqlab.crawl.driver import crawl
+    from dqlab.crawl.gallery_page import gallery
     from dqlab.crawl.manifest import Entry, read_manifest
     from dqlab.crawl.summary import Summary
 
-__all__ = ["Entry", "Summary", "add_arguments", "crawl", "read_manifest", "run"]
+__all__ = ["Entry", "Summary", "add_arguments", "crawl", "gallery", "read_manifest", "run"]
 
 HOME = {
     "add_arguments": "command",
     "run": "command",
     "crawl": "driver",
+    "gallery": "gallery_page",
     "Entry": "manifest",
     "read_manifest": "manifest",
     "Summary": "summary",

@@ -49,9 +49,10 @@ class Finding:
         self.more_pages = False
         self.seen_pages, self.seen_images = set[int](), set[int]()  # by their mark: there may be millions
         self.parts, self.guesses = set[str](), set[str]()
+        self.goes_on = log is not None and any(log.read())
         self.traps = Traps()
         self.kept = 0  # pictures that are here already
-        self.left_out = Counter[str]()  # by reason
+        self.left_out, self.nonsense = Counter[str](), ""  # by reason; the one for what is no address
 
     # -- where it begins -----------------------------------------------------------------------------------------------
 
@@ -60,17 +61,17 @@ class Finding:
         if self.settings.from_file:
             yield from self._listed(self.settings.from_file)
             return
-        yield from self._remembered()
-        if self._is_new_page(self.start):
-            self.pages_left -= 1
-            yield Errand(url=self.start, page=True)
+        for asked in [self.start, *(asked for asked, _, _ in self._log())]:
+            self._is_new_page(asked)
+        self.pages_left -= not self.goes_on
+        yield Errand(url=self.start, page=True)
 
     def sitemaps(self, addresses: Iterable[str]) -> list[Errand]:
         """Return the errands for the site's maps: those that its robots.txt names, else the usual one."""
         if self.settings.from_file or self.depth == 0:
             return []
         guess = absolute(self.start, SITEMAP) or ""
-        named = list(addresses)
+        named = [address for one in addresses if (address := absolute(self.start, one))]
         if not named:
             self.guesses.add(guess)
         return self._parts(named or [guess], Errand(url=self.start, page=True, referer=self.start))
@@ -82,15 +83,16 @@ class Finding:
                 yield from self._new_picture(address, None, 0, link=True)
 
     def _skipped(self, value: str) -> None:
-        self.left_out[f"no address: {value[:60]!r}"] += 1
+        self.nonsense = self.nonsense or f"no address, such as {value[:60]!r}"
+        self.left_out[self.nonsense] += 1
 
     def _remembered(self) -> Iterator[Errand]:
         """Yield what the pages of an earlier run lead to, without the pages themselves."""
-        if self.log:
-            for asked, _, _ in self.log.read():
-                self._is_new_page(asked)
-            for asked, depth, page in self.log.read():
-                yield from self._behind(Errand(url=asked, page=True, depth=depth), page)
+        for asked, depth, page in self._log():
+            yield from self._behind(Errand(url=asked, page=True, depth=depth), page)
+
+    def _log(self) -> Iterable[tuple[str, int, Page]]:
+        return self.log.read() if self.log else ()
 
     # -- what pages lead to --------------------------------------------------------------------------------------------
 
@@ -98,9 +100,11 @@ class Finding:
         """Return the errands for what is new behind `page`, which `errand` brought."""
         if page.error is not None:
             return []
-        if self.log:
+        is_first = errand.url == self.start
+        if self.log and not (is_first and self.goes_on):
             self.log.note(errand.url, errand.depth, page)
-        return list(self._behind(errand, page))
+        new = list(self._behind(errand, page))
+        return new + list(self._remembered()) if is_first and self.goes_on else new
 
     def _behind(self, errand: Errand, page: Page) -> Iterator[Errand]:
         if not self.home and not self.settings.from_file:
@@ -188,8 +192,12 @@ class Finding:
     # -- what is said --------------------------------------------------------------------------------------------------
 
     def counts(self, errand: Errand) -> bool:
-        """Say whether what `errand` brings is one of the pages that are counted: no style sheet, sitemap or frame."""
-        return errand.url not in self.parts
+        """
+        Say whether what `errand` brings is one of the pages that are counted.
+
+        A style sheet, a sitemap or a frame is none, and neither is the first page of a crawl that goes on.
+        """
+        return errand.url not in self.parts and not (self.goes_on and errand.url == self.start)
 
     def minds(self, errand: Errand) -> bool:
         """Say whether it is a loss if `errand` brings nothing; it is none if nobody said that something is there."""
@@ -197,13 +205,9 @@ class Finding:
 
     def refuses(self, image: Image) -> str | None:
         """Return why the picture that came is not to be kept; None if it is."""
-        if len(image.body) < self.settings.min_bytes:
-            return f"smaller than {self.settings.min_bytes} bytes"
-        if self.settings.min_size and image.width is not None and image.height is not None:
-            width, height = self.settings.min_size
-            if image.width < width or image.height < height:
-                return f"smaller than {width}x{height} pixels"
-        return None
+        reason = too_small(image, self.settings)
+        self.left_out.update([reason] if reason else [])
+        return reason
 
     @property
     def notes(self) -> list[str]:
@@ -218,3 +222,14 @@ class Finding:
         """End: what a crawl that `finished` has read is forgotten, unless the next run is to go on from it."""
         if self.log:
             self.log.close(finished=finished, more=self.more_pages)
+
+
+def too_small(image: Image, settings: Settings) -> str | None:
+    """Return in which way `image` is smaller than `settings` ask for; None if it isn't, or doesn't say its size."""
+    if len(image.body) < settings.min_bytes:
+        return f"smaller than {settings.min_bytes} bytes"
+    if settings.min_size and image.width is not None and image.height is not None:
+        width, height = settings.min_size
+        if image.width < width or image.height < height:
+            return f"smaller than {width}x{height} pixels"
+    return None

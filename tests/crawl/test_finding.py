@@ -61,7 +61,7 @@ class TestBegin:
         finding = Finding(Settings(from_file=str(file)), store)
 
         assert asked(finding.begin()) == ["l:a.png", "l:page"]
-        assert finding.notes == ["no address: 'nonsense': 1 left out"]
+        assert finding.notes == ["no address, such as 'nonsense': 1 left out"]
 
     def test_a_list_is_drawn_as_it_is_needed(self, store, tmp_path):
         file = tmp_path / "list.txt"
@@ -229,8 +229,10 @@ class TestGoingOn:
         assert (store.folder / NAME).exists()
 
         second = finding(log=True, max_pages=2)
-        assert asked(second.started) == ["pl:y", ":a.png", "pl:z"]
-        for errand in second.started:
+        assert second.started == [START] and not second.counts(START)
+        new = second.take(START, page(images=[], links=["x", "y"]))
+        assert asked(new) == ["pl:y", ":a.png", "pl:z"]
+        for errand in new:
             if errand.page:
                 second.take(errand, page(errand.url.removeprefix(SITE)))
         assert not second.more_pages

@@ -10,7 +10,8 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image as Pillow
 
-from dqlab.crawl.gallery_page import NAME, gallery
+from dqlab.crawl import gallery
+from dqlab.crawl.gallery_page import NAME
 from dqlab.crawl.images import Image
 from dqlab.crawl.sheet import THUMB, contact_sheet
 from dqlab.crawl.store import Store
