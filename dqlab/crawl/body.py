@@ -1,4 +1,4 @@
-"""The body of an answer: whole, unpacked and within bounds, or not at all; what was cut on the way is asked for again."""
+"""The body of an answer: whole, unpacked and within bounds, or not at all; what was cut on its way is asked again."""
 
 from __future__ import annotations
 

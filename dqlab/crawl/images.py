@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from dqlab.crawl.dimensions import dimensions
 from dqlab.crawl.directives import refusal
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.kinds import fault, kind_of
-from dqlab.crawl.web import Answer, FetchFailed, Limits, Terms, get
-from dqlab.worker.child import current
+from dqlab.crawl.web import Answer
 
-__all__ = ["Image", "fetch_image", "image_of", "is_picture"]
+__all__ = ["Image", "image_of", "is_picture"]
 
 
 @dataclass(frozen=True)
@@ -39,17 +37,6 @@ class Image:
     etag: str | None = None
     last_modified: str | None = None
     unchanged: bool = False
-
-
-def fetch_image(url: str, limits: Limits) -> Image:
-    """Download the picture at `url`, once; what isn't one, or is too large, becomes an error."""
-    errand, began = Errand(url=url), time.monotonic()
-    here = current()
-    try:
-        answer = get(errand, Terms(limits), wants=is_picture)
-    except FetchFailed as failure:
-        return Image(url, error=failure.message, seconds=time.monotonic() - began)
-    return image_of(errand, answer, time.monotonic() - began, here.worker if here else None)
 
 
 def is_picture(label: str, head: bytes) -> bool:
