@@ -41,7 +41,12 @@ class Addresses(dict[str, None]):
         """Note what `reference` means on a page at `base`, if it means an address at all."""
         if "{{" in reference or "<%" in reference:  # a template that a script was to fill
             return
-        if self.room > 0 and (address := absolute(base, reference)) and address not in self:
+        if self.room > 0 and (address := absolute(base, reference)):
+            self.keep(address)
+
+    def keep(self, address: str) -> None:
+        """Note `address` if there is room for it."""
+        if address not in self and self.room > 0:
             self.room -= len(address)
             if self.room >= 0:
                 self[address] = None

@@ -1,6 +1,6 @@
 """Pictures and links of an HTML page.
 
-The page is read as a stream of tags, without a tree: that takes a tenth of the time of one, and no page is too deep.
+The page is read as a stream of tags, without a tree: that takes half the time of one, and no page is too deep.
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ class Reader(HTMLParser):
         if self.language:
             self.text.append(data)
 
+    def updatepos(self, i: int, j: int) -> int:
+        """Count no lines: nobody asks on which one a tag stands."""
+        return j
+
     def parse_marked_section(self, i: int, report: int = 1) -> int:
         """Pass over "<![if IE]>" and its like, as browsers do; HTMLParser gives up a page that has an unknown one."""
         end = self.rawdata.find(">", i)
@@ -118,8 +122,9 @@ class Reader(HTMLParser):
             self.picture += versions
             self.thumbnail |= bool(versions)
             return
-        offered = [version for version in versions if absolute(self.base, version.reference)]
-        for version in [best(offered)] if self.best and offered else offered:
+        if self.best and versions:
+            versions = [best([one for one in versions if absolute(self.base, one.reference)] or versions)]
+        for version in versions:
             self.image(version.reference)
 
     def sheet(self, text: str) -> None:
@@ -138,10 +143,9 @@ class Reader(HTMLParser):
 
     def link(self, reference: str, thumbnail: bool) -> None:
         """Note a link: to a page, or to what has a picture's name, perhaps the large version of a thumbnail."""
-        if not has_picture_name(absolute(self.base, reference) or ""):
-            self.links.note(self.base, reference)
-        else:
-            (self.enlarged if thumbnail else self.linked).note(self.base, reference)
+        if address := absolute(self.base, reference):
+            pictures = self.enlarged if thumbnail else self.linked
+            (pictures if has_picture_name(address) else self.links).keep(address)
 
     def part(self, tag: str, given: dict[str, str]) -> None:
         """Note what belongs to the page, or says something of all of it."""
