@@ -118,6 +118,8 @@ def kind_of(body: bytes) -> Kind | None:
 def fault(body: bytes) -> str | None:
     """Return why the picture in `body` isn't whole; None if nothing speaks against it."""
     kind = kind_of(body)
+    if not body:
+        return "it is empty"
     if kind is None:
         return f"{described(body)}, not a picture"
     return None if kind.is_whole(body) else CUT
@@ -128,8 +130,6 @@ def described(body: bytes) -> str:
     for offset, magic, words in OTHERS:
         if body.startswith(magic, offset):
             return words
-    if not body:
-        return "empty"
     if is_web_page(body):
         return "a web page"
     if body.lstrip()[:1] == b"<":
