@@ -1,8 +1,8 @@
 """`manifest.jsonl`: a line for each address that was fetched, appended while a crawl goes on.
 
 Lines are found by the place where they begin, so that a million of them take a hundred megabytes and not two thousand.
-A line that is torn, as the last one of a killed crawl may be, is passed over. Opening and closing write the file anew
-(by renaming), one line for each address.
+A line that is torn, as the last one of a killed crawl may be, is passed over. If there are such lines, or several of
+one address, opening and closing write the file anew (by renaming).
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from dqlab.crawl.names import folded
 
 __all__ = ["MANIFEST", "PART", "VERSION", "Entry", "Manifest", "mark", "read_manifest", "write_csv"]
 
@@ -56,15 +58,23 @@ class Entry:
 
     def line(self) -> str:
         """Return it as JSON, with the line's end."""
-        return json.dumps(asdict(self)) + "\n"
+        return json.dumps(vars(self)) + "\n"
 
 
 class Manifest:
-    """The manifest in `folder`, open for writing by one."""
+    """
+    The manifest in `folder`, open for writing by one.
+
+    `paths` and `shared` are the marks of the files that have a line, and of those that more than one address has.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / MANIFEST
-        self._open()
+        self._index()
+        if self._stale:
+            self._rewrite()
+            self._index()
+        self._lines = open(self.file, "a+b")
 
     def get(self, url: str) -> Entry | None:
         """Return the last line of `url`, if there is one."""
@@ -84,35 +94,36 @@ class Manifest:
         self._lines.write(line)
         self._lines.flush()
 
-    def __iter__(self) -> Iterator[Entry]:
-        """Yield all lines, the last one of each address."""
-        for place, entry in lines_of(self.file):
-            if self._by_url.get(mark(entry.url)) == place:
-                yield entry
-
     def close(self) -> None:
         """Leave one line for each address."""
         self._lines.close()
-        self._rewrite()
+        if self._stale:
+            self._rewrite()
 
     def abandon(self) -> None:
         """Leave the file as it is."""
         self._lines.close()
 
-    def _open(self) -> None:
+    def _index(self) -> None:
+        """Learn which line of the file is where."""
         self._by_url: dict[int, int] = {}
         self._by_content: dict[int, int] = {}
-        self._rewrite()
-        self._end = 0
-        for place, entry in lines_of(self.file):
-            self._note(entry, place)
-        self._end = self.file.stat().st_size
-        self._lines = open(self.file, "a+b")
+        self.paths, self.shared = set[int](), set[int]()
+        self._stale, self._end = False, 0  # whether there are lines that no longer count, and the place of the next one
+        for place, line in lines_of(self.file):
+            if entry := parsed(line):
+                self._note(entry, place)
+            else:
+                self._stale = True
+            self._end = place + len(line)
 
     def _note(self, entry: Entry, place: int) -> None:
-        self._by_url[mark(entry.url)] = place
+        url = mark(entry.url)
+        self._stale |= url in self._by_url
+        self._by_url[url] = place
         if entry.sha256 and entry.path:
             self._by_content.setdefault(mark(entry.sha256), place)
+            (self.shared if entry.duplicate_of else self.paths).add(mark(folded(entry.path)))
 
     def _at(self, place: int | None) -> Entry | None:
         if place is None:
@@ -122,13 +133,11 @@ class Manifest:
 
     def _rewrite(self) -> None:
         """Write the file anew without the lines that another one of their address has followed."""
-        last = {mark(entry.url): place for place, entry in lines_of(self.file)}
+        kept = set(self._by_url.values())
         part = self.file.with_name(f"{PART}{MANIFEST}")
         try:
             with open(part, "wb") as new:
-                for place, entry in lines_of(self.file):
-                    if last[mark(entry.url)] == place:
-                        new.write(entry.line().encode())
+                new.writelines(line for place, line in lines_of(self.file) if place in kept)
             os.replace(part, self.file)
         finally:
             part.unlink(missing_ok=True)
@@ -136,7 +145,7 @@ class Manifest:
 
 def read_manifest(folder: Path) -> list[Entry]:
     """Return the lines of the manifest in `folder`, the last one of each address; what is no such line is left out."""
-    return list({entry.url: entry for _, entry in lines_of(Path(folder) / MANIFEST)}.values())
+    return list({entry.url: entry for entry in entries_of(Path(folder) / MANIFEST)}.values())
 
 
 def write_csv(folder: Path) -> Path:
@@ -146,15 +155,22 @@ def write_csv(folder: Path) -> Path:
         with open(part, "w", encoding="utf-8", newline="") as table:
             rows = csv.DictWriter(table, [field.name for field in fields(Entry)])
             rows.writeheader()
-            rows.writerows(asdict(entry) for _, entry in lines_of(folder / MANIFEST))
+            rows.writerows(vars(entry) for entry in entries_of(folder / MANIFEST))
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
     return file
 
 
-def lines_of(file: Path) -> Iterator[tuple[int, Entry]]:
-    """Yield each line that can be one of ours, with the place where it begins."""
+def entries_of(file: Path) -> Iterator[Entry]:
+    """Yield the lines of `file` that can be ours, several of one address among them."""
+    for _, line in lines_of(file):
+        if entry := parsed(line):
+            yield entry
+
+
+def lines_of(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each line with the place where it begins."""
     try:
         lines = open(file, "rb")
     except FileNotFoundError:
@@ -162,8 +178,7 @@ def lines_of(file: Path) -> Iterator[tuple[int, Entry]]:
     place = 0
     with lines:
         for line in lines:
-            if entry := parsed(line):
-                yield place, entry
+            yield place, line
             place += len(line)
 
 

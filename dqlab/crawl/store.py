@@ -19,7 +19,7 @@ from pathlib import Path
 from dqlab.crawl import kinds
 from dqlab.crawl.dimensions import dimensions
 from dqlab.crawl.images import Image
-from dqlab.crawl.manifest import PART, VERSION, Entry, Manifest
+from dqlab.crawl.manifest import PART, VERSION, Entry, Manifest, mark
 from dqlab.crawl.names import dated, folded, names
 from dqlab.errors import BadInput, DqlabError
 
@@ -53,16 +53,8 @@ class Store:
         """Learn what is here, and begin to write."""
         self._sweep()
         self.manifest = Manifest(self.folder)
-        self.pictures = 0
-        # by their hash: names of files here, of those that have a line, of those that more than one address has
-        self._taken = {hash(folded(path.name)) for path in self.folder.iterdir()}
-        self._owned, self._shared = set[int](), set[int]()
-        for entry in self.manifest:
-            if entry.path:
-                self._owned.add(hash(folded(entry.path)))
-                self.pictures += 1
-            if entry.path and entry.duplicate_of:
-                self._shared.add(hash(folded(entry.path)))
+        #: marks of the names of files here, whoever wrote them
+        self._taken = {mark(folded(path.name)) for path in self.folder.iterdir()}
 
     def has(self, url: str) -> bool:
         """Say whether the picture at `url` lies here, whole."""
@@ -112,7 +104,7 @@ class Store:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Store {self.folder} with {self.pictures} pictures>"
+        return f"<Store {self.folder} with {len(self.manifest.paths)} pictures>"
 
     def _looked_at(self, entry: Entry, body: bytes) -> Entry | None:
         """Return the line of an older version as one of today's if its file is a whole picture."""
@@ -132,41 +124,38 @@ class Store:
             return replace(entry, path=before.path, duplicate_of=before.duplicate_of)
         if before:
             self._set_aside(before)
-        self.pictures += before is None
         twin = None if self.keep_duplicates else self.manifest.same(digest)
         if twin and twin.path and twin.url != image.url and self._holds(twin.path, image.body):
-            self._shared.add(hash(folded(twin.path)))
             return replace(entry, path=twin.path, duplicate_of=twin.duplicate_of or twin.url)
         path = self._name(image)
         self._write(path, image.body)
-        self._taken.add(hash(folded(path)))
-        self._owned.add(hash(folded(path)))
+        self._taken.add(mark(folded(path)))
         return replace(entry, path=path)
 
     def _set_aside(self, before: Entry) -> None:
         """Make room for a new version of a picture: the file of the old one goes, or gets a dated name."""
         name = str(before.path)
-        if hash(folded(name)) in self._shared:  # it is another address's too
+        if mark(folded(name)) in self.manifest.shared:  # it is another address's too
             return
         file = self.folder / name
         if self.keep_old:
             when = time.localtime(file.stat().st_mtime)
-            new = next(other for other in dated(name, when) if hash(folded(other)) not in self._taken)
+            new = next(other for other in dated(name, when) if mark(folded(other)) not in self._taken)
             os.replace(file, self.folder / new)
-            self._taken.add(hash(folded(new)))
+            self._taken.add(mark(folded(new)))
         else:
             file.unlink()
-        self._taken.discard(hash(folded(name)))
+        self._taken.discard(mark(folded(name)))
 
     def _name(self, image: Image) -> str:
         """Choose the file name: the one this address had, or the first that is free or holds the same already."""
         before = self.manifest.get(image.url)
         for name in names(image.url, image.content_type or ""):
-            place = hash(folded(name))
-            if place not in self._taken or (before and before.path == name and place not in self._shared):
+            place = mark(folded(name))
+            if place not in self._taken or (before and before.path == name and place not in self.manifest.shared):
                 return name
             # written by a crawl that was killed before it could write the line
-            if place not in self._owned and self._holds(name, image.body):
+            if place not in self.manifest.paths and self._holds(name, image.body):
                 return name
         raise DqlabError(f"every name for {image.url} is taken in {self.folder}", "crawl into an empty folder")
 

@@ -374,7 +374,9 @@ class TestTrouble:
         assert len(lines(out)) == 1
 
     def test_after_a_full_disk_the_folder_can_be_opened_again(self, out, full, monkeypatch):
-        with pytest.raises(DqlabError, match="No space left") as at_the_end, Store(out):
+        with pytest.raises(DqlabError, match="No space left") as at_the_end, Store(out) as store:
+            for _ in range(2):  # so that the manifest is to be written anew
+                store.add(Image("http://host/a.png", error="404 Not Found"))
             full()
         with pytest.raises(DqlabError, match="No space left") as at_the_beginning:
             Store(out)
