@@ -25,9 +25,11 @@ BRANDS = {
     b"hevc": "heic", b"hevx": "heic", b"mif1": "heic", b"msf1": "heic",
 }  # fmt: skip
 #: what may stand before the first element of an XML document
-PROLOGUE = rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*"
+PROLOGUE = rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?!\s+html)[^>\[]*(?:\[.*?\]\s*)?>)*"
 SVG = re.compile(PROLOGUE + rb"<(?:\w+:)?svg[\s/>]", re.DOTALL | re.IGNORECASE)
-HTML = re.compile(PROLOGUE + rb"<(?:html|head|body|title|script|meta|!doctype html)[\s>]", re.DOTALL | re.IGNORECASE)
+#: elements with which HTML begins, with or without a head
+TAGS = rb"html|head|body|title|script|style|meta|link|base|center|div|span|p|a|img|h[1-6]|br|hr|table|ul|form|iframe"
+HTML = re.compile(PROLOGUE + rb"<(?:!doctype html|(?:" + TAGS + rb")[\s/>])", re.DOTALL | re.IGNORECASE)
 #: the sizes that the second header of a BMP may have, in bytes
 BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
