@@ -148,9 +148,7 @@ class Way:
         for tries in range(1, TRIES + 1):
             began = time.monotonic()
             try:
-                response = session(self.terms.asking).get(
-                    self.place, headers=headers, timeout=self.terms.limits.timeout, allow_redirects=False
-                )
+                response = session(self.terms.asking).get(self.place, headers, self.terms.limits.timeout)
                 break
             except Exception as error:
                 if tries == TRIES or not hung_up(error):
