@@ -24,7 +24,7 @@ SHOW = {
 #: attributes from which a script loads the picture later; what stands in `src` meanwhile is a placeholder
 LAZY = re.compile(
     r"data-(?:(?:lazy|ll|defer|delayed|img|image|actual|real|origin|original|async|pagespeed-lazy)-?)?"
-    r"(?:src|url|original|lazy|lazyload|echo)"
+    r"(?:src|original|lazy|lazyload|echo)|data-(?:lazy|delayed)-url"
 )
 #: the same for a srcset
 LAZY_SET = re.compile(r"data-[\w-]*srcset|data-original-set")

@@ -39,6 +39,8 @@ class Addresses(dict[str, None]):
 
     def note(self, base: str, reference: str) -> None:
         """Note what `reference` means on a page at `base`, if it means an address at all."""
+        if "{{" in reference or "<%" in reference:  # a template that a script was to fill
+            return
         if self.room > 0 and (address := absolute(base, reference)) and address not in self:
             self.room -= len(address)
             if self.room >= 0:
