@@ -100,11 +100,12 @@ def cookies_of(file: Path) -> tuple[Cookie, ...]:
     """Return what stands in a cookie file."""
     jar = http.cookiejar.MozillaCookieJar(file)
     try:
-        jar.load(ignore_discard=True)
+        jar.load(ignore_discard=True, ignore_expires=True)  # browsers write 0 for those without an end
     except (OSError, http.cookiejar.LoadError, UnicodeDecodeError) as error:
         words = getattr(error, "strerror", None) or "not a cookie file"
         raise BadInput(f"{file}: {words}", "export the browser's cookies in Netscape's format (cookies.txt)") from None
-    return tuple((c.domain, c.path, c.secure, c.name, c.value or "") for c in jar)
+    valid = [cookie for cookie in jar if not cookie.expires or not cookie.is_expired()]
+    return tuple((c.domain, c.path, c.secure, c.name, c.value or "") for c in valid)
 
 
 def certificates(file: Path) -> str:
@@ -112,7 +113,7 @@ def certificates(file: Path) -> str:
     import ssl
 
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="ascii")
         ssl.create_default_context(cadata=text)
     except (OSError, ValueError, ssl.SSLError) as error:
         words = getattr(error, "strerror", None) if not isinstance(error, ssl.SSLError) else None

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dqlab.crawl.coding import Garbled, unpacked
@@ -74,14 +75,14 @@ class Download:
 
     def run(self, response: requests.Response) -> bytes:
         """Read to the end, with as many answers as that takes."""
-        coding = self.coding = response.headers.get("Content-Encoding", "")
+        self.coding = response.headers.get("Content-Encoding", "")
         try:
             self.read(response)
         except Cut:
             self.again(response)
         if self.wanted is False:
             return self.head()
-        return self.unpack(coding) if coding else bytes(self.raw)
+        return self.unpack() if self.coding else bytes(self.raw)
 
     def again(self, first: requests.Response) -> None:
         """Ask for the rest, or if the server can't tell that it is still the same, for all of it."""
@@ -118,7 +119,7 @@ class Download:
             while chunk := response.raw.read1(CHUNK):
                 self.take(chunk, expected)
                 if self.wanted is None and len(self.raw) >= HEAD:
-                    self.wanted = self.wants(self.head())
+                    self.wanted = self.is_wanted()
                 if self.wanted is False:
                     return
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
@@ -128,7 +129,7 @@ class Download:
         if response.raw.length_remaining:
             raise Cut
         if self.wanted is None:
-            self.wanted = self.wants(self.head())
+            self.wanted = self.is_wanted()
 
     def take(self, chunk: bytes, expected: int | None) -> None:
         """Keep `chunk`, if it may be kept."""
@@ -148,19 +149,22 @@ class Download:
         self.purse.give(self.taken)
         self.taken = 0
 
+    def is_wanted(self) -> bool:
+        """Say whether the rest is worth reading; it is, too, if nothing can be told by the first bytes."""
+        head = self.head()
+        return self.wants(head) or (not head and bool(self.raw))
+
     def head(self) -> bytes:
-        """Return the first bytes, unpacked if that goes."""
+        """Return the first bytes, unpacked as far as that goes."""
         head = bytearray()
-        try:
+        with suppress(Garbled):
             for piece in unpacked(bytes(self.raw[:HEAD]), self.coding):
                 head += piece
                 if len(head) >= HEAD:
                     break
-        except Garbled:
-            pass  # it is known by what could be unpacked, and at the latest by its end
         return bytes(head[:HEAD])
 
-    def unpack(self, coding: str) -> bytes:
+    def unpack(self) -> bytes:
         """Return the body as it was before it was packed."""
         plain = bytearray()
         try:

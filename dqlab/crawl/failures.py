@@ -94,6 +94,8 @@ def failure(error: BaseException, limits: Limits, end: float) -> FetchFailed:
         for kinds, words in WORDS:
             if isinstance(cause, kinds):
                 return TryAgain(words)
+        if type(cause) is http.client.HTTPException:
+            return FetchFailed("its header has more lines than makes sense")
         if isinstance(cause, OSError) and cause.strerror and type(cause).__module__ != "requests.exceptions":
             return TryAgain(cause.strerror, Pressure.AWAY)
     return FetchFailed(printable(str(chain[-1])) or type(chain[-1]).__name__)

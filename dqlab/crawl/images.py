@@ -50,8 +50,8 @@ def image_of(errand: Errand, answer: Answer, seconds: float, worker: str | None,
     error = None if answer.unchanged else refusal([answer.headers.get("x-robots-tag", "")], ignore)
     if error is None and not answer.unchanged:
         error = fault(answer.body)
-    if error is not None and answer.kind and kind is None:
-        error += f" (labelled {answer.kind[:60]})" if answer.kind.startswith("image/") else ""
+    if error and answer.body and kind is None and answer.kind.startswith("image/"):
+        error += f" (labelled {answer.kind[:60]})"
     width, height = dimensions(answer.body) or (None, None)
     return Image(
         url=errand.url,

@@ -25,9 +25,11 @@ BRANDS = {
     b"hevc": "heic", b"hevx": "heic", b"mif1": "heic", b"msf1": "heic",
 }  # fmt: skip
 #: what may stand before the first element of an XML document
-PROLOGUE = rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*"
+PROLOGUE = rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?!\s+html)[^>\[]*(?:\[.*?\]\s*)?>)*"
 SVG = re.compile(PROLOGUE + rb"<(?:\w+:)?svg[\s/>]", re.DOTALL | re.IGNORECASE)
-HTML = re.compile(PROLOGUE + rb"<(?:html|head|body|title|script|meta|!doctype html)[\s>]", re.DOTALL | re.IGNORECASE)
+#: elements with which HTML begins, with or without a head
+TAGS = rb"html|head|body|title|script|style|meta|link|base|center|div|span|p|a|img|h[1-6]|br|hr|table|ul|form|iframe"
+HTML = re.compile(PROLOGUE + rb"<(?:!doctype html|(?:" + TAGS + rb")[\s/>])", re.DOTALL | re.IGNORECASE)
 #: the sizes that the second header of a BMP may have, in bytes
 BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
@@ -118,6 +120,8 @@ def kind_of(body: bytes) -> Kind | None:
 def fault(body: bytes) -> str | None:
     """Return why the picture in `body` isn't whole; None if nothing speaks against it."""
     kind = kind_of(body)
+    if not body:
+        return "it is empty"
     if kind is None:
         return f"{described(body)}, not a picture"
     return None if kind.is_whole(body) else CUT
@@ -128,8 +132,6 @@ def described(body: bytes) -> str:
     for offset, magic, words in OTHERS:
         if body.startswith(magic, offset):
             return words
-    if not body:
-        return "empty"
     if is_web_page(body):
         return "a web page"
     if body.lstrip()[:1] == b"<":

@@ -6,7 +6,8 @@ import contextlib
 import functools
 import ipaddress
 import os
-from typing import TYPE_CHECKING, Any
+import urllib.request
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dqlab.crawl.addresses import site_of
@@ -15,68 +16,79 @@ from dqlab.crawl.asking import Asking
 if TYPE_CHECKING:  # requests takes a quarter of a second to import: where it is used, and only there
     import requests
 
-__all__ = ["session"]
+__all__ = ["Session", "session"]
 
 #: crawls whose connections and cookies are kept
 CRAWLS = 4
 #: codings of a body that `coding` can undo
 CODINGS = "gzip, deflate"
-
-
 #: who asks if nobody says it
 ANYBODY = Asking()
 
 
 @functools.lru_cache(maxsize=CRAWLS)
-def session(asking: Asking = ANYBODY) -> requests.Session:
+def session(asking: Asking = ANYBODY) -> Session:
     """Return this process's session for requests that say `asking`; threads may share it."""
-    import urllib.request
+    return Session(asking)
 
-    import requests
-    import urllib3
 
-    from dqlab.crawl.transport import Adapter
+class Session:
+    """
+    Connections and cookies. It looks at the environment once and prepares a request by itself, as `requests.Session`
+    takes as long for that as for the rest; it follows no redirect, as that reads the whole answer first.
+    """
 
-    proxies = urllib.request.getproxies()
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    def __init__(self, asking: Asking) -> None:
+        import requests
+        import urllib3
 
-    @functools.lru_cache(maxsize=1024)
-    def proxies_for(host: str, url: str) -> dict[str, str]:
-        """Let the user's proxy alone with what is on this machine: it would look for that on its own."""
-        bypass = is_here(host) or requests.utils.should_bypass_proxies(url, no_proxy=None)
-        return {} if bypass else proxies
+        from dqlab.crawl.transport import Adapter
 
-    class Session(requests.Session):
-        """One that looks at its environment once, and follows no redirect: who does first reads the whole answer."""
+        self.asking = asking
+        self.adapter = Adapter(asking.ca)
+        self.cookies = requests.cookies.RequestsCookieJar()
+        for domain, path, secure, name, value in asking.cookies:
+            self.cookies.set(name, value, domain=domain, path=path, secure=secure)
+        self.headers = {"User-Agent": asking.user_agent, "Accept-Encoding": CODINGS, "Connection": "keep-alive"}
+        self.auth = requests.auth.HTTPBasicAuth(*(word.encode() for word in asking.auth)) if asking.auth else None
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self.verify = asking.verify and bundle
+        self.proxies = urllib.request.getproxies()
+        self.proxies_for = functools.lru_cache(maxsize=1024)(self.look_for_proxies)
+        if not asking.verify:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-        def get_redirect_target(self, resp: requests.Response) -> None:
-            """Follow none."""
+    def get(self, url: str, headers: dict[str, str], timeout: float) -> requests.Response:
+        """Ask for `url`, an address as `absolute` writes them; return the answer with its body unread."""
+        import requests
 
-        def merge_environment_settings(self, url: Any, *settings: Any) -> Any:
-            parts = urlsplit(url)
-            here = proxies_for(parts.hostname or "", f"{parts.scheme}://{parts.netloc}/") if proxies else {}
-            return {"proxies": here, "stream": True, "verify": asking.verify and bundle, "cert": None}
+        request = requests.PreparedRequest()
+        request.method, request.url = "GET", url
+        request.headers = requests.structures.CaseInsensitiveDict(self.headers | headers)
+        if len(self.cookies) and (shown := requests.cookies.get_cookie_header(self.cookies, request)):
+            request.headers.setdefault("Cookie", shown)
+        site = site_of(url)
+        if self.auth and site == self.asking.site:  # never what the user's ~/.netrc has for others
+            request = self.auth(request)
+        response = self.adapter.send(
+            request, stream=True, timeout=timeout, verify=self.verify, proxies=self.proxies_for(site)
+        )
+        if "Set-Cookie" in response.headers:
+            requests.cookies.extract_cookies_to_jar(self.cookies, request, response.raw)
+        return response
 
-        def get_adapter(self, url: str) -> Any:
-            return adapter
+    def look_for_proxies(self, site: str) -> dict[str, str]:
+        """Return the proxies for `site`; none for what is on this machine: they would look for that on their own."""
+        import requests.utils
 
-    def authorise(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Show the password to the site that it is for, and never what the user's ~/.netrc has for others."""
-        if asking.auth and site_of(request.url or "") == asking.site:
-            return requests.auth.HTTPBasicAuth(*(word.encode() for word in asking.auth))(request)
-        return request
+        host = urlsplit(f"//{site}").hostname or ""
+        if not self.proxies or is_here(host) or requests.utils.should_bypass_proxies(f"http://{site}/", no_proxy=None):
+            return {}
+        return self.proxies
 
-    if not asking.verify:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    adapter = Adapter(asking.ca)
-    made = Session()
-    made.headers = requests.structures.CaseInsensitiveDict(
-        {"User-Agent": asking.user_agent, "Accept-Encoding": CODINGS, "Connection": "keep-alive"}
-    )
-    made.auth = authorise
-    for domain, path, secure, name, value in asking.cookies:
-        made.cookies.set(name, value, domain=domain, path=path, secure=secure)
-    return made
+    def close(self) -> None:
+        """End the connections that are kept."""
+        self.adapter.close()
 
 
 def is_here(host: str) -> bool:

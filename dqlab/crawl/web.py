@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dqlab.crawl.addresses import absolute, site_of
@@ -21,6 +21,7 @@ from dqlab.crawl.asking import Asking
 from dqlab.crawl.body import Purse, body_of
 from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.failures import FetchFailed, Moved, TryAgain, in_words, status_in_words
+from dqlab.crawl.pages import Reading
 from dqlab.crawl.robots import Robots
 from dqlab.crawl.rulebook import Rulebook
 from dqlab.crawl.session import session
@@ -65,7 +66,7 @@ class Terms:
     asking: Asking = Asking()
     reach: frozenset[str] | None = None
     ignore: tuple[str, ...] = ()
-    reading: Any = None
+    reading: Reading = Reading()
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,7 @@ class Way:
         for tries in range(1, TRIES + 1):
             began = time.monotonic()
             try:
-                response = session(self.terms.asking).get(
-                    self.place, headers=headers, timeout=self.terms.limits.timeout, allow_redirects=False
-                )
+                response = session(self.terms.asking).get(self.place, headers, self.terms.limits.timeout)
                 break
             except Exception as error:
                 if tries == TRIES or not hung_up(error):

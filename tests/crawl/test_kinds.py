@@ -103,7 +103,6 @@ def test_one_container_many_brands(brands):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"", "empty"),
         (b"<!doctype html><html>please log in</html>", "a web page"),
         (b"\xef\xbb\xbf\n <!-- x -->\n<HTML lang=en>", "a web page"),
         (b"<?xml version='1.0'?><rss/>", "XML"),
@@ -121,6 +120,10 @@ def test_what_is_no_picture_is_said(body, words):
     assert kind_of(body) is None
     assert described(body) == words
     assert fault(body) == f"{words}, not a picture"
+
+
+def test_nothing_is_no_picture():
+    assert (kind_of(b""), fault(b"")) == (None, "it is empty")
 
 
 def test_a_bomb_is_measured_not_decoded():

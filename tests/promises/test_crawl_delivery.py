@@ -209,7 +209,7 @@ class TestCommand:
         for words, code, message in (
             (["nonsense", "--out", out], 2, "'nonsense' is no address of a web page"),
             (["http://host/", "--out", file], 2, f"{file} is not a folder"),
-            (["http://host/", "--out", out, "-n", 0], 2, "workers=0 makes no sense"),
+            (["http://host/", "--out", out, "-n", 0], 2, "-n 0 makes no sense"),
             (["http://host/", "--out", out, "-n", "x"], 2, "invalid int value: 'x'"),
             (["http://host/"], 2, "--out"),
             (["http://host/", "--out", out, "--max-pages", 0], 2, "max_pages=0 makes no sense"),
