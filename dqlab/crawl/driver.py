@@ -24,6 +24,7 @@ from typing import Any
 
 from dqlab.crawl.directives import directives_ignored
 from dqlab.crawl.errand import Errand, Outcome
+from dqlab.crawl.failures import FetchFailed
 from dqlab.crawl.finding import Finding
 from dqlab.crawl.frontier import Frontier, Handful
 from dqlab.crawl.handful import SECONDS, fetch
@@ -35,7 +36,7 @@ from dqlab.crawl.progress import Counts, Progress
 from dqlab.crawl.settings import Settings, settings_of
 from dqlab.crawl.store import Store
 from dqlab.crawl.summary import Summary
-from dqlab.crawl.web import FetchFailed, Limits, Terms
+from dqlab.crawl.terms import Limits, Terms
 from dqlab.errors import ConnectionFailed, DqlabError
 
 __all__ = ["Crawl", "crawl"]

@@ -14,9 +14,9 @@ from dqlab.crawl.errand import Pressure
 from dqlab.errors import DqlabError
 
 if TYPE_CHECKING:
-    from dqlab.crawl.web import Limits
+    from dqlab.crawl.terms import Limits
 
-__all__ = ["FetchFailed", "Moved", "NoRoom", "OutOfTime", "TryAgain", "in_words", "status_in_words"]
+__all__ = ["FetchFailed", "Moved", "NoRoom", "OutOfTime", "TryAgain", "hung_up", "in_words", "refusal"]
 
 #: characters of a reason; some of it may be the server's words
 LONGEST_REASON = 200
@@ -133,3 +133,32 @@ def status_in_words(status: int) -> str:
     except ValueError:
         return f"status {status}"
     return f"{words} ({ADVICE[status]})" if status in ADVICE else words
+
+
+def refusal(status: int, headers: dict[str, str]) -> FetchFailed:
+    """Return the error that an answer with this `status` is."""
+    if status in (429, 503):
+        return TryAgain(status_in_words(status), Pressure.BUSY, retry_after(headers.get("retry-after", "")))
+    if status in (500, 502, 504):
+        return TryAgain(status_in_words(status))
+    return FetchFailed(status_in_words(status))
+
+
+def retry_after(header: str) -> float | None:
+    """Return the seconds that a Retry-After asks for, as a number or a date; None if it asks for none."""
+    import email.utils
+
+    if header.strip().isdecimal():
+        return float(header.strip()[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def hung_up(error: BaseException) -> bool:
+    """Say whether the server ended the connection before it had answered."""
+    import requests
+
+    text = repr(error)
+    return isinstance(error, requests.ConnectionError) and ("RemoteDisconnected" in text or "ConnectionReset" in text)

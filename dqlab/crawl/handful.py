@@ -22,7 +22,8 @@ from dqlab.crawl.errand import Errand, Outcome
 from dqlab.crawl.failures import FetchFailed, Moved, NoRoom, OutOfTime, TryAgain
 from dqlab.crawl.images import Image, image_of, is_picture
 from dqlab.crawl.kinds import is_web_page
-from dqlab.crawl.web import Answer, Terms, Wants, get, rules
+from dqlab.crawl.terms import Answer, Terms
+from dqlab.crawl.web import Wants, get, rules
 from dqlab.worker.child import current
 
 __all__ = ["SECONDS", "fetch"]

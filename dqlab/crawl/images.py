@@ -8,7 +8,7 @@ from dqlab.crawl.dimensions import dimensions
 from dqlab.crawl.directives import refusal
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.kinds import fault, kind_of
-from dqlab.crawl.web import Answer
+from dqlab.crawl.terms import Answer
 
 __all__ = ["Image", "image_of", "is_picture"]
 

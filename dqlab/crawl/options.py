@@ -10,7 +10,7 @@ import re
 from dqlab.crawl.directives import WISHES
 from dqlab.crawl.engine import add_engine
 from dqlab.crawl.settings import MEMORY
-from dqlab.crawl.web import Limits
+from dqlab.crawl.terms import Limits
 from dqlab.errors import BadInput
 
 __all__ = ["add_fetching", "resolve_auth"]

@@ -13,7 +13,7 @@ from dqlab.crawl.scope import Scope
 
 if TYPE_CHECKING:
     from dqlab.crawl.errand import Errand
-    from dqlab.crawl.web import Answer
+    from dqlab.crawl.terms import Answer
 
 __all__ = ["Page", "Reading", "is_readable", "read"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from dqlab.crawl.asking import Asking, asking
 from dqlab.crawl.checks import check
 from dqlab.crawl.directives import WISHES
-from dqlab.crawl.web import Limits
+from dqlab.crawl.terms import Limits
 from dqlab.errors import BadInput
 
 __all__ = ["MAX_PAGES", "MEMORY", "Settings", "settings_of"]

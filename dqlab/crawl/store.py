@@ -168,8 +168,9 @@ class Store:
         try:
             part.write_bytes(body)
             os.replace(part, self.folder / name)
-        finally:
+        except BaseException:
             part.unlink(missing_ok=True)
+            raise
 
     def _sweep(self) -> None:
         for part in self.folder.glob(f"{PART}*"):

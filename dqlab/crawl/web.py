@@ -12,24 +12,22 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dqlab.crawl.addresses import absolute, site_of
-from dqlab.crawl.asking import Asking
 from dqlab.crawl.body import Purse, body_of
-from dqlab.crawl.errand import Errand, Pressure
-from dqlab.crawl.failures import FetchFailed, Moved, TryAgain, in_words, status_in_words
-from dqlab.crawl.pages import Reading
+from dqlab.crawl.errand import Errand
+from dqlab.crawl.failures import FetchFailed, Moved, TryAgain, hung_up, in_words, refusal
 from dqlab.crawl.robots import Robots
 from dqlab.crawl.rulebook import Rulebook
 from dqlab.crawl.session import session
+from dqlab.crawl.terms import Answer, Terms
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Answer", "FetchFailed", "Limits", "Terms", "Wants", "get", "rules"]
+__all__ = ["Wants", "get", "rules"]
 
 #: how many redirects are followed, and how often to the same address (some want their cookie back)
 REDIRECTS, CIRCLES = 20, 3
@@ -44,48 +42,6 @@ CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.ASCII)
 ACCEPT = {True: "text/html,application/xhtml+xml,*/*;q=0.8", False: "image/*,*/*;q=0.8"}
 #: says whether a body is to be read, by its label (content type) and first bytes
 Wants = Callable[[str, bytes], bool]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait and how much to take: seconds of silence, seconds and bytes for a whole answer."""
-
-    timeout: float = 10.0
-    deadline: float = 60.0
-    max_bytes: int = 20_000_000
-
-
-@dataclass(frozen=True)
-class Terms:
-    """
-    On what terms a crawl fetches; travels to the workers. `reach`: the networks into which redirects and pictures may
-    lead, None for all; `ignore`: wishes of owners that don't count (`directives`); `reading`: how pages are read.
-    """
-
-    limits: Limits = Limits()
-    asking: Asking = Asking()
-    reach: frozenset[str] | None = None
-    ignore: tuple[str, ...] = ()
-    reading: Reading = Reading()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """
-    What came: the `url` after redirects, `kind` the content type as labelled (lower case, bare), its charset, the body.
-
-    `headers` have lower-case names; `unchanged`: the copy that is here already is still right; `network`: where the
-    server is; `latency`: seconds until the header was there.
-    """
-
-    url: str
-    kind: str
-    charset: str | None
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    unchanged: bool = False
-    network: str | None = None
-    latency: float = 0.0
 
 
 def get(
@@ -200,35 +156,6 @@ class Way:
             network=self.bounds.network,
             latency=self.latency,
         )
-
-
-def refusal(status: int, headers: dict[str, str]) -> FetchFailed:
-    """Return the error that an answer with this `status` is."""
-    if status in (429, 503):
-        return TryAgain(status_in_words(status), Pressure.BUSY, retry_after(headers.get("retry-after", "")))
-    if status in (500, 502, 504):
-        return TryAgain(status_in_words(status))
-    return FetchFailed(status_in_words(status))
-
-
-def retry_after(header: str) -> float | None:
-    """Return the seconds that a Retry-After asks for, as a number or a date; None if it asks for none."""
-    import email.utils
-
-    if header.strip().isdecimal():
-        return float(header.strip()[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def hung_up(error: BaseException) -> bool:
-    """Say whether the server ended the connection before it had answered."""
-    import requests
-
-    text = repr(error)
-    return isinstance(error, requests.ConnectionError) and ("RemoteDisconnected" in text or "ConnectionReset" in text)
 
 
 def referer(page: str, target: str) -> str | None:

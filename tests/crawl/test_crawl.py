@@ -10,10 +10,10 @@ import pytest
 from dqlab import sandbox
 from dqlab.crawl import crawl, read_manifest, web
 from dqlab.crawl.driver import Crawl
+from dqlab.crawl.failures import FetchFailed
 from dqlab.crawl.session import session
 from dqlab.crawl.settings import Settings
 from dqlab.crawl.store import Store
-from dqlab.crawl.web import FetchFailed
 from dqlab.errors import BadInput, MasterGone, TaskFailed
 from dqlab.sandbox.pages import FALSE, FLAKY, MISSING, PRIVATE
 from tests.crawl.hostile import PNG, Threads, hostile_server

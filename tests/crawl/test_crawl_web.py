@@ -11,10 +11,11 @@ import pytest
 from dqlab import __version__
 from dqlab.crawl import web
 from dqlab.crawl.errand import Errand, Pressure
-from dqlab.crawl.failures import OutOfTime, TryAgain
+from dqlab.crawl.failures import FetchFailed, OutOfTime, TryAgain
 from dqlab.crawl.robots import Robots
 from dqlab.crawl.session import session
-from dqlab.crawl.web import FetchFailed, Limits, Terms, get
+from dqlab.crawl.terms import Limits, Terms
+from dqlab.crawl.web import get
 from tests.crawl.hostile import hostile_server
 from tests.helpers import eventually, free_port
 

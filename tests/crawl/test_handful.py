@@ -11,7 +11,7 @@ from dqlab.crawl.asking import Asking, asking
 from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.handful import fetch
 from dqlab.crawl.session import session
-from dqlab.crawl.web import Limits, Terms
+from dqlab.crawl.terms import Limits, Terms
 from dqlab.errors import BadInput
 from tests.crawl.hostile import PNG, hostile_server
 from tests.crawl.test_crawl_web import endless
