@@ -107,6 +107,8 @@ class Crawl:
                     meter.update(self.counts())
                     self.draw()
                 finished = True
+            except BrokenExecutor as error:
+                raise DqlabError(f"the executor is broken: {error}", "what has arrived stays; begin again") from error
             finally:
                 for future in list(self.out):
                     future.cancel()
@@ -171,10 +173,8 @@ class Crawl:
         self.budget += handful.room
         try:
             outcomes = future.result()
-        except ConnectionFailed:  # the master, not the site
+        except (ConnectionFailed, BrokenExecutor):  # the master or the executor, not the site
             raise
-        except BrokenExecutor as error:
-            raise DqlabError(f"the executor is broken: {error}", "what has arrived stays; begin again") from error
         except (Exception, CancelledError) as error:  # the worker's process died or hung over it
             why = getattr(error, "reason", "") or str(error).partition("\n")[0] or type(error).__name__
             for errand in self.frontier.lost(handful):
