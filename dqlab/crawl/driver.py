@@ -245,6 +245,7 @@ class Crawl:
         )
 
     def summary(self) -> Summary:
+        """What has come of the crawl so far."""
         count = self.count
         return Summary(
             folder=self.store.folder,

@@ -33,6 +33,7 @@ SCAN, END = 0xDA, b"\xff\xd9"
 
 
 def png_ends(body: bytes) -> bool:
+    """Whether a PNG has its last chunk, IEND."""
     at = 8
     while at + 8 <= len(body):
         size, name = int.from_bytes(body[at : at + 4], "big"), body[at + 4 : at + 8]
@@ -81,6 +82,7 @@ def gif_ends(body: bytes) -> bool:
 
 
 def riff_ends(body: bytes) -> bool:
+    """Whether a RIFF file (WebP) is as long as its head says."""
     return len(body) >= 8 + int.from_bytes(body[4:8], "little")
 
 
@@ -100,6 +102,7 @@ def boxes_end(body: bytes) -> bool:
 
 
 def icons_end(body: bytes) -> bool:
+    """Whether each picture of an icon file lies within it."""
     entries = (body[at : at + 16] for at in range(6, 6 + 16 * int.from_bytes(body[4:6], "little"), 16))
     return all(
         len(entry) == 16 and int.from_bytes(entry[8:12], "little") + int.from_bytes(entry[12:16], "little") <= len(body)
@@ -108,10 +111,12 @@ def icons_end(body: bytes) -> bool:
 
 
 def svg_ends(body: bytes) -> bool:
+    """Whether the last tag of an SVG closes it."""
     return SVG_END.search(body[-TAIL:]) is not None
 
 
 def svgz_ends(body: bytes) -> bool:
+    """Whether a packed SVG unpacks to its end, and closes."""
     packed, rest = zlib.decompressobj(wbits=31), body
     try:
         while rest and not packed.eof:
@@ -123,8 +128,10 @@ def svgz_ends(body: bytes) -> bool:
 
 
 def j2k_ends(body: bytes) -> bool:
+    """Whether a JPEG 2000 code stream has its end marker."""
     return body.rstrip(b"\0").endswith(END)
 
 
 def qoi_ends(body: bytes) -> bool:
+    """Whether a QOI picture has its eight last bytes."""
     return body.endswith(b"\0\0\0\0\0\0\0\1")

@@ -44,6 +44,7 @@ class Handful:
 
     @property
     def of_pages(self) -> bool:
+        """Whether it is of pages, not of pictures."""
         return self.errands[0].page
 
 
@@ -93,11 +94,13 @@ class Frontier:
         self.waiting += 1
 
     def line(self, name: str) -> Line:
+        """The line of a host, which is made when first asked for."""
         if name not in self.lines:
             self.lines[name] = Line(Host(self.per_host, self.delay))
         return self.lines[name]
 
     def host(self, errand: Errand) -> Host:
+        """The host that an errand goes to."""
         return self.line(site_of(errand.target)).host
 
     # -- handing out ---------------------------------------------------------------------------------------------------
@@ -153,6 +156,7 @@ class Frontier:
         return max(1, min(ROUNDS, int(SECONDS / max(host.mean, 0.001))))
 
     def handed_out(self, errands: list[Errand], slots: dict[str, int], now: float, room: int, alone: bool) -> Handful:
+        """A handful of errands, which takes up their hosts from `now` on."""
         for name, count in slots.items():
             self.lines[name].host.begin(count, now)
         self.waiting -= len(errands)
@@ -188,6 +192,7 @@ class Frontier:
         return []
 
     def end(self, handful: Handful) -> None:
+        """The handful is back, or lost: its hosts are free again."""
         for name, count in handful.slots.items():
             self.lines[name].host.end(count)
 

@@ -182,10 +182,12 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().__init__(HOSTS, CONNECTIONS, urllib3.Retry(0, read=False, redirect=0))
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        """Make the pools of connections; see `requests`."""
         super().init_poolmanager(connections, maxsize, block, **options, **self.tls)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """The pools of connections behind a proxy; see `requests`."""
         manager = super().proxy_manager_for(proxy, **options, **self.tls)
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = POOLS
