@@ -449,8 +449,13 @@ def test_mutable_arguments_are_copies(client):
 
 
 def test_a_future_is_not_sent(client):
-    with pytest.raises(TypeError):
+    with pytest.raises(BadInput, match="can't be sent to a task"):
         client.submit(double, client.submit(double, 1)).result(20)
+
+
+def test_a_client_is_not_sent(client):
+    with pytest.raises(BadInput, match="inside the task"):
+        client.submit(lambda: client.stats()).result(20)
 
 
 # -- options ---------------------------------------------------------------------------------------
