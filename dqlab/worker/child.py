@@ -136,6 +136,7 @@ class _Child:
         if handler:
             self._handler = load_handler(handler)
             self._functions = Functions()  # only what is imported from now on may be a client's
+        self._runner.start()
         self.say(("ready",), now=True)
         sys.stdout = self._printer
         while True:

@@ -80,6 +80,9 @@ class TaskRunner:
         self.results = ResultPickler()
         self.forked = False  #: whether this is a copy of the process, made by a task
         self._finished: Finished | None = None
+
+    def start(self) -> None:
+        """From now on what has ended does not wait for what takes long."""
         threading.Thread(target=self._send_what_waits, name="dqlab-finished", daemon=True).start()
 
     def _send_what_waits(self) -> None:

@@ -59,18 +59,29 @@ def test_a_result_that_cannot_be_pickled_leaves_the_next_as_it_is():
 
 
 def test_an_exception_whose_class_cannot_be_called_again_is_put_together_without():
-    data, text, summary = described(ArgumentsLost(1, 2))
-    exc = pickle.loads(data)
+    failure = described(ArgumentsLost(1, 2))
+    exc = pickle.loads(failure.exception)
     assert (type(exc), exc.args, exc.a) == (ArgumentsLost, ("1-2",), 1)
-    assert summary.endswith("ArgumentsLost: 1-2") and "raise exc" in text
+    assert failure.summary.endswith("ArgumentsLost: 1-2") and "raise exc" in failure.traceback
 
 
 def test_an_exception_that_cannot_be_pickled_says_why():
-    data, _, summary = described(Locked())
-    assert data is None
-    assert "Locked: locked (`except Locked` can't catch it" in summary
-    assert "cannot pickle '_thread.lock' object" in summary
+    failure = described(Locked())
+    assert failure.exception is None
+    assert "Locked: locked (`except Locked` can't catch it" in failure.summary
+    assert "cannot pickle '_thread.lock' object" in failure.summary
 
 
 def test_an_exception_without_a_frame_has_a_traceback_nevertheless():
-    assert ResultPickler().describe(ValueError("x"))[1] == "Traceback (most recent call last):\nValueError: x\n"
+    assert ResultPickler().describe(ValueError("x")).traceback == "Traceback (most recent call last):\nValueError: x\n"
+
+
+def test_where_no_worker_is_trusted_only_plain_data_travels():
+    results = ResultPickler()
+    results.plain = True
+    assert pickle.loads(results.pack([1, results.freeze([2], "map")], "map")) == (
+        pickle.dumps(1, 5),
+        pickle.dumps([2], 4),
+    )
+    with pytest.raises(BadInput, match="ArgumentsLost"):
+        results.dump(ArgumentsLost(1, 2))
