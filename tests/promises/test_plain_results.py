@@ -38,6 +38,7 @@ def answer(what):
 @pytest.fixture(scope="module")
 def master():
     with cluster(1, results="plain") as (master, _):
+        master.submit(abs, -1).result(30)  # its threads are there from now on
         yield master
 
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from dqlab.client.results import load_results
+from dqlab.errors import BadInput
 from dqlab.worker.result_pickling import ResultPickler
 
 
