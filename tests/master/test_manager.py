@@ -384,7 +384,7 @@ def waiting(here: RunningMaster) -> Iterator[Hand]:
     """A peer that waits for a plain task."""
     with hand(here.connection.address) as peer:
         peer.conn.send(("tasks", "get", (), {}))
-        eventually(lambda: here.hub._waiting, what="the peer to wait")
+        eventually(lambda: here.waiting._waiting, what="the peer to wait")
         yield peer
 
 
@@ -402,7 +402,7 @@ def test_a_peer_that_does_not_wait_for_its_answer_is_hung_up_and_loses_nothing(h
         hasty.conn.send(("tasks", "qsize", (), {}))
         with pytest.raises((EOFError, ConnectionError)):
             hasty.answer()
-        eventually(lambda: not here.hub._waiting)
+        eventually(lambda: not here.waiting._waiting)
         get(other.ask("tasks", "put", "url"))
         assert get(other.ask("tasks", "get")) == "url"
 
@@ -410,8 +410,8 @@ def test_a_peer_that_does_not_wait_for_its_answer_is_hung_up_and_loses_nothing(h
 def test_an_answer_that_cannot_be_sent_costs_only_its_own_peer(
     here: RunningMaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(message: Any) -> list[Any]:
-        return pack(message if message != ("#RETURN", "boom") else threading.Lock())
+    def failing(message: Any, protocol: int) -> list[Any]:
+        return pack(message if message != ("#RETURN", "boom") else threading.Lock(), protocol)
 
     monkeypatch.setattr("dqlab.master.peer.pack", failing)
     with waiting(here) as unlucky, hand(here.connection.address) as putter:
@@ -437,7 +437,7 @@ def test_a_large_answer_goes_out_also_without_threads_to_spare(
 def test_a_peer_that_hangs_up_while_it_waits_is_missed_at_once(here: RunningMaster) -> None:
     with waiting(here) as gone, hand(here.connection.address) as other:
         gone.close()
-        eventually(lambda: not here.hub._waiting, timeout=1)
+        eventually(lambda: not here.waiting._waiting, timeout=1)
         get(other.ask("tasks", "put", "url"))
         assert get(other.ask("tasks", "get")) == "url"
 

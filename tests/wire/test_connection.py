@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from dqlab.errors import AuthenticationFailed, ConnectionFailed
-from dqlab.wire.connection import AHEAD, ANNOUNCED, BESIDE, PlainConnection, PlainListener, beside, dial
+from dqlab.wire.connection import AHEAD, ANNOUNCED, PlainConnection, PlainListener, dial
+from dqlab.wire.messages import BESIDE, beside
 from tests.helpers import eventually
 
 VALUES = [
