@@ -20,17 +20,17 @@ lab: $(VENV)/.lab  ## open the course in JupyterLab (without a browser: print it
 demo: $(VENV)/.lab  ## a crawl in the terminal, in a few seconds, with a worker killed on the way
 	@$(BIN)/python -m dqlab.demo
 
-test: $(VENV)/.test  ## run everything: linters, types, tests, notebooks
-	@$(BIN)/python -m tests
+test: $(VENV)/.test  ## run linters, types, tests and notebooks; PART=... runs a part (broker, notebooks, long, ...)
+	@$(BIN)/python -m tests $(PART)
 
 lint: $(VENV)/.test  ## only linters and types
-	@$(BIN)/python -m tests --lint
+	@$(BIN)/python -m tests lint
 
 bench: $(VENV)/.bench  ## measure; NAME=... runs one benchmark
 	@$(BIN)/python -m tests.benchmarks $(NAME)
 
 clean:  ## remove the environment and every generated file
-	rm -rf $(VENV) .jupyter/state .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .jupyter/state .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

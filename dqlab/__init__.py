@@ -14,7 +14,21 @@ connections; its child (`child`) runs the tasks and may crash. `launch` starts m
 Start reading at `dqlab.broker.broker`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dqlab.errors import (
+    AuthenticationFailed,
+    BacklogFull,
+    BadInput,
+    ConnectionFailed,
+    DqlabError,
+    LaunchFailed,
+    MasterGone,
+    Refused,
+    TaskFailed,
+    TaskTimeout,
+)
+from dqlab.lazy_names import lazy_names
 
 __version__ = "0.1.0"
 
@@ -47,51 +61,27 @@ __all__ = [
     "TaskTimeout",
 ]
 
-_HOME = {
-    "client.client": ("Client", "connect"),
-    "client.future": ("Future", "as_completed", "wait"),
-    "client.progress_bar": ("progress",),
-    "launch.master": ("Master",),
-    "launch.local_workers": ("LocalWorkers",),
-    "launch.ssh": ("SSHWorkers",),
-    "worker.child": ("current",),
-    "dashboard": ("Dashboard", "trace"),
-    "errors": (
-        "AuthenticationFailed", "BacklogFull", "BadInput", "ConnectionFailed", "DqlabError", "LaunchFailed",
-        "MasterGone", "Refused", "TaskFailed", "TaskTimeout",
-    ),
-}  # fmt: skip
-
 if TYPE_CHECKING:
     from dqlab.client.client import Client, connect
     from dqlab.client.future import Future, as_completed, wait
     from dqlab.client.progress_bar import progress
     from dqlab.dashboard import Dashboard, trace
-    from dqlab.errors import (
-        AuthenticationFailed,
-        BacklogFull,
-        BadInput,
-        ConnectionFailed,
-        DqlabError,
-        LaunchFailed,
-        MasterGone,
-        Refused,
-        TaskFailed,
-        TaskTimeout,
-    )
     from dqlab.launch.local_workers import LocalWorkers
     from dqlab.launch.master import Master
     from dqlab.launch.ssh import SSHWorkers
     from dqlab.worker.child import current
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``import dqlab`` loads nothing heavy."""
-    import importlib
-
-    for module, names in _HOME.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"dqlab.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'dqlab' has no attribute {name!r}")
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "client.client": ("Client", "connect"),
+            "client.future": ("Future", "as_completed", "wait"),
+            "client.progress_bar": ("progress",),
+            "launch.master": ("Master",),
+            "launch.local_workers": ("LocalWorkers",),
+            "launch.ssh": ("SSHWorkers",),
+            "worker.child": ("current",),
+            "dashboard.view": ("Dashboard",),
+            "dashboard.perfetto": ("trace",),
+        },
+    )

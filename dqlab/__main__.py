@@ -1,4 +1,4 @@
-"""``python -m dqlab``: the command."""
+"""`python -m dqlab`: the command."""
 
 import sys
 

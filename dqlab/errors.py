@@ -1,7 +1,7 @@
-"""What can go wrong, as one family: ``except DqlabError`` catches all of it.
+"""What can go wrong, as one family: `except DqlabError` catches all of it.
 
 The message of an error says what was wrong, with which value, and what to do. A task that raised is not in this
-family: its own exception arrives at the client unchanged, with the worker's traceback as ``__cause__``.
+family: its own exception arrives at the client unchanged, with the worker's traceback as `__cause__`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ __all__ = [
     "LaunchFailed",
     "MasterGone",
     "NotDqlab",
+    "NotInstalled",
     "Refused",
     "TaskFailed",
     "TaskTimeout",
@@ -24,7 +25,7 @@ __all__ = [
 
 
 class DqlabError(Exception):
-    """Base of every error that dqlab raises itself. ``hint`` says what to do about it ("" if nothing)."""
+    """Base of every error that dqlab raises itself. `hint` says what to do about it ("" if nothing)."""
 
     def __init__(self, message: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -59,6 +60,10 @@ class NotDqlab(Refused):
     """A BaseManager answers that knows nothing of dqlab."""
 
 
+class NotInstalled(DqlabError, ImportError):
+    """Something is used for which a package is missing that only an extra installs; the hint is the command."""
+
+
 class BacklogFull(DqlabError):
     """The queue holds as many waiting tasks as the master allows."""
 
@@ -70,8 +75,8 @@ class LaunchFailed(DqlabError):
 class TaskFailed(DqlabError):
     """The task ended as failed without an exception of its own: its workers died, or its lease ran out.
 
-    ``reason`` is the last cause, ``attempts`` the number of deliveries, ``history`` a list of
-    ``(worker, reason)``, one for each delivery that ended badly (the last hundred of them).
+    `reason` is the last cause, `attempts` the number of deliveries, `history` a list of
+    `(worker, reason)`, one for each delivery that ended badly (the last hundred of them).
     """
 
     def __init__(self, message: str = "", reason: str = "", attempts: int = 0, history: tuple = ()) -> None:
@@ -85,4 +90,4 @@ class TaskFailed(DqlabError):
 
 
 class TaskTimeout(TaskFailed, TimeoutError):
-    """The task ran longer than its ``timeout=`` and its process was ended."""
+    """The task ran longer than its `timeout=` and its process was ended."""

@@ -1,7 +1,12 @@
-"""Run every check of the project, linters to notebooks, as `make test` does: `python -m tests [--lint]`."""
+"""Run the project's checks, as `make test PART=...` does: `python -m tests [PART]`.
+
+PART is a folder of tests, or `lint` (linters and types), `notebooks` (each run strictly, outputs compared), or `long`
+(what takes minutes: tests marked so, and everything on other Pythons). Without it, all but `long`.
+"""
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,28 +17,40 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What Python is given to run, by part.
+#: the folders of tests
+FOLDERS = sorted(path.parent.name for path in ROOT.glob("tests/*/__init__.py") if any(path.parent.glob("test_*.py")))
+
+#: Pythons on which everything is run too, where they are found
+OTHERS = [version for version in ("3.12", "3.13", "3.14") if version != f"{sys.version_info[0]}.{sys.version_info[1]}"]
+
+#: what Python is given to run, by name
 LINT = {
     "ruff": ["-m", "ruff", "check", "."],
+    "format": ["-m", "ruff", "format", "--check", "."],
     "mypy": ["-m", "mypy"],
+    "pyright": ["-m", "basedpyright"],
     "imports": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
 }
-NOTEBOOKS = [
+NOTEBOOKS = {"notebooks": [
     "-m", "pytest", "notebooks", "--nbval", "--nbval-sanitize-with=tests/sanitize.cfg", "--nbval-cell-timeout=180",
     "--nbval-kernel-startup-timeout=120", "-p", "tests.conftest", "--override-ini=filterwarnings=default",
-]  # fmt: skip
+]}  # fmt: skip
 
 
 class Account:
-    """A pytest plugin: the run ends with a table of seconds by part, and in CI no test may have been skipped."""
+    """A pytest plugin: the run ends with a table of seconds by part, and in CI no test may have been skipped.
 
-    def __init__(self, parts: dict[str, float]) -> None:
-        self.parts = defaultdict(float, parts)
+    A part is a folder, or where only one of them is run (`by_file`) a file.
+    """
+
+    def __init__(self, parts: dict[str, float], by_file: bool) -> None:
+        self.parts, self.by_file = defaultdict(float, parts), by_file
         self.skipped = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add a test's setup, call or teardown to its file's time."""
-        self.parts[report.nodeid.partition("::")[0]] += report.duration
+        """Add a test's setup, call or teardown to its part's time."""
+        file = report.nodeid.partition("::")[0]
+        self.parts[file if self.by_file else file.rpartition("/")[0]] += report.duration
         self.skipped += report.skipped
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -46,31 +63,69 @@ class Account:
         terminalreporter.section("time by part")
         if self.skipped and os.environ.get("CI"):
             terminalreporter.write_line("ERROR: in CI nothing may be skipped", red=True)
-        for part, seconds in self.parts.items():
-            terminalreporter.write_line(f"{seconds:7.1f} s  {part}")
-        terminalreporter.write_line(f"{sum(self.parts.values()):7.1f} s  in all")
+        for line in table(self.parts):
+            terminalreporter.write_line(line)
+
+
+def table(parts: dict[str, float]) -> list[str]:
+    """A line for each part with its seconds, and one for all of them."""
+    return [f"{seconds:7.1f} s  {part}" for part, seconds in [*parts.items(), ("in all", sum(parts.values()))]]
 
 
 def main() -> int:
-    """Run all parts, even after one has failed; 0 only if all are well."""
-    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
-    parser.add_argument("--lint", action="store_true", help="only linters and types")
-    lint_only = parser.parse_args().lint
+    """Run the parts that are asked for, even after one has failed; 0 only if all are well."""
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "part", nargs="?", choices=[*FOLDERS, "lint", "notebooks", "long"], help="(default: all but long)"
+    )
+    part = parser.parse_args().part
     os.chdir(ROOT)
-    parts, failed = steps_before(), []
-    for name, command in (LINT if lint_only else LINT | {"notebooks": NOTEBOOKS}).items():
+    seconds, failed = steps_before(), []
+    for name, command in commands(part).items():
         print(f"== {name}", flush=True)
         start = time.monotonic()
-        if subprocess.run([sys.executable, *command], stdin=subprocess.DEVNULL).returncode:
+        if subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
             failed.append(name)
-        parts[name] = time.monotonic() - start
-    if not lint_only:
+        seconds[name] = time.monotonic() - start
+    if part in ("lint", "notebooks"):
+        print(*table(seconds), sep="\n")
+    else:
         print("== tests", flush=True)
-        if pytest.main(["tests", "--continue-on-collection-errors"], plugins=[Account(parts)]):
+        chosen = [f"tests/{part}"] if part in FOLDERS else ["tests", "-m", "long"] if part else ["tests"]
+        if pytest.main(
+            [*chosen, "--continue-on-collection-errors"], plugins=[Account(seconds, by_file=part in FOLDERS)]
+        ):
             failed.append("tests")
     if failed:
         print("FAILED:", ", ".join(failed))
     return int(bool(failed))
+
+
+def commands(part: str | None) -> dict[str, list[str]]:
+    """The command lines, by name, that belong to a part besides its tests."""
+    if part == "long":
+        return {f"python {version}": everything_on(version, path) for version, path in other_pythons().items()}
+    ours = {None: LINT | NOTEBOOKS, "lint": LINT, "notebooks": NOTEBOOKS}.get(part, {})
+    return {name: [sys.executable, *command] for name, command in ours.items()}
+
+
+def everything_on(version: str, python: str) -> list[str]:
+    """All but `long` in an environment of another Python's own, beside ours."""
+    return ["make", "test", f"PYTHON={python}", f"VENV=.venv/python{version}", "PART="]
+
+
+def other_pythons() -> dict[str, str]:
+    """Other Pythons of this machine by version, from the PATH or from pyenv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = {}
+    for version in OTHERS:
+        installed = [str(path) for path in sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)]
+        for python in [*installed, shutil.which(f"python{version}")]:
+            # pyenv leaves a `python3.12` on the PATH that only says that it isn't chosen
+            if python and not subprocess.run([python, "-c", ""], capture_output=True).returncode:
+                found[version] = python
+                break
+    return found
 
 
 def steps_before() -> dict[str, float]:

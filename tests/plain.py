@@ -11,6 +11,7 @@ from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any
 
+from dqlab.wire.greeting import Greeting
 from tests.helpers import eventually
 
 ROOT = Path(__file__).parent.parent
@@ -160,6 +161,37 @@ class Hand:
 def hand(address: tuple[str, int], authkey: bytes = KEY, accept: bool = True) -> Iterator[Hand]:
     """A `Hand` for the length of a block."""
     found = Hand(address, authkey, accept)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+class OwnHand(Hand):
+    """A connection of dqlab's own, by hand: it has proved to be a client or a worker, and goes on as it likes."""
+
+    def __init__(
+        self, address: tuple[str, int], role: str = "client", authkey: bytes = KEY, client: int | None = None,
+        token: bytes | None = None,
+    ) -> None:  # fmt: skip
+        self._proof: bytes | None = None
+        super().__init__(address, authkey, accept=False)
+        greeting = Greeting(authkey, "by hand")
+        answer = get(self.ask(None, "accept_connection", *greeting.hello(role, client, token)))
+        self._proof = greeting.check_welcome(role, answer, "here")
+
+    def ask(self, ident: Any, method: Any, *args: Any, **kwds: Any) -> tuple[str, Any]:
+        """One request; the first one goes together with our proof."""
+        proof, self._proof = self._proof, None
+        call = (ident, method, args, kwds)
+        self.conn.send(call if proof is None else (proof, call))
+        return self.answer()
+
+
+@contextlib.contextmanager
+def own_hand(address: tuple[str, int], role: str = "client", **more: Any) -> Iterator[OwnHand]:
+    """An `OwnHand` for the length of a block."""
+    found = OwnHand(address, role, **more)
     try:
         yield found
     finally:

@@ -20,8 +20,8 @@ from dqlab.broker.plain_queues import PlainQueues
 from dqlab.broker.states import States
 from dqlab.broker.tasks import Span
 from dqlab.broker.workers import Worker
-from dqlab.errors import Refused
-from dqlab.wire.messages import PLAIN, Failure, Lease, Report
+from dqlab.errors import BadInput, Refused
+from dqlab.wire.messages import PLAIN, REPORTS, Failure, Lease, Report
 
 __all__ = ["Leases"]
 
@@ -31,6 +31,13 @@ LEASE_BYTES = 4 << 20
 STOOD_STILL = 1.5
 #: seconds: first back-off after an exception, and the longest
 BACKOFF, BACKOFF_MAX = 0.1, 30.0
+
+
+def _check_results(span: Span, report: Report) -> None:
+    """Raise `BadInput` unless a report brings what tasks of its kind result in: opaque bytes, or plain values."""
+    plain = isinstance(report.value, list)
+    if plain is not (span.run.queue == PLAIN) or (plain and len(report.value) != report.hi - report.lo):
+        raise BadInput(f"results of type {type(report.value).__name__} for {span!r}", REPORTS["done"])
 
 
 class Leases:
@@ -184,17 +191,22 @@ class Leases:
         return lease
 
     def unseen_functions(self, name: str, leases: list[Lease]) -> dict[str, bytes]:
-        """The functions in the leases that the worker was not sent yet."""
-        worker = self.workers[name]
-        new = {lease.header.function for lease in leases if lease.header.function} - worker.functions
-        worker.functions |= new
-        return {digest: self._states.functions[digest] for digest in new}
+        """The functions in the leases that the worker was not sent yet, or has forgotten since."""
+        known, unseen = self.workers[name].functions, {}
+        for digest in (lease.header.function for lease in leases):
+            if digest and not known.use(digest):
+                unseen[digest] = pickled = self._states.functions[digest]
+                known.keep(digest, None, len(pickled))
+        return unseen
 
     # -- reports come in ---------------------------------------------------------------------------------------
 
     def settle(self, name: str, reports: Iterable[Report], now: float) -> None:
         """Take in what a worker says of its tasks, which begin or end a lease. What it has no lease for is dropped."""
         worker, reports = self.workers.get(name), list(reports)
+        for report in reports:
+            if worker is not None and report.kind == "done" and report.token in worker.leases:
+                _check_results(worker.leases[report.token], report)
         for report in reports:
             span = worker.leases.get(report.token) if worker else None
             if worker is None or span is None or not span.has_end(report.lo, report.hi):

@@ -53,6 +53,7 @@ class Address:
     """What is known of all connections from one address together."""
 
     def __init__(self) -> None:
+        self.making = 0  #: proxies that are being made: each begins with a decref of its own
         self.decref = float("-inf")  #: when one of them last dropped a proxy
         self.answers = 0  #: how many came, ever
         self.loose = 0  #: answers that settled nothing: what the next that lets go had in hand
@@ -177,9 +178,17 @@ class PlainQueues:
 
     # -- connections end ---------------------------------------------------------------------------------------
 
+    def create(self, address: str) -> None:
+        """Somebody at an address makes a proxy; the manager's own reference to it is dropped a moment later."""
+        self._address(address).making += 1
+
     def decref(self, address: str, now: float) -> None:
         """Somebody at an address has dropped a proxy: a connection of it that ends now ends in order."""
-        self._address(address).decref = now
+        known = self._address(address)
+        if known.making:
+            known.making -= 1
+        else:
+            known.decref = now
 
     def hang_up(self, holder: Any, now: float) -> None:
         """The connection ended: what it held goes back, or is owed by its address."""

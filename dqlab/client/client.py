@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dqlab.client.channel import pause
 from dqlab.client.future import HINT_AFTER, Future
@@ -30,6 +30,9 @@ from dqlab.wire.checks import one_of
 from dqlab.wire.connection_file import Connection, find_connection
 from dqlab.wire.messages import PLAIN, Found, Options
 
+if TYPE_CHECKING:
+    from dqlab.client.recording import Recorder
+
 __all__ = ["Client", "connect"]
 
 #: seconds between two looks whether the work that is waited for can be done by anybody
@@ -37,6 +40,7 @@ LOOK = 0.25
 #: what `submit` may do when the backlog is full
 WHEN_FULL = one_of("wait", "raise")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -93,7 +97,7 @@ class Client(concurrent.futures.Executor):
 
     # -- Executor -------------------------------------------------------------------------------------------------
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Send one task on its way and return its `Future` at once; `flush` waits until the master has it."""
         self._check_open()
         _check_callable(fn)
@@ -234,7 +238,7 @@ class Client(concurrent.futures.Executor):
             found = Found.decode(self._session.wait_call("lookup", task_id, left, timeout=patience))
             state = found.outcome.state
             if state in ("done", "failed", "cancelled"):
-                return raise_outcome(task_id, found)
+                return raise_outcome(task_id, found, self._session.load)
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"task {task_id} is {state} after {timeout:g} s")
 
@@ -271,7 +275,7 @@ class Client(concurrent.futures.Executor):
         """Ask a worker to end after the task in hand."""
         self._session.call("stop_worker", name)
 
-    def record(self, path: str | Path) -> Any:
+    def record(self, path: str | Path) -> Recorder:
         """Keep the event log in a file, until the recorder's `stop()`; see `dqlab.client.recording`.
 
         It begins with what the master remembers of the time before.

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import pickle
 import queue
 import threading
 import time
 from _thread import RLock
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
-from dqlab.client.results import load_error, unpack
+from dqlab.client.results import Load, load_error, unpack
 from dqlab.errors import BacklogFull, BadInput, DqlabError
 from dqlab.wire.messages import Found, Outcome
 
-__all__ = ["Future", "FutureRun", "as_completed", "wait"]
+__all__ = ["DoneAndNotDone", "Future", "FutureRun", "as_completed", "wait"]
 
 #: what `wait` may wait for
 CONDITIONS = (
@@ -34,6 +33,8 @@ CONDITIONS = (
 HINT_AFTER = 2.0
 
 T = TypeVar("T")
+#: what is waited for: whoever gives dqlab's futures gets them back as such
+F = TypeVar("F", bound=concurrent.futures.Future[Any])
 
 
 class _Condition(threading.Condition):
@@ -43,11 +44,11 @@ class _Condition(threading.Condition):
         super().__init__(RLock())
 
     @property
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._lock.__enter__  # type: ignore[attr-defined]
 
     @property
-    def __exit__(self) -> Any:
+    def __exit__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._lock.__exit__  # type: ignore[attr-defined]
 
 
@@ -59,11 +60,14 @@ class _Outcome(NamedTuple):
 class Asker(Protocol):
     """What a future asks of the client that made it."""
 
+    load: Load  #: what makes a value of a result's bytes
+
     def call(self, method: str, *args: Any) -> Any:
         """Call the master's broker."""
 
     def cancel(self, ranges: list[tuple[int, int]]) -> int:
         """Cancel those of the (first, count) tasks that have not started; return how many that were."""
+        ...
 
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
@@ -87,7 +91,8 @@ class FutureRun:
         """Tasks [lo, hi) are final; return whether that was the last of the run."""
         self._waiting.difference_update(range(lo, hi))
         if outcome.state == "done":
-            for future, data in zip(self.futures[lo:hi], unpack(outcome.result, hi - lo), strict=True):
+            load = self.futures[0].load
+            for future, data in zip(self.futures[lo:hi], unpack(outcome.result, hi - lo, load), strict=True):
                 future.fulfil(data)
         else:
             for future in self.futures[lo:hi]:
@@ -131,12 +136,17 @@ class Future(concurrent.futures.Future[T]):
         raised = f" raised {type(self._outcome.error).__name__}" if self._outcome.error is not None else ""
         return f"<Future task {self.task_id} finished{raised}>"
 
+    @property
+    def load(self) -> Load:
+        """What makes a value of a result's bytes."""
+        return self._client.load
+
     # -- the collector's side (see submission.Sink) --------------------------------------------------------------
 
     def fulfil(self, data: bytes) -> None:
         """The task is done; `data` is its pickled result."""
         try:
-            self.resolve(pickle.loads(data), None)
+            self.resolve(self.load(data), None)
         except BaseException as exc:
             self.resolve(None, exc)
 
@@ -145,7 +155,7 @@ class Future(concurrent.futures.Future[T]):
         if outcome.state == "cancelled":
             self._cancelled()
         else:
-            self.resolve(None, load_error(self.task_id or 0, outcome))
+            self.resolve(None, load_error(self.task_id or 0, outcome, self.load))
 
     def gone(self, error: DqlabError) -> None:
         """There will be no outcome, and why."""
@@ -255,7 +265,14 @@ class Future(concurrent.futures.Future[T]):
         return self._outcome
 
 
-def as_completed(futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None) -> Iterator[Any]:
+class DoneAndNotDone(NamedTuple, Generic[F]):
+    """What `wait` returns: the futures that have ended, and those that have not."""
+
+    done: set[F]
+    not_done: set[F]
+
+
+def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     """The futures in the order in which they end; `TimeoutError` after `timeout` seconds.
 
     Like `concurrent.futures.as_completed`, and safe to interrupt.
@@ -272,7 +289,7 @@ def as_completed(futures: Iterable[concurrent.futures.Future[T]], timeout: float
                 future._done_callbacks.remove(ended.put)  # type: ignore[attr-defined]
 
 
-def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: float | None) -> Iterator[Any]:
+def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | None) -> Iterator[F]:
     began = time.monotonic()
     hint = HINT_AFTER
     while waiting:
@@ -292,16 +309,19 @@ def _as_they_end(waiting: set[Any], ended: queue.SimpleQueue[Any], timeout: floa
 
 
 def wait(
-    futures: Iterable[concurrent.futures.Future[T]], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
-) -> Any:
-    """`(done, not_done)` like `concurrent.futures.wait`, and safe to interrupt."""
+    futures: Iterable[F], timeout: float | None = None, return_when: str = concurrent.futures.ALL_COMPLETED
+) -> DoneAndNotDone[F]:
+    """Wait until the futures have ended, `timeout` seconds have passed, or what `return_when` names has happened.
+
+    Like `concurrent.futures.wait`, and safe to interrupt. Raises `BadInput` for a `return_when` that is none.
+    """
     if return_when not in CONDITIONS:
         raise BadInput(f"return_when={return_when!r}", f"one of {', '.join(CONDITIONS)}")
     everything = set(futures)
     done = {future for future in everything if future.done()}
     waiting = everything - done
 
-    def is_enough(future: concurrent.futures.Future[T]) -> bool:
+    def is_enough(future: F) -> bool:
         if return_when == concurrent.futures.FIRST_EXCEPTION:
             return not future.cancelled() and future.exception() is not None
         return return_when == concurrent.futures.FIRST_COMPLETED
@@ -315,4 +335,4 @@ def wait(
     except TimeoutError:
         pass
     done |= {future for future in waiting if future.done()}
-    return concurrent.futures._base.DoneAndNotDoneFutures(done, everything - done)
+    return DoneAndNotDone(done, everything - done)

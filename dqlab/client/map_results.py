@@ -20,7 +20,7 @@ from dqlab.client.channel import SLICE
 from dqlab.client.drawn_items import DrawnItems
 from dqlab.client.future import HINT_AFTER
 from dqlab.client.pickling import dump_function
-from dqlab.client.results import load_error, load_results
+from dqlab.client.results import Load, load_error, load_results
 from dqlab.client.session import Session
 from dqlab.client.submission import Submission, make_header
 from dqlab.errors import DqlabError
@@ -39,8 +39,8 @@ OUT_ITEMS, OUT_BYTES = 1 << 16, 64 << 20
 class _Run:
     """One run on its way: pieces of its results arrive in any order and leave in order (a `submission.Sink`)."""
 
-    def __init__(self, count: int, size: int) -> None:
-        self.count, self.size = count, size
+    def __init__(self, count: int, size: int, load: Load) -> None:
+        self.count, self.size, self._load = count, size, load
         self.first: int | None = None  #: id of its first task, once it went out
         self.unwanted = False  #: whether it need not go out any more
         self._pieces: dict[int, tuple[int, Outcome]] = {}
@@ -84,10 +84,10 @@ class _Run:
                 return None
         hi, outcome = self._pieces[at]
         if outcome.state == "done":
-            return hi, load_results(outcome.result)
+            return hi, load_results(outcome.result, self._load)
         if outcome.state == "cancelled":
             raise CancelledError
-        raise load_error((self.first or 0) + at, outcome)
+        raise load_error((self.first or 0) + at, outcome, self._load)
 
 
 class MapResults:
@@ -167,7 +167,7 @@ class MapResults:
             kind, payload, bound = self._drawn.pack()
             fresh = DrawnItems(self._star, self._drawn.broken)
             header = make_header(self._options, kind, self._digest, self._python or bound)
-            run = _Run(len(self._drawn.items), len(payload))
+            run = _Run(len(self._drawn.items), len(payload), self._session.load)
             self._outgoing, self._drawn = (run, header, payload), fresh
             if took < DRAW_SECONDS and 2 * len(payload) < RUN_BYTES:
                 self._next_run = min(self._longest, 2 * self._next_run)

@@ -22,6 +22,7 @@ def progress(what: Iterable[T], *, total: int | None = None, desc: str | None = 
 
     if total is None and isinstance(what, Sized):
         total = len(what)
+    items: Any = what
     if isinstance(what, list | tuple | set) and what and all(isinstance(item, Future) for item in what):
-        what = as_completed(what)
-    yield from tqdm(what, total=total, desc=desc, **options)
+        items = as_completed(items)
+    yield from tqdm(items, total=total, desc=desc, **options)

@@ -6,16 +6,27 @@ import concurrent.futures
 import linecache
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 from dqlab.errors import TaskFailed, TaskTimeout
 from dqlab.wire.messages import CALLS, PLAIN, Failure, Found, Outcome
+from dqlab.wire.plain_data import load_plain
 
-__all__ = ["RemoteTraceback", "load_error", "load_results", "raise_outcome", "unpack"]
+__all__ = ["Load", "RemoteTraceback", "load_error", "load_results", "loader", "raise_outcome", "unpack"]
 
 #: a frame of a traceback under which no source stands
 _BARE_FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+), in .+\n(?!    )', re.MULTILINE)
+
+
+#: what makes a value of a result's bytes
+Load = Callable[[Any], Any]
+
+
+def loader(results: str) -> Load:
+    """How results are read at a master whose setting `results` is this: as any pickle, or as plain data."""
+    return load_plain if results == PLAIN else pickle.loads
 
 
 class RemoteTraceback(Exception):
@@ -29,12 +40,13 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.text}"""'
 
 
-def load_error(task: int, outcome: Outcome) -> BaseException:
-    """The exception that a failed task ends in: its own, or `TaskFailed` where it had no chance to raise one."""
+def load_error(task: int, outcome: Outcome, load: Load = pickle.loads) -> BaseException:
+    """The exception that a failed task ends in: its own, or `TaskFailed` where it had no chance to raise one, or where
+    nothing but plain data is read."""
     failure = Failure.decode(outcome.result)
     kind, data, text, summary = failure.kind, failure.exception, failure.traceback, failure.summary
     attempts = outcome.attempts
-    if kind == "error" and data is not None:
+    if kind == "error" and data is not None and load is pickle.loads:
         try:
             exc = pickle.loads(data)
             if isinstance(exc, BaseException):
@@ -61,9 +73,9 @@ def _with_source(text: str) -> str:
     return _BARE_FRAME.sub(complete, text)
 
 
-def unpack(result: Any, count: int) -> list[Any]:
+def unpack(result: Any, count: int, load: Load = pickle.loads) -> list[Any]:
     """The pickled results of `count` calls."""
-    return [result] if count == 1 else pickle.loads(result)
+    return [result] if count == 1 else load(result)
 
 
 class LoadedResults:
@@ -72,8 +84,8 @@ class LoadedResults:
     An interrupt while one is loaded loses none: the next turn loads it again.
     """
 
-    def __init__(self, pickles: tuple[bytes, ...]) -> None:
-        self._pickles, self._at = pickles, 0
+    def __init__(self, pickles: tuple[bytes, ...], load: Load) -> None:
+        self._pickles, self._at, self._load = pickles, 0, load
 
     def __iter__(self) -> LoadedResults:
         return self
@@ -81,27 +93,31 @@ class LoadedResults:
     def __next__(self) -> Any:
         if self._at == len(self._pickles):
             raise StopIteration
-        value = pickle.loads(self._pickles[self._at])
+        value = self._load(self._pickles[self._at])
         self._at += 1
         return value
 
 
-def load_results(result: Any) -> Iterator[Any]:
+def load_results(result: Any, load: Load = pickle.loads) -> Iterator[Any]:
     """The results of a part of a `map`: a pickled list of atoms, or a pickled tuple of pickles."""
-    loaded = pickle.loads(result)
-    return LoadedResults(loaded) if isinstance(loaded, tuple) else iter(loaded)
+    loaded = load(result)
+    if isinstance(loaded, tuple):
+        return LoadedResults(loaded, load)
+    # In C, and none of them is referred to any more once it is given out.
+    loaded.reverse()
+    return map(loaded.pop, repeat(-1, len(loaded)))
 
 
-def raise_outcome(task: int, found: Found) -> Any:
+def raise_outcome(task: int, found: Found, load: Load = pickle.loads) -> Any:
     """Return the result of a final task, or raise what became of it."""
     outcome = found.outcome
     if outcome.state == "done":
         if found.kind == PLAIN:
             return None  # its result went to the plain queue
         if found.kind in CALLS:
-            return pickle.loads(unpack(outcome.result, found.count)[found.index])
-        results = pickle.loads(outcome.result)
-        return pickle.loads(results[found.index]) if isinstance(results, tuple) else results[found.index]
+            return load(unpack(outcome.result, found.count, load)[found.index])
+        results = load(outcome.result)
+        return load(results[found.index]) if isinstance(results, tuple) else results[found.index]
     if outcome.state == "cancelled":
         raise concurrent.futures.CancelledError
-    raise load_error(task, outcome)
+    raise load_error(task, outcome, load)

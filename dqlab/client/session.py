@@ -19,6 +19,7 @@ from typing import Any
 from dqlab.client.channel import Channel, Origin, pause
 from dqlab.client.collector import Collector
 from dqlab.client.connections import PATIENCE, Connections
+from dqlab.client.results import loader
 from dqlab.client.sender import Sender
 from dqlab.client.submission import Submission, Waiting
 from dqlab.errors import DqlabError, MasterGone
@@ -44,6 +45,7 @@ class Session(Connections):
         except BaseException:
             self._calls.close()
             raise
+        self.load = loader(self.about["results"])  #: what makes a value of a result's bytes
         self._lock = threading.Lock()
         self._waiting = Waiting()
         self._sender = Sender(self, self._waiting, self._give_up)

@@ -19,12 +19,12 @@ _ROW = {"flex_flow": "row wrap", "align_items": "center", "margin": "2px 0 0 0"}
 
 
 class Controls(ipywidgets.VBox):
-    """Buttons for workers and queues, and sliders for demo tasks if ``demo``. ``say`` shows what came of an action."""
+    """Buttons for workers and queues, and sliders for demo tasks if `demo`. `say` shows what came of an action."""
 
     def __init__(self, master: Any, say: Callable[[str], None], demo: bool = False) -> None:
         self._master, self._say = master, say
-        self.worker = _menu("Worker", ANY, "Which worker")
-        self.queue = _menu("Queue", ALL, "Which queue")
+        self.worker: Any = _menu("Worker", ANY, "Which worker")
+        self.queue: Any = _menu("Queue", ALL, "Which queue")
         gap = ipywidgets.HTML("", layout={"width": "18px"})
         actions = (
             ("Add worker", "plus", "Start one more worker", self._add),
@@ -119,7 +119,7 @@ class Controls(ipywidgets.VBox):
         return lambda _: threading.Thread(target=run, name="dqlab-click", daemon=True).start()
 
     def _chosen(self, at_work: bool = False) -> str:
-        """The chosen worker; if any will do the newest of those started here, ``at_work`` if one of them is."""
+        """The chosen worker; if any will do the newest of those started here, `at_work` if one of them is."""
         if self.worker.value != ANY:
             return self.worker.value
         alive = [name for name in self.worker.options if name != ANY]

@@ -21,9 +21,9 @@ def nap(seconds: float) -> float:
 
 
 class Feeder:
-    """Submits `nap` tasks of ``seconds`` each at ``rate`` a second, in a thread, until `stop` or the master's end.
+    """Submits `nap` tasks of `seconds` each at `rate` a second, in a thread, until `stop` or the master's end.
 
-    Both may be changed at any time, also while a cell runs: ``dashboard.demo.rate = 40``. It waits while `LIMIT` of its
+    Both may be changed at any time, also while a cell runs: `dashboard.demo.rate = 40`. It waits while `LIMIT` of its
     tasks are out.
     """
 

@@ -4,9 +4,8 @@
     record.follow() ──> History ────┼── links: from a lost task to the worker that took it over
     record.read()                   └── bins:  levels, and tasks done, per slice of time
 
-Pure: no widget, no thread, no clock; time comes with the events. ``frame(since)`` says what changed after a version,
-as plain data, so that a screen is told only that. A bar that is narrower on the screen than a few pixels is merged with
-its neighbours: a thousand tasks of a millisecond are one bar that says so.
+Pure: no widget, no thread, no clock; time comes with the events. `frame(since)` says what changed after a version,
+as plain data, so that a screen is told only that.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["BINS", "Bar", "History", "Lane", "Link"]
+from dqlab.dashboard.lane import MERGED_SLICES, Bar, Lane, rounded
+
+__all__ = ["BINS", "Bin", "History", "Link"]
 
 #: slices into which the visible window is cut
 BINS = 300
-#: slices that a bar of merged short tasks may cover before a new one begins
-MERGED_SLICES = 10
 #: bars that a lane keeps, whatever its window
 BARS = 4_000
 #: lanes kept; the ones that left first are forgotten first
@@ -30,8 +29,6 @@ LANES = 256
 LINKS, FAILURES, LOST = 200, 20, 1_000
 #: failures of a record that are kept, so that each of its instants has some to show
 RECORDED_FAILURES = 1_000
-#: leases that a lane remembers, to know since when it could work on a task
-LEASES = 64
 #: what a slice of time knows besides the tasks done in it
 LEVELS = ("ready", "leased", "delayed", "done", "failed", "redelivered", "p50", "p95", "state")
 #: levels before anything happened
@@ -42,51 +39,8 @@ _DEATHS = ("connection", "heartbeat", "killed", "died")
 
 
 @dataclass(slots=True)
-class Bar:
-    """``count`` tasks from ``task`` on, from ``start`` to ``end`` (seconds since the history's base)."""
-
-    id: int
-    start: float
-    end: float
-    kind: str  #: "done", "retry" (raised, comes again), "failed", "lost" (its worker died) or "cancelled"
-    task: int
-    count: int = 1
-    busy: float = 0.0  #: seconds of work in it; less than its length if short tasks with gaps were merged
-    text: str = ""  #: the reason, if it did not end well
-    version: int = 0
-
-    def as_list(self) -> list[Any]:
-        return [self.id, _ms(self.start), _ms(self.end), self.kind, self.task, self.count, _ms(self.busy), self.text]
-
-
-@dataclass(slots=True)
-class Lane:
-    """One worker's line."""
-
-    name: str
-    host: str
-    joined: float
-    left: float | None = None
-    end: str = ""  #: "stopped" or "died", once it left
-    reason: str = ""
-    task: int | None = None  #: what it works on now
-    since: float = 0.0  #: when it began that
-    bars: deque[Bar] = field(default_factory=deque)
-    leases: deque[tuple[int, int, float]] = field(default_factory=lambda: deque(maxlen=LEASES))
-    free_at: float = float("-inf")  #: the end of its latest bar
-    told: float = float("-inf")  #: when it told of that, and how far what it had told before reached
-    floor: float = float("-inf")
-    version: int = 0
-
-    def could_start(self, task: int) -> float:
-        """The earliest instant at which it can have begun ``task``: leased, and the one before ended."""
-        leased = next((when for first, end, when in reversed(self.leases) if first <= task < end), self.joined)
-        return max(self.free_at, leased)
-
-
-@dataclass(slots=True)
 class Link:
-    """``count`` tasks, ``task`` the first, lost by worker ``source`` and taken over by ``target``."""
+    """`count` tasks, `task` the first, lost by worker `source` and taken over by `target`."""
 
     source: str
     lost: float
@@ -97,7 +51,8 @@ class Link:
     version: int = 0
 
     def as_list(self) -> list[Any]:
-        return [self.source, _ms(self.lost), self.target, _ms(self.taken), self.task, self.count]
+        """What a screen is told of it."""
+        return [self.source, rounded(self.lost), self.target, rounded(self.taken), self.task, self.count]
 
 
 @dataclass(slots=True)
@@ -110,11 +65,12 @@ class Bin:
     version: int = 0
 
     def as_list(self) -> list[Any]:
-        return [_ms(self.start), self.done, self.levels]
+        """What a screen is told of it."""
+        return [rounded(self.start), self.done, self.levels]
 
 
 class History:
-    """Folds the lines of the event stream. ``window`` is the visible time in seconds; ``None`` keeps everything."""
+    """Folds the lines of the event stream. `window` is the visible time in seconds; `None` keeps everything."""
 
     def __init__(self, window: float | None = 30.0, slice: float | None = None) -> None:
         self.window = window
@@ -139,7 +95,7 @@ class History:
     # ---------------------------------------------------------------- in
 
     def feed(self, events: Iterable[dict[str, Any]]) -> int:
-        """Fold event records (with or without ``count``), oldest first. Returns how many were new."""
+        """Fold event records (with or without `count`), oldest first. Returns how many were new."""
         self.version += 1
         fed = 0
         for event in events:
@@ -167,13 +123,13 @@ class History:
         return [lane.name for lane in self.lanes.values() if lane.left is None and lane.host]
 
     def frame(self, since: int = 0) -> dict[str, Any]:
-        """What changed after version ``since`` as plain data; everything for 0."""
-        frame: dict[str, Any] = {"key": since == 0, "now": _ms(self.now)}
+        """What changed after version `since` as plain data; everything for 0."""
+        frame: dict[str, Any] = {"key": since == 0, "now": rounded(self.now)}
         frame["bins"] = _newer(self.bins, since)
         frame["links"] = _newer(self.links, since)
         frame["lanes"] = [
-            [lane.name, lane.host, _ms(lane.joined), lane.left and _ms(lane.left), lane.end, lane.reason]
-            + [lane.task, _ms(lane.since), _latest(lane.bars, since)]
+            [lane.name, lane.host, rounded(lane.joined), lane.left and rounded(lane.left), lane.end, lane.reason]
+            + [lane.task, rounded(lane.since), lane.newer(since)]
             for lane in self.lanes.values()
             if lane.version > since
         ]
@@ -215,7 +171,7 @@ class History:
 
     def _on_failed(self, event: dict[str, Any], when: float) -> None:
         self._ended_badly(event, when, "failed")
-        self.failures.append([event["task"], event.get("queue", ""), _ms(when), str(event.get("reason", "")), ""])
+        self.failures.append([event["task"], event.get("queue", ""), rounded(when), str(event.get("reason", "")), ""])
         self._failures_version = self.version
 
     def _on_redelivered(self, event: dict[str, Any], when: float) -> None:
@@ -292,43 +248,8 @@ class History:
         return lane
 
     def _bar(self, lane: Lane, start: float, end: float, kind: str, task: int, count: int, text: str = "") -> None:
-        lane.version = self.version
-        if lane.task is not None and task <= lane.task < task + count:
-            lane.task = None
-        start = self._place(lane, min(start, end), end)
-        lane.free_at = max(lane.free_at, end)
-        last = lane.bars[-1] if lane.bars else None
-        length, busy = end - start, end - start
-        if (
-            last is not None
-            and kind == last.kind == "done"
-            and length / count < self.slice
-            and (last.end - last.start) / last.count < self.slice
-            and start - last.end < self.slice
-            and end - last.start < MERGED_SLICES * self.slice
-        ):
-            last.end, last.count, last.busy = max(last.end, end), last.count + count, last.busy + busy
-            last.version = self.version
-            return
         self._bars += 1
-        lane.bars.append(Bar(self._bars, start, end, kind, task, count, busy, text, self.version))
-
-    def _place(self, lane: Lane, start: float, end: float) -> float:
-        """When the task that is said to have taken from ``start`` to ``end`` can have begun.
-
-        A worker does one task at a time, but tells of some late, or of several at once. Those lie one before the other,
-        and none in what it had told of before.
-        """
-        if end != lane.told:
-            lane.told, lane.floor = end, min(lane.free_at, end)
-        start = limit = max(start, lane.floor)
-        for bar in reversed(lane.bars):
-            if bar.end <= limit:
-                break
-            begin = max(lane.floor, limit - (bar.end - bar.start))
-            bar.start, bar.end, bar.version = min(bar.start, begin), limit, self.version
-            limit = bar.start
-        return start
+        lane.draw(Bar(self._bars, start, end, kind, task, count, text=text, version=self.version), self.slice)
 
     def _link(self, task: int, source: str, lost: float, target: str, taken: float) -> None:
         last = self.links[-1] if self.links else None
@@ -338,7 +259,7 @@ class History:
             self.links.append(Link(source, lost, target, taken, task, 1, self.version))
 
     def _bin(self, when: float) -> Bin:
-        """The slice that holds ``when``, or the nearest one that is kept."""
+        """The slice that holds `when`, or the nearest one that is kept."""
         start = when // self.slice * self.slice
         for slot in reversed(self.bins):
             if slot.start <= start + self.slice / 2:
@@ -375,17 +296,3 @@ class History:
 
 def _newer(items: Iterable[Any], since: int) -> list[Any]:
     return [item.as_list() for item in items if item.version > since]
-
-
-def _latest(bars: deque[Bar], since: int) -> list[Any]:
-    """The same for bars, of which only the last ones can be newer."""
-    latest = []
-    for bar in reversed(bars):
-        if bar.version <= since:
-            break
-        latest.append(bar.as_list())
-    return latest[::-1]
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds, 3)

@@ -1,4 +1,4 @@
-"""``dqlab dashboard CONNECTION``: the dashboard as a page in the browser, served by Voila, where no notebook is."""
+"""`dqlab dashboard CONNECTION`: the dashboard as a page in the browser, served by Voila, where no notebook is."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.client.recording import read
-from dqlab.dashboard.history import Bar, History, Lane
+from dqlab.dashboard.history import History
+from dqlab.dashboard.lane import Bar, Lane
 
 __all__ = ["trace"]
 
@@ -24,9 +25,9 @@ MASTER = 0
 
 
 def trace(record: str | Path, target: str | Path) -> Path:
-    """Write ``record`` (made by ``master.record``) as a trace into ``target`` and return its path.
+    """Write `record` (made by `master.record`) as a trace into `target` and return its path.
 
-    Raises `BadInput` if ``record`` is no record.
+    Raises `BadInput` if `record` is no record.
     """
     history = History(window=None, slice=UNMERGED)
     history.feed(read(record))

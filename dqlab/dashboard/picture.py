@@ -1,4 +1,4 @@
-"""The picture: one widget whose drawing is ``dashboard.js``, and which is told only what changed."""
+"""The picture: one widget whose drawing is `dashboard.js`, and which is told only what changed."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ import io
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dqlab.dashboard.history import History, Lane
+from dqlab.dashboard.history import History
+from dqlab.dashboard.lane import Lane
 
 __all__ = ["still"]
 

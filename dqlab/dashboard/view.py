@@ -36,8 +36,8 @@ _open: weakref.WeakKeyDictionary[Any, Dashboard] = weakref.WeakKeyDictionary()
 class Dashboard(ipywidgets.VBox):
     """What a master and its workers are doing, live, at most five times a second.
 
-    ``master`` is a `Master` or what `connect` returned, ``window`` the visible time in seconds, ``parts`` what is shown
-    (of "numbers", "charts", "lanes", "failures"), ``controls`` whether there are buttons, ``demo`` whether there is a
+    `master` is a `Master` or what `connect` returned, `window` the visible time in seconds, `parts` what is shown
+    (of "numbers", "charts", "lanes", "failures"), `controls` whether there are buttons, `demo` whether there is a
     slider that feeds demo tasks.
 
     JupyterLab runs a button's action only when no cell is running: keep long work in the master and its workers, and
@@ -75,7 +75,7 @@ class Dashboard(ipywidgets.VBox):
     def replay(cls, path: str | Path, *, speed: float = 1.0, parts: Sequence[str] = PARTS) -> Dashboard:
         """Show a recorded run, with a scrubber and a speed and without any master. It begins with the whole run.
 
-        ``speed`` 2 is twice as fast as it happened. ``at`` is the instant shown, in seconds since the record's begin.
+        `speed` 2 is twice as fast as it happened. `at` is the instant shown, in seconds since the record's begin.
         """
         if not (isinstance(speed, int | float) and speed > 0):
             raise BadInput(f"speed={speed!r}", "how many times as fast as it happened, above 0")
@@ -121,7 +121,7 @@ class Dashboard(ipywidgets.VBox):
 
     @property
     def demo(self) -> Feeder | None:
-        """The feeder of demo tasks, if the dashboard was made with ``demo=True``; its ``rate`` is tasks/s."""
+        """The feeder of demo tasks, if the dashboard was made with `demo=True`; its `rate` is tasks/s."""
         return self.controls.demo if self.controls is not None else None
 
     def say(self, text: str) -> None:
@@ -147,7 +147,7 @@ class Dashboard(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """What a notebook keeps: the widget, and of a replay also a still, for pages that run nothing."""
-        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs) or {}
         if self.picture.replay:
             bundle["image/png"] = b64encode(still(self.history)).decode()
         return bundle

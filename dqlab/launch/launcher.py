@@ -31,6 +31,8 @@ Self = TypeVar("Self", bound="Launcher")
 class Launcher:
     """Workers of one master that were started here and end with this process, with `stop`, or with the master.
 
+    What their tasks have started ends with them, unless it has left its process group (`setsid`, a daemon).
+
     `n`        how many, each in a process that `command` starts
     `queues`   the queues they serve; None: all
     `handler`  `"module:function"`, for the queue of plain tasks

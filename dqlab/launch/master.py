@@ -28,14 +28,16 @@ class Master(Client):
     """A master in a process of its own, and a client of it. The end of the `with` block ends its workers too.
 
     Takes what `dqlab master` takes (see `dqlab.master.settings`). `authkey` None means a random key; `authkey_file`
-    names a file that holds one. `lease` in seconds. Raises `BadInput` for settings that make no sense, `LaunchFailed`
-    with the process's own words if it does not come up.
+    names a file that holds one. `lease` in seconds. `results="plain"` is for workers that aren't trusted: results and
+    exceptions are plain data then, and nothing that a worker sends is unpickled here.
+
+    Raises `BadInput` for settings that make no sense, `LaunchFailed` with the process's own words if it fails.
     """
 
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, authkey: bytes | None = None,
         authkey_file: str | Path | None = None, connection_file: str | Path | None = None, lease: float = 15.0,
-        max_attempts: int = 3, backlog: int = 2_000_000, insecure: bool = False,
+        max_attempts: int = 3, backlog: int = 2_000_000, results: str = "pickle", insecure: bool = False,
     ) -> None:  # fmt: skip
         settings = MasterSettings(
             host=host,
@@ -45,6 +47,7 @@ class Master(Client):
             lease=lease,
             max_attempts=max_attempts,
             backlog=backlog,
+            results=results,
             insecure=insecure,
         )
         settings.check()

@@ -165,8 +165,9 @@ class BrokerCalls:
 
     def join(
         self, host: str, pid: int, queues: list[str] | None, handler: bool, name: str | None = None
-    ) -> tuple[str, float]:
-        """Join as a worker, for as long as this connection lives; return its name and the lease in seconds."""
+    ) -> tuple[str, float, str]:
+        """Join as a worker, for as long as this connection lives; return its name, the lease in seconds, and how
+        results are to travel."""
         if self._peer.worker is not None:
             self._waiting.do_now(self._broker.leases.leave, self._peer.worker, "joined again")
         chosen = tuple(queues) if queues is not None else None
@@ -175,7 +176,7 @@ class BrokerCalls:
             return self._broker.leases.join(host, pid, chosen, handler, now, name)
 
         self._peer.worker = worker = self._waiting.do_now(join)
-        return worker.name, self._broker.leases.seconds
+        return worker.name, self._broker.leases.seconds, self._peer.about["results"]
 
     def control(self, name: str) -> None:
         """Turn this connection into the worker's control line: heartbeats come in, commands go out, until it ends."""

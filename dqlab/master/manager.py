@@ -218,6 +218,7 @@ class MasterServer(managers.Server):
             if kwds or len(args) != 1 or args[0] not in known:
                 raise Refused(f"{method}{args!r}: the master serves {' and '.join(known)}, without arguments")
         if method == "create":
+            self.waiting.do(self.waiting.broker.plain.create, peer.address)
             ident = PUBLIC_NAMES[args[0]]
             return ident, [name for name in METHODS[ident] if name[0] != "_"]
         if method == "decref":

@@ -39,7 +39,7 @@ class RunningMaster:
         controls = ControlLines()
         self.waiting = WaitingCalls(broker, controls.send)
         about: dict[str, Any] = {"version": __version__, "id": secrets.token_hex(8), "pid": os.getpid()}
-        about |= {"backlog": settings.backlog, "max_attempts": settings.max_attempts}
+        about |= {"backlog": settings.backlog, "max_attempts": settings.max_attempts, "results": settings.results}
         try:
             manager = QueueManager(self.waiting, controls, (settings.host, settings.port), key, about)
             self.server = manager.get_server()

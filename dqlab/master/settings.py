@@ -35,6 +35,7 @@ class MasterSettings:
     lease: float = _setting(15.0, "how long a silent worker keeps its tasks", "S", checks.LEASE_SECONDS)
     max_attempts: int = _setting(3, "deliveries after which a task is failed", "N", checks.ATTEMPTS)
     backlog: int = _setting(2_000_000, "tasks that may wait in one queue", "N", checks.COUNT)
+    results: str = _setting("pickle", "how results travel", check=checks.RESULTS)
     insecure: bool = _setting(False, "allow a guessable key on an address others reach")
 
     def check(self) -> None:

@@ -8,20 +8,14 @@
 Only what is used is loaded: the site needs Pillow (`pip install 'dqlab[lab]'`).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dqlab.lazy_names import lazy_names
 from dqlab.sandbox.site import Site, site
-
-if TYPE_CHECKING:
-    from dqlab.sandbox.ssh import ssh_hosts
 
 __all__ = ["Site", "site", "ssh_hosts"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import `ssh_hosts` when it is first used."""
-    if name == "ssh_hosts":
-        from dqlab.sandbox.ssh import ssh_hosts
-
-        return ssh_hosts
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
+    from dqlab.sandbox.ssh import ssh_hosts
+else:
+    __getattr__, __dir__ = lazy_names(__name__, {"ssh": ("ssh_hosts",)})

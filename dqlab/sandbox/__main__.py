@@ -13,6 +13,7 @@ from dqlab.sandbox.site import Site
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Serve the site that `argv` describes until a signal comes; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m dqlab.sandbox", description="Serve a small site of generated pictures."
     )
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def until_end_of_input(stop: threading.Event) -> None:
+    """Set `stop` once standard input has ended, which it does with its owner."""
     while os.read(0, 4096):  # not sys.stdin: its lock, held here, would make the exit of the process fail
         pass
     stop.set()

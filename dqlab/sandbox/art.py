@@ -16,12 +16,12 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from dqlab.errors import DqlabError
+from dqlab.errors import NotInstalled
 
 try:
     from PIL import Image, ImageDraw
 except ImportError as missing:  # Pillow isn't needed by anything but the sandbox
-    raise DqlabError("the sandbox draws with Pillow, which is missing", "pip install 'dqlab[lab]'") from missing
+    raise NotInstalled("the sandbox draws with Pillow, which is missing", "pip install 'dqlab[lab]'") from missing
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

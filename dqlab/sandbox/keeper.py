@@ -25,9 +25,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-#: How long killed processes may take to vanish, in seconds.
+#: how long killed processes may take to vanish, in seconds
 END_S = 5.0
-#: How often the keeper looks whether its owner still lives, in seconds.
+#: how often the keeper looks whether its owner still lives, in seconds
 LOOK_S = 0.5
 #: prctl's number for "orphans below me become my children".
 PR_SET_CHILD_SUBREAPER = 36
@@ -136,6 +136,7 @@ def lines_from_owner(keeper: Keeper) -> Iterator[bytes]:
 
 
 def main(root: Path, name: str, sshd: list[str]) -> None:
+    """Serve a host's owner until it goes; then end what runs on the host, and remove its files below `root`."""
     keeper = Keeper(sshd)
     try:
         for line in lines_from_owner(keeper):

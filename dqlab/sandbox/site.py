@@ -187,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = IDLE
     wbufsize = -1  # head and body leave together
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
         status, kind, body = self.server.site.answer(self.path)

@@ -22,74 +22,27 @@ import sys
 import tempfile
 import threading
 import time
-import venv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from dqlab.errors import BadInput, DqlabError, LaunchFailed
+from dqlab.sandbox.ssh_files import furnish, make_key
 
 __all__ = ["ThrowawayHost", "ThrowawayHosts", "ssh_hosts"]
 
-#: How long an sshd may take to answer, in seconds.
+#: how long an sshd may take to answer, in seconds
 START_S = 10.0
-#: How long a keeper may take to clean up, in seconds.
+#: how long a keeper may take to clean up, in seconds
 END_S = 10.0
-#: Ports that no system hands out to outgoing connections, so that a host which was cut finds its port free again.
+#: ports that no system hands out to outgoing connections, so that a host which was cut finds its port free again
 PORTS = range(20_000, 32_000)
 
 INSTALL = (
     "Debian and Ubuntu: sudo apt install openssh-server; conda, Binder too: conda install -c conda-forge openssh; "
     "Homebrew: brew install openssh; macOS has one in /usr/sbin; Windows: use WSL"
 )
-
-SSHD_CONFIG = """\
-ListenAddress {address}:{port}
-HostKey "{etc}/host_key"
-AuthorizedKeysFile "{root}/key.pub"
-PidFile none
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PubkeyAuthentication yes
-PermitRootLogin yes
-AllowTcpForwarding yes
-X11Forwarding no
-PrintMotd no
-PrintLastLog no
-MaxStartups 100
-SetEnv HOME="{home}" HOSTNAME={name}
-ForceCommand "{etc}/login"
-"""
-
-#: Newer servers shut out addresses that fail to log in, which is just what a lesson about failures does.
-NO_PENALTIES = "PerSourcePenalties no\n"
-
-LOGIN = """\
-#!/bin/sh
-# Runs instead of what ssh asked for: makes the login a machine of its own, then does what ssh asked for.
-PATH="{etc}/python/bin:/usr/local/bin:/usr/bin:/bin"
-export PATH
-cd "$HOME" || exit 1
-[ -n "$SSH_ORIGINAL_COMMAND" ] && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
-exec /bin/sh -i
-"""
-
-CLIENT_CONFIG = """\
-Host {name}
-    HostName {address}
-    Port {port}
-    User {user}
-    IdentityFile "{root}/key"
-    IdentitiesOnly yes
-    IdentityAgent none
-    UserKnownHostsFile "{root}/known_hosts"
-    GlobalKnownHostsFile none
-    StrictHostKeyChecking yes
-
-"""
 
 
 def ssh_hosts(
@@ -126,7 +79,7 @@ class ThrowawayHosts(Sequence["ThrowawayHost"]):
         self.config = self.root / "ssh_config"
         self._hosts: list[ThrowawayHost] = []
         try:
-            _make_key(self.root / "key")
+            make_key(self.root / "key")
             (self.root / "etc").mkdir()
             for name, (namespace, address) in places.items():
                 prefix = ["ip", "netns", "exec", namespace] if namespace else []
@@ -167,10 +120,10 @@ class ThrowawayHost:
 
     def __init__(self, root: Path, name: str, address: str, sshd: list[str], *, packages: bool) -> None:
         self.name, self.address, self.port = name, address, free_port(address if len(sshd) == 1 else "")
-        self.home, self.etc, self._root = root / "homes" / name, root / "etc" / name, root
+        self.home, self.etc = root / "homes" / name, root / "etc" / name
         self.sshd = sshd
         self._lock, self._asked = threading.Lock(), 0
-        _furnish(self, packages=packages)
+        furnish(self, root, packages=packages)
         keeper = [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(root), name]
         server = [*sshd, "-D", "-f", str(self.etc / "sshd_config"), "-E", str(self.etc / "log")]
         self._keeper = subprocess.Popen(
@@ -251,47 +204,6 @@ class ThrowawayHost:
 
     def __repr__(self) -> str:
         return f"<ThrowawayHost {self.name}>"
-
-
-def _furnish(host: ThrowawayHost, *, packages: bool) -> None:
-    """Write what a host consists of: its home, its Python, its keys, its sshd's configuration, its entry in ours."""
-    import pwd  # not on Windows
-
-    root, etc = host._root, host.etc
-    host.home.mkdir(parents=True)
-    etc.mkdir()
-    (host.home / f"this_is_{host.name}.txt").write_text(f"You are looking at a file of {host.name}.\n")
-    venv.create(etc / "python", with_pip=False, symlinks=True)
-    if packages:
-        libraries = [str(Path(__file__).parents[2]), *(entry for entry in sys.path if entry.endswith("-packages"))]
-        next(etc.glob("python/lib/python*/site-packages")).joinpath("here.pth").write_text("\n".join(libraries) + "\n")
-    _make_key(etc / "host_key")
-    public = (etc / "host_key.pub").read_text()
-    known = host.address if host.port == 22 else f"[{host.address}]:{host.port}"
-    words = {"etc": etc, "root": root, "home": host.home, "name": host.name, "address": host.address, "port": host.port}
-    (etc / "login").write_text(LOGIN.format(**words))
-    (etc / "login").chmod(0o700)
-    _configure(host.sshd, etc / "sshd_config", SSHD_CONFIG.format(**words))
-    with (root / "known_hosts").open("a") as file:
-        file.write(f"{known} {public}")
-    with (root / "ssh_config").open("a") as file:
-        file.write(CLIENT_CONFIG.format(user=pwd.getpwuid(os.getuid()).pw_name, **words))
-
-
-def _configure(sshd: list[str], path: Path, text: str) -> None:
-    """Write an sshd's configuration, with the option that older ones don't know where it is known."""
-    if os.getuid() == 0:
-        with contextlib.suppress(OSError):  # root's sshd locks its helper in there; Debian makes it at boot
-            Path("/run/sshd").mkdir(mode=0o755)
-    path.write_text(text + NO_PENALTIES)
-    if subprocess.run([*sshd, "-t", "-f", str(path)], capture_output=True, timeout=START_S).returncode:
-        path.write_text(text)
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key pair without a passphrase to `path` and `path`.pub."""
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "throwaway", "-f", str(path)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=START_S)
 
 
 def free_port(address: str) -> int:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from dqlab.errors import BadInput
 
 __all__ = [
-    "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "Check", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID",
-    "LEASE_SECONDS", "LIMIT", "NAME", "PID", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RETRIES",
-    "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "check_fields", "check_queue", "one_of",
+    "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS",
+    "LIMIT", "NAME", "PID", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RESULTS", "RETRIES", "ROWS",
+    "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "check_fields", "check_queue", "one_of",
     "optional", "shown", "whole",
 ]  # fmt: skip
 
@@ -134,6 +134,8 @@ TIMEOUT = optional(Check(
     lambda value: type(value) in (int, float) and 0 < value <= LONGEST,
 ))  # fmt: skip
 ATTEMPTS = whole(1, 10**6)
+#: results as any pickle, which a client must trust its workers for, or as plain data
+RESULTS = one_of("pickle", "plain")
 PORT = whole(0, 65535, "a number from 0 (any free one) to 65535")
 LEASE_SECONDS = seconds(0.1, 7 * 86400.0, "seconds, from 0.1 to a week")
 SECONDS = Check("seconds, from 0", lambda value: type(value) in (int, float) and 0 <= value <= LONGEST)

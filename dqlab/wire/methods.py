@@ -32,8 +32,8 @@ def _takes(optional: int = 0, **arguments: Check) -> Method:
 
 
 _STANDARD = {
-    "put": _takes(item=checks.VALUE, block=checks.ANY, timeout=checks.ANY, optional=2),
-    "get": _takes(block=checks.ANY, timeout=checks.ANY, optional=2),
+    "put": _takes(item=checks.VALUE, block=checks.ANY, timeout=optional(checks.WAIT), optional=2),
+    "get": _takes(block=checks.ANY, timeout=optional(checks.WAIT), optional=2),
     "put_nowait": _takes(item=checks.VALUE),
     "get_nowait": _takes(),
     "qsize": _takes(),

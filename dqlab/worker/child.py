@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
-from dqlab.wire.messages import PAYLOADS_HELD, Lease
+from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.functions import Functions
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, Cursor
@@ -145,8 +145,9 @@ class _Child:
         self.say(("ready",), now=True)
         sys.stdout = self._printer
         while True:
-            _, name, jobs, functions = read_frame(self._in)
+            _, name, results, jobs, functions = read_frame(self._in)
             _current.worker, self._said = name, time.perf_counter()
+            self._runner.results.plain = results == PLAIN
             self._run_jobs(jobs, functions)
             self.say(("end",), now=True)
 

@@ -42,7 +42,7 @@ class ChildProcess:
         self.gathering = False
         self.generation = 0
         self.worker = ""
-        self.functions: dict[str, bytes] = {}
+        self.results = "pickle"  #: how results travel: as any pickle, or as plain data
         self.feeding: list[Job] = []  #: what the child is working on
         self._fed = self._limit = 0  #: positions in the current feed, and how far the child may go in it
         self._fed_at = 0  #: when it went out, in nanoseconds
@@ -105,8 +105,8 @@ class ChildProcess:
             job.start, job.fed_lo = position, job.lo
             position += job.hi - job.lo
             if header.function and not self._known.use(header.function):
-                functions[header.function] = pickled = self.functions[header.function]
-                self._known.keep(header.function, None, len(pickled))
+                functions[header.function] = job.function
+                self._known.keep(header.function, None, len(job.function))
             payload = job.payload[job.lo - lease.lo : job.hi - lease.lo] if header.kind == PLAIN else job.payload
             if header.kind != PLAIN:
                 if lease.first in self._payloads:
@@ -118,7 +118,7 @@ class ChildProcess:
         self._cursor.numbers[LIMIT] = self._limit = self._fed = position
         self._fed_at = time.monotonic_ns()
         self.feeding = list(jobs)
-        self._write(("feed", self.worker, words, functions))
+        self._write(("feed", self.worker, self.results, words, functions))
 
     def hear(self, words: list[Any]) -> list[Report]:
         """What the messages of the child say about its tasks."""

@@ -64,7 +64,6 @@ class PlainWorker:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._child = ChildProcess(settings.handler, self._inbox)
         self._child.worker = self.name
-        self._child.functions[_HEADER.function] = _FUNCTION
         self._result: bytes | None = None  #: what the master has not confirmed yet
         self._sent = False  #: whether it went out and only the answer was not heard
         self._stopping = threading.Event()
@@ -177,7 +176,7 @@ class PlainWorker:
         lease = Lease(
             token=0, first=self._taken, lo=0, hi=1, attempt=attempt, careful=True, header=_HEADER, payload=payload
         )
-        waiting = [Job(lease, payload, 0, 1)]
+        waiting = [Job(lease, payload, _FUNCTION, 0, 1)]
         reports: list[Report] = []
         while not reports or self._child.busy:
             if waiting and not self._child.busy:

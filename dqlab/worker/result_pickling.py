@@ -24,20 +24,24 @@ class Pickled(bytes):
 
 
 class ResultPickler:
-    """Pickles the results of one task after another, and packs them."""
+    """Pickles the results of one task after another, and packs them.
+
+    `plain`: whether only plain data may travel, since the client trusts no worker; all else fails its task then.
+    """
 
     def __init__(self) -> None:
         self._dumper = Dumper()
+        self.plain = False
 
     def dump(self, value: Any) -> bytes:
         """One result as it is now."""
-        return self._dumper.dump(value)
+        return dump_plain(value) if self.plain else self._dumper.dump(value)
 
     def freeze(self, value: Any, kind: str) -> Any:
         """A result that is no atom, as it is now, for `pack`."""
         if kind == "plain":
             return load_plain(dump_plain(value))
-        return Pickled(self._dumper.dump(value)) if kind not in CALLS else value
+        return Pickled(self.dump(value)) if kind not in CALLS else value
 
     def pack(self, results: list[Any], kind: str) -> bytes:
         """The results of several tasks of one run: a pickled list of atoms, or a pickled tuple of pickles."""

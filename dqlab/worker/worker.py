@@ -256,8 +256,7 @@ class Worker:
         if reply is None:
             raise _LeaseLost
         leases, functions = reply
-        self._child.functions.update(functions)
-        self._held.add(map(Lease.decode, leases))
+        self._held.add(map(Lease.decode, leases), functions)
 
     # -- connections ----------------------------------------------------------------------------------------------
 
@@ -269,8 +268,9 @@ class Worker:
         try:
             queues = list(settings.queues) if settings.queues is not None else None
             host = settings.host or socket.gethostname()
-            self.name, lease = request(data, "join", host, os.getpid(), queues, bool(settings.handler), self.name)
-            self._child.worker = self.name or ""
+            handler = bool(settings.handler)
+            self.name, lease, results = request(data, "join", host, os.getpid(), queues, handler, self.name)
+            self._child.worker, self._child.results = self.name or "", results
             conn = open_broker(settings.address, settings.authkey, WORKER)
             self._control = ControlLine(conn, self.name, lease, lambda *word: self._heard(data, *word))
             try:

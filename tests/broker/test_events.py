@@ -125,10 +125,10 @@ def test_a_batch_that_came_too_late_is_told_for_each_of_its_tasks():
     scene.submit(100)
     for _ in range(3):
         scene.work(worker)
-    (grant,) = scene.lease(worker)
-    assert grant.hi - grant.lo == 8
-    scene.broker.leave(scene.broker.workers[worker], "frozen", scene.now)
-    scene.say(worker, "done", grant)
-    events = list(expand(record.as_dict() for record in scene.broker.events.since(0)))
+    (lease,) = scene.lease(worker)
+    assert lease.hi - lease.lo == 8
+    scene.broker.leases.leave(scene.broker.leases.workers[worker], "frozen", scene.now)
+    scene.say(worker, "done", lease)
+    events = list(expand(record.as_dict() for record in scene.broker.states.events.since(0)))
     late = [event for event in events if event["kind"] == "duplicate"]
     assert len(late) == 8 and all(event["worker"] == worker and "task" not in event for event in late)

@@ -104,6 +104,21 @@ def test_one_that_keeps_no_proxy_and_is_killed_loses_nothing(scripts):
     assert scripts.get("three") == ["a"]
 
 
+def test_who_is_killed_just_after_its_proxies_were_made_was_killed(scripts):
+    """Given that a proxy begins with a decref, of the manager's own reference, then that is not the end of one."""
+    scripts.put("a")
+    for _ in ("task", "result"):
+        scripts.broker.plain.create(HOME)
+        scripts.broker.plain.decref(HOME, scripts.now)
+    scripts.get("one")
+    scripts.killed("one")
+    assert scripts.get("two") == ["a"]
+    scripts.broker.plain.create(HOME)
+    scripts.broker.plain.decref(HOME, scripts.now)
+    scripts.ends("two")
+    assert scripts.get("three") == [], "it let go in order, and owes an answer"
+
+
 def test_what_is_owed_is_settled_by_its_own_address_only(scripts):
     scripts.put("a")
     scripts.get("one", address=AWAY)

@@ -18,8 +18,8 @@ import pytest
 
 from dqlab.broker.broker import Broker
 from dqlab.broker.clients import CLIENT_IDS
-from dqlab.broker.tasks import Run
-from dqlab.wire.messages import Grant, Outcome
+from dqlab.broker.topics import What
+from dqlab.wire.messages import Header, Lease, NewTasks, Report
 
 LEASE = 15.0
 #: seconds: between two reports, between two ticks, and for one round trip
@@ -32,8 +32,8 @@ class World:
     def __init__(self, seconds: Callable[[int], float], seed: int, tick: float = TICK) -> None:
         self.now, self.seconds, self.random, self.step = 0.0, seconds, Random(seed), tick
         self.broker = Broker(lease=LEASE, seed=seed)
-        self.broker.functions["f"] = b"f"
-        self.client = self.broker.open_client()
+        self.broker.states.functions["f"] = b"f"
+        self.client = self.broker.states.clients.open()
         self.workers: dict[str, SimulatedWorker] = {}
         self.waiting: dict[str, SimulatedWorker] = {}
         self.runs: Counter[int] = Counter()  # how often each task was run to its end
@@ -45,10 +45,11 @@ class World:
         heapq.heappush(self._plan, (time, next(self._number), what))
 
     def submit(self, count: int, per_run: int = 1000, **fields: int) -> None:
-        first = max(self.client.first, self.client.last + 1)
+        first, header = self.client.last + 1, Header(kind="map", function="f", **fields)
         for start in range(first, first + count, per_run):
-            run = Run(start, min(per_run, first + count - start), "default", "map", "f", b"", **fields)
-            assert self.broker.submit(self.client.number, run, self.now)
+            size = min(per_run, first + count - start)
+            tasks = NewTasks(first=start, count=size, header=header, payload=b"")
+            assert self.broker.submit(self.client, tasks, self.now)
 
     def hire(self, n: int) -> None:
         for _ in range(n):
@@ -57,9 +58,9 @@ class World:
     def run(self, limit: float, left: int = 0) -> None:
         """Let time pass until all tasks but ``left`` have ended; fail if that takes longer than ``limit`` seconds."""
         self.at(self.now, self._tick)
-        while self.broker.unfinished() > left:
+        while self.broker.states.unfinished() > left:
             self.now, _, what = heapq.heappop(self._plan)
-            assert self.now <= limit, f"{self.broker.unfinished()} tasks have not ended"
+            assert self.now <= limit, f"{self.broker.states.unfinished()} tasks have not ended"
             what()
 
     def _tick(self) -> None:
@@ -68,17 +69,18 @@ class World:
         self.at(self.now + self.step, self._tick)
 
     def wake(self) -> None:
-        """Do with the broker's signals what the hub does."""
-        signals, self.broker.signals = self.broker.signals, set()
+        """Do with the broker's signals what the master does."""
+        states, known = self.broker.states, self.broker.leases.workers
+        signals, states.signals = states.signals, set()
         for kind, name in sorted(signals, key=str):
-            if kind == "command" and name in self.broker.workers:
-                commands = self.broker.workers[name].commands
+            if kind is What.COMMANDS and name in known:
+                commands = known[name].commands
                 while commands:
                     worker, command = self.workers.get(name), commands.popleft()
                     if worker is not None:
                         self.at(self.now + TRIP, lambda worker=worker, share=command[1]: worker.give_back(share))
-            elif kind == "ready":
-                for worker in list(itertools.islice(self.waiting.values(), self.broker.counts[name]["ready"])):
+            elif kind is What.READY:
+                for worker in list(itertools.islice(self.waiting.values(), states.ready_in(name))):
                     del self.waiting[worker.name]
                     self.at(self.now, worker.exchange)
 
@@ -86,11 +88,11 @@ class World:
         """Every task ended once, and the client heard of it once."""
         heard: Counter[int] = Counter()
         ack = 0
-        while batch := self.broker.collect(self.client.number, ack):
+        while batch := self.broker.collect(self.client, ack):
             ack = batch[-1][0]
             heard.update(i for _, span in batch for i in range(span.first, span.first + len(span)))
         assert heard == Counter(range(1, tasks + 1)), "an outcome is missing, or came twice"
-        counts = self.broker.counts["default"]
+        counts = self.broker.states.counts["default"]
         assert counts["done"] + counts["failed"] == tasks
         assert counts["ready"] == counts["delayed"] == counts["leased"] == 0
 
@@ -100,32 +102,31 @@ class SimulatedWorker:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.entry = world.broker.join("host", 1, None, False, world.now)
+        self.entry = world.broker.leases.join("host", 1, None, False, world.now)
         self.name = self.entry.name
-        self.jobs: deque[list] = deque()  # [grant, lo, hi] of what is not begun
-        self.doing: tuple[Grant, int, int, float] | None = None
+        self.jobs: deque[list] = deque()  # [lease, lo, hi] of what is not begun
+        self.doing: tuple[Lease, int, int, float] | None = None
         self.dead, self.frozen = False, 0.0
         world.workers[self.name] = self
         world.at(world.now, self.exchange)
         world.at(world.now + LEASE / 3, self._beat)
 
-    def exchange(self, *outcomes: Outcome) -> None:
-        """Here are my outcomes, give me more; a worker that has lost its leases joins again."""
+    def exchange(self, *reports: Report) -> None:
+        """Here are my reports, give me more; a worker that has lost its leases joins again."""
         if self.dead:
             return
-        world, broker = self.world, self.world.broker
+        world, leases = self.world, self.world.broker.leases
         if self.frozen > world.now:
-            world.at(self.frozen, lambda: self.exchange(*outcomes))
+            world.at(self.frozen, lambda: self.exchange(*reports))
             return
-        broker.settle(self.name, outcomes, world.now)
-        if broker.workers.get(self.name) is not self.entry:
+        leases.settle(self.name, reports, world.now)
+        if leases.workers.get(self.name) is not self.entry:
             self.end()
             SimulatedWorker(world)
             return
-        broker.heartbeat(self.name, world.now)
-        grants = broker.lease(self.name, world.now)
-        self.jobs.extend([grant, grant.lo, grant.hi] for grant in grants)
-        if outcomes:
+        leases.heartbeat(self.name, world.now)
+        self.jobs.extend([lease, lease.lo, lease.hi] for lease in leases.lease(self.name, world.now))
+        if reports:
             world.finished = world.now
         world.wake()
         if self.doing is None and not self.jobs:
@@ -135,14 +136,14 @@ class SimulatedWorker:
 
     def _begin(self) -> None:
         """Begin as many tasks of the first job as are done before the next report."""
-        grant, lo, hi = self.jobs.popleft()
+        lease, lo, hi = self.jobs.popleft()
         end, seconds = lo, 0.0
-        while end < hi and (end == lo or (seconds < REPORT and not grant.careful)):
-            seconds += self.world.seconds(grant.first + end)
+        while end < hi and (end == lo or (seconds < REPORT and not lease.careful)):
+            seconds += self.world.seconds(lease.first + end)
             end += 1
         if end < hi:
-            self.jobs.appendleft([grant, end, hi])
-        self.doing = grant, lo, end, seconds
+            self.jobs.appendleft([lease, end, hi])
+        self.doing = lease, lo, end, seconds
         self.world.at(self.world.now + seconds, self._finish)
 
     def _finish(self) -> None:
@@ -151,32 +152,32 @@ class SimulatedWorker:
         if self.frozen > self.world.now:
             self.world.at(self.frozen, self._finish)
             return
-        grant, lo, hi, seconds = self.doing
+        lease, lo, hi, seconds = self.doing
         self.doing = None
-        self.world.runs.update(range(grant.first + lo, grant.first + hi))
-        outcome = Outcome("done", grant.token, lo, hi, b"r", seconds)
+        self.world.runs.update(range(lease.first + lo, lease.first + hi))
+        report = Report(kind="done", token=lease.token, lo=lo, hi=hi, value=b"r", seconds=seconds)
         if self.jobs:
             self._begin()  # the child goes on while its worker reports
-        self.world.at(self.world.now + TRIP, lambda: self.exchange(outcome))
+        self.world.at(self.world.now + TRIP, lambda: self.exchange(report))
 
     def give_back(self, share: float) -> None:
         """Obey a reclaim: release the later part of what has not begun."""
         back = math.ceil(share * sum(hi - lo for _, lo, hi in self.jobs))
-        outcomes = []
+        reports = []
         while back > 0 and self.jobs:
-            grant, lo, hi = self.jobs.pop()
+            lease, lo, hi = self.jobs.pop()
             n = min(back, hi - lo)
-            outcomes.append(Outcome("released", grant.token, hi - n, hi))
+            reports.append(Report(kind="released", token=lease.token, lo=hi - n, hi=hi))
             back -= n
             if lo < hi - n:
-                self.jobs.append([grant, lo, hi - n])
-        if outcomes:
-            self.exchange(*outcomes)
+                self.jobs.append([lease, lo, hi - n])
+        if reports:
+            self.exchange(*reports)
 
     def _beat(self) -> None:
         if not self.dead:
             if self.frozen <= self.world.now:
-                self.world.broker.heartbeat(self.name, self.world.now)
+                self.world.broker.leases.heartbeat(self.name, self.world.now)
             self.world.at(self.world.now + LEASE / 3, self._beat)
 
     def end(self) -> None:
@@ -187,7 +188,7 @@ class SimulatedWorker:
 
     def die(self) -> None:
         self.end()
-        self.world.broker.leave(self.entry, "its connection ended", self.world.now)
+        self.world.broker.leases.leave(self.entry, "its connection ended", self.world.now)
         self.world.wake()
 
 
@@ -222,9 +223,9 @@ def test_whatever_dies_or_freezes_every_task_ends_once(seed):
     trouble(world, every=0.2, until=60.0)
     world.run(limit=600.0)
     world.check(20_000)
-    counts = world.broker.counts["default"]
+    counts = world.broker.states.counts["default"]
     assert counts["failed"] == 0 and counts["redelivered"] > 0
-    assert seed == 2 or world.broker.late > 0  # with that seed no frozen worker had a result in hand
+    assert seed == 2 or world.broker.leases.late > 0  # with that seed no frozen worker had a result in hand
     # What ran twice was lost in between; nothing else was.
     assert world.runs.total() - 20_000 <= counts["redelivered"]
 
@@ -236,9 +237,9 @@ def test_a_worker_killer_is_failed_and_takes_nobody_with_it():
 
     class Mortal(SimulatedWorker):
         def _begin(self) -> None:
-            grant, lo, _ = self.jobs[0]
+            lease, lo, _ = self.jobs[0]
             begin(self)
-            if self.doing[1] <= 4999 - grant.first < self.doing[2]:
+            if self.doing[1] <= 4999 - lease.first < self.doing[2]:
                 self.world.at(self.world.now + 0.001, lambda: (self.die(), Mortal(self.world)))
 
     for _ in range(8):
@@ -246,7 +247,7 @@ def test_a_worker_killer_is_failed_and_takes_nobody_with_it():
     world.submit(10_000)
     world.run(limit=100.0)
     world.check(10_000)
-    assert world.broker.counts["default"]["failed"] == 1
+    assert world.broker.states.counts["default"]["failed"] == 1
     assert world.broker.find(4999).state.value == "failed" and len(world.broker.find(4999).history) == 3
 
 
@@ -286,4 +287,4 @@ def test_ten_thousand_workers():
     world.run(limit=300.0)
     world.check(tasks)
     assert len(world.broker.stats(world.now)["workers"]) >= 9_900
-    assert world.broker.clients[0].last < CLIENT_IDS
+    assert world.broker.states.clients[0].last < CLIENT_IDS

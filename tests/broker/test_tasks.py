@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqlab.broker.tasks import Run, Span, State
+from dqlab.broker.tasks import Run, State
 from dqlab.errors import BadInput
-from dqlab.wire.messages import check_queue
+from dqlab.wire.messages import Header
 
 
-def a_run(count: int = 10, **fields) -> Run:
-    run = Run(**{
-        "first": 100, "count": count, "queue": "default", "kind": "map", "function": "f", "payload": b"", **fields
-    })  # fmt: skip
-    run.spans.append(Span(run, 0, count))
-    return run
+def a_run(count: int = 10) -> Run:
+    return Run(100, count, Header(kind="map", function="f"), b"", max_attempts=3, submitted=0.0)
 
 
 def test_a_span_says_what_it_is():
@@ -69,38 +63,3 @@ def test_a_span_that_was_forgotten_leaves_a_gap():
     run.spans.remove(middle)
     assert run.span_of(104) is None
     assert run.spans_in(2, 5) == [] and run.spans_in(2, 6) == run.spans
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"queue": "a b"}, {"kind": "apply"}, {"first": -1}, {"first": "1"}, {"count": 0}, {"count": True},
-        {"retries": -1}, {"retries": 1.5}, {"max_attempts": 0}, {"timeout": 0}, {"timeout": -1.0},
-        {"timeout": "5"}, {"timeout": float("nan")}, {"payload": (1,)}, {"payload": [1]}, {"python": [1]},
-        {"function": None},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_run_that_makes_no_sense_is_refused_and_the_message_shows_why(fields):
-    run = a_run()
-    (name, value), *_ = fields.items()
-    setattr(run, name, value)
-    shown = {"first": "tasks", "count": "tasks", "payload": f"type {type(value).__name__}"}
-    with pytest.raises(BadInput, match=shown.get(name, re.escape(repr(value)))):
-        run.check()
-
-
-def test_what_the_broker_notes_of_a_run_cannot_be_sent():
-    with pytest.raises(TypeError):
-        Run(0, 1, "default", "map", "f", b"", "", 0, None, 3, 0.0, 1, [])
-
-
-@pytest.mark.parametrize("name", ["default", "a", "7", "pages_2.new-x", "x" * 64])
-def test_names_of_queues(name):
-    check_queue(name)
-
-
-@pytest.mark.parametrize("name", ["", "a b", ".hidden", "-x", "x" * 65, "ä", "a\n", None, 7])
-def test_names_that_no_queue_has(name):
-    with pytest.raises(BadInput, match="queue name"):
-        check_queue(name)

@@ -8,21 +8,20 @@ import weakref
 import pytest
 
 from dqlab.broker.tasks import Run, Span, State
-from dqlab.broker.waiting_line import Line
+from dqlab.broker.waiting_line import WaitingLine
+from dqlab.wire.messages import Header
 
 
 def span_of(first: int, count: int) -> Span:
-    run = Run(first, count, "default", "map", "f", b"")
-    span = Span(run, 0, count)
-    run.spans.append(span)
-    return span
+    run = Run(first, count, Header(kind="map", function="f"), b"", max_attempts=3, submitted=0.0)
+    return run.spans[0]
 
 
 class Payload:
     """Something that shows when it is gone."""
 
 
-def drain(line: Line, n: int) -> list[int]:
+def drain(line: WaitingLine, n: int) -> list[int]:
     """The ids of the tasks in the order in which they are given out, ``n`` at a time."""
     order = []
     while turn := line.front():
@@ -32,11 +31,11 @@ def drain(line: Line, n: int) -> list[int]:
 
 
 def test_an_empty_line_has_no_front():
-    assert Line().front() is None
+    assert WaitingLine().front() is None
 
 
 def test_clients_take_turns_and_each_ones_tasks_keep_their_order():
-    line = Line()
+    line = WaitingLine()
     line.append(1, span_of(10, 3))
     line.append(2, span_of(20, 2))
     line.append(1, span_of(13, 1))
@@ -44,14 +43,14 @@ def test_clients_take_turns_and_each_ones_tasks_keep_their_order():
 
 
 def test_what_has_waited_once_comes_first():
-    line = Line()
+    line = WaitingLine()
     line.append(1, span_of(10, 2))
     line.appendleft(1, span_of(5, 1))
     assert drain(line, 9) == [5, 10, 11]
 
 
 def test_who_is_blocked_waits_and_keeps_its_place():
-    line = Line()
+    line = WaitingLine()
     line.append(1, span_of(10, 1))
     line.append(2, span_of(20, 1))
     client, span = line.front(blocked={1})
@@ -61,14 +60,14 @@ def test_who_is_blocked_waits_and_keeps_its_place():
 
 
 def test_taking_a_part_leaves_the_rest_at_the_front():
-    line, span = Line(), span_of(10, 5)
+    line, span = WaitingLine(), span_of(10, 5)
     line.append(1, span)
     assert line.take(1, 2).first == 10
     assert line.front() == (1, span) and (span.first, len(span)) == (12, 3)
 
 
 def test_spans_that_are_no_longer_ready_are_dropped_when_their_turn_comes():
-    line, gone = Line(), span_of(10, 2)
+    line, gone = WaitingLine(), span_of(10, 2)
     line.append(1, gone)
     line.append(2, span_of(20, 1))
     gone.state = State.CANCELLED
@@ -78,7 +77,7 @@ def test_spans_that_are_no_longer_ready_are_dropped_when_their_turn_comes():
 
 
 def test_a_piece_goes_back_behind_what_it_was_cut_off():
-    line, span, behind = Line(), span_of(10, 5), span_of(30, 1)
+    line, span, behind = WaitingLine(), span_of(10, 5), span_of(30, 1)
     line.append(1, span)
     line.append(1, behind)
     tail = span.cut(3, 5)
@@ -89,7 +88,7 @@ def test_a_piece_goes_back_behind_what_it_was_cut_off():
 
 def cut_to_pieces():
     """A line with one span that was cut into six pieces of one task each, and another span behind it."""
-    line, span = Line(), span_of(10, 6)
+    line, span = WaitingLine(), span_of(10, 6)
     line.append(1, span)
     line.append(1, span_of(30, 1))
     pieces = [span]
@@ -117,7 +116,7 @@ def test_cancelled_pieces_are_dropped_sooner_or_later(many, monkeypatch):
 
 
 def test_cancelled_spans_do_not_pile_up_in_a_line_that_nobody_takes_from():
-    line = Line()
+    line = WaitingLine()
     line.append(1, span_of(1, 1))
     for i in range(5_000):
         span = span_of(10 + i, 1)

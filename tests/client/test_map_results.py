@@ -6,10 +6,10 @@ import time
 import weakref
 
 import pytest
+from dqlab.client.options import Options
 
 from dqlab import LocalWorkers, Master, progress
 from dqlab.client.map_results import MapResults, _Run
-from dqlab.client.options import Options
 from dqlab.errors import Refused
 from tests.helpers import eventually
 

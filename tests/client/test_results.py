@@ -8,12 +8,20 @@ import pytest
 
 from dqlab import TaskFailed, TaskTimeout
 from dqlab.client.results import RemoteTraceback, load_error, load_results
+from dqlab.wire.messages import Failure, Outcome
 
 HISTORY = [("w1", "first"), ("w2", "second")]
 
 
+def failed(attempts, history, **failure):
+    """How a task that failed is told of."""
+    return Outcome(state="failed", result=Failure(**failure).encode(), attempts=attempts, history=history)
+
+
 def test_an_exception_arrives_as_itself_with_the_workers_traceback():
-    error = load_error(7, ("error", cloudpickle.dumps(KeyError("x")), "the text", "KeyError: 'x'"), 1, [])
+    error = load_error(
+        7, failed(1, [], kind="error", exception=cloudpickle.dumps(KeyError("x")), traceback="the text", summary="'x'")
+    )
     assert isinstance(error, KeyError)
     assert error.args == ("x",)
     assert isinstance(error.__cause__, RemoteTraceback)
@@ -21,7 +29,9 @@ def test_an_exception_arrives_as_itself_with_the_workers_traceback():
 
 
 def test_an_exception_that_cannot_be_loaded_becomes_a_failure_in_words():
-    error = load_error(7, ("error", b"no pickle", "the text", "Odd: thing"), 2, HISTORY)
+    error = load_error(
+        7, failed(2, HISTORY, kind="error", exception=b"no pickle", traceback="the text", summary="Odd: thing")
+    )
     assert type(error) is TaskFailed
     assert str(error).startswith("task 7 failed after 2 attempts: Odd: thing (the exception itself could not be loaded")
     assert error.history == HISTORY
@@ -30,7 +40,7 @@ def test_an_exception_that_cannot_be_loaded_becomes_a_failure_in_words():
 
 @pytest.mark.parametrize("kind, cls", [("lost", TaskFailed), ("timeout", TaskTimeout)])
 def test_a_task_without_an_exception_of_its_own(kind, cls):
-    error = load_error(7, (kind, None, "", "worker died: SIGSEGV"), 1, HISTORY)
+    error = load_error(7, failed(1, HISTORY, kind=kind, summary="worker died: SIGSEGV"))
     assert type(error) is cls
     assert str(error) == "task 7 failed after 1 attempt: worker died: SIGSEGV"
     assert (error.reason, error.attempts, error.history) == ("worker died: SIGSEGV", 1, HISTORY)
@@ -51,7 +61,8 @@ def test_source_that_only_the_client_has_stands_in_the_workers_traceback(monkeyp
         '  File "/there/lib.py", line 7, in lib\n    what the worker read()\n',
         '  File "<nowhere>", line 1, in nowhere\n',
     ]
-    error = load_error(7, ("error", cloudpickle.dumps(KeyError("x")), "".join([*frames, "KeyError: 'x'\n"]), ""), 1, [])
+    text = "".join([*frames, "KeyError: 'x'\n"])
+    error = load_error(7, failed(1, [], kind="error", exception=cloudpickle.dumps(KeyError("x")), traceback=text))
     assert error.__cause__.text == "".join([frames[0], "    return 1 / x\n", *frames[1:], "KeyError: 'x'\n"])
 
 

@@ -12,8 +12,10 @@ import pytest
 from dqlab import BacklogFull, BadInput, LocalWorkers, Master, MasterGone, TaskFailed, as_completed, connect
 from dqlab.client.pickling import dump_function
 from dqlab.errors import ConnectionFailed, Refused
-from dqlab.master.process import MasterSettings, RunningMaster
-from dqlab.wire.messages import Outcome
+from dqlab.master.process import RunningMaster
+from dqlab.master.settings import MasterSettings
+from dqlab.wire.greeting import CLIENT
+from dqlab.wire.messages import Finished, Found, Header, NewTasks, Report
 from dqlab.wire.request import open_broker, request
 from tests.cluster import cluster, run, script
 from tests.helpers import eventually
@@ -26,45 +28,73 @@ def double(x):
 # -- connections come and go -----------------------------------------------------------------------
 
 
+def open_by_hand(client, number=None, token=None):
+    """A connection of the client with that number and token, or of none yet, for bare requests."""
+    connection = client.connection
+    return open_broker(connection.address, connection.authkey, CLIENT, client=number, token=token)
+
+
 def submit_by_hand(conn):
-    """A client made of bare requests, with one submitted task; its number and the task's id."""
-    number, first = request(conn, "open_client")
-    payload = pickle.dumps([21])
+    """A client made of bare requests, with one submitted task; its number and token, and the task's id."""
+    number, first, token = request(conn, "open_client")
     digest, pickled, python = dump_function(double)
-    call = (first, 1, "default", "map", digest, payload, python, 0, None, 3)
-    request(conn, "submit", number, {digest: pickled}, [call])
-    return number, first
+    header = Header(kind="map", function=digest, python=python)
+    tasks = NewTasks(first=first, count=1, header=header, payload=pickle.dumps([21]))
+    assert request(conn, "submit", {digest: pickled}, [tasks.encode()]) == 1
+    return number, token, first
 
 
 def wait_until_done(conn, task):
-    eventually(lambda: request(conn, "lookup", task, 1.0)[0] == "done", what=f"task {task}")
+    def state():
+        return Found.decode(request(conn, "lookup", task, 1.0)).outcome.state
+
+    eventually(lambda: state() == "done", what=f"task {task}")
 
 
 def test_results_that_finished_before_the_client_collects_are_not_lost(client):
-    conn = open_broker(client.connection.address, client.connection.authkey)
-    number, first = submit_by_hand(conn)
+    conn = open_by_hand(client)
+    _, _, first = submit_by_hand(conn)
     wait_until_done(conn, first)
-    request(conn, "reopen_client", number, [])  # what it had sent when it last looked
-    batch = request(conn, "collect", number, 0, 1.0)
+    request(conn, "reopen_client", [])  # what it had sent when it last looked
+    batch = [Finished.decode(row) for row in request(conn, "collect", 0, 1.0)]
     conn.close()
-    assert [(task, lo, hi, state) for _, task, lo, hi, state, *_ in batch] == [(first, 0, 1, "done")]
-    assert pickle.loads(batch[0][5]) == [42]
+    assert [(one.first, one.lo, one.hi, one.outcome.state) for one in batch] == [(first, 0, 1, "done")]
+    assert pickle.loads(batch[0].outcome.result) == [42]
 
 
 def test_a_client_whose_connection_broke_gets_what_finished_meanwhile_once(client):
-    conn = open_broker(client.connection.address, client.connection.authkey)
-    collector = open_broker(client.connection.address, client.connection.authkey)
-    number, first = submit_by_hand(conn)
+    conn = open_by_hand(client)
+    number, token, first = submit_by_hand(conn)
     wait_until_done(conn, first)
-    request(collector, "reopen_client", number, [])
+    collector = open_by_hand(client, number, token)
+    request(collector, "reopen_client", [])
     collector.close()
     for _ in range(2):  # two breaks in a row
-        collector = open_broker(client.connection.address, client.connection.authkey)
-        request(collector, "reopen_client", number, [])
-        request(collector, "reopen_client", number, [(first, 1)])
-        serials = [serial for serial, *_ in request(collector, "collect", number, 0, 1.0)]
-        assert len(serials) == 1
+        collector = open_by_hand(client, number, token)
+        request(collector, "reopen_client", [])
+        request(collector, "reopen_client", [(first, 1)])
+        batch = [Finished.decode(row) for row in request(collector, "collect", 0, 1.0)]
+        assert len(batch) == 1
         collector.close()
+    conn.close()
+
+
+def test_only_who_knows_its_token_is_a_client(client):
+    """Given a client's number, which anybody can guess, then its results are for nobody without its token."""
+    conn = open_by_hand(client)
+    number, token, first = submit_by_hand(conn)
+    wait_until_done(conn, first)
+    for wrong in (None, b"", bytes(32), token[:-1] + bytes([token[-1] ^ 1])):
+        with pytest.raises((BadInput, Refused)):
+            open_by_hand(client, number, wrong)
+    with pytest.raises(Refused, match="no client"):
+        open_by_hand(client, number + 1, token)
+    stranger = open_by_hand(client)
+    for call in (("collect", 0, 0.0), ("reopen_client", [(first, 1)]), ("close_client",), ("submit", {}, [])):
+        with pytest.raises(Refused, match="no client's"):
+            request(stranger, *call)
+    stranger.close()
+    assert len(request(conn, "collect", 0, 1.0)) == 1
     conn.close()
 
 
@@ -191,19 +221,21 @@ def here(tmp_path):
     master.close()
 
 
-def work_by_hand(hub, value):
+def work_by_hand(master, value):
     """Be a worker that returns ``value`` for each task that waits."""
+    leases = master.waiting.broker.leases
 
     def work(now):
-        worker = hub.broker.join("here", 1, None, False, now)
-        while grants := hub.broker.lease(worker.name, now):
-            for token, _, lo, hi, *_ in grants:
-                results = [pickle.dumps(value) for _ in range(lo, hi)]
-                data = results[0] if hi == lo + 1 else pickle.dumps(results)
-                hub.broker.settle(worker.name, [Outcome("done", token, lo, hi, data, 0.01)], now)
-        hub.broker.leave(worker, "done", now)
+        worker = leases.join("here", 1, None, False, now)
+        while given := leases.lease(worker.name, now):
+            for lease in given:
+                results = [pickle.dumps(value) for _ in range(lease.lo, lease.hi)]
+                data = results[0] if len(results) == 1 else pickle.dumps(results)
+                report = Report(kind="done", token=lease.token, lo=lease.lo, hi=lease.hi, value=data, seconds=0.01)
+                leases.settle(worker.name, [report], now)
+        leases.leave(worker, "done", now)
 
-    hub.do_now(work)
+    master.waiting.do_now(work)
 
 
 class away:
@@ -225,27 +257,27 @@ class away:
 
 def test_a_client_that_was_away_too_long_is_told_what_is_forgotten(here, monkeypatch):
     monkeypatch.setattr("dqlab.broker.kept_outcomes.KEEP_SECONDS", 0.0)
-    broker = here.hub.broker
+    broker = here.waiting.broker
     with connect(here.file) as client:
         client.pause("later")
         early = client.submit(double, 1)
         client.flush(10)
-        work_by_hand(here.hub, 2)
+        work_by_hand(here, 2)
         assert early.result(10) == 2
         eventually(lambda: broker.find(early.task_id) is None, what="nothing kept of what was read")
         lost, late = client.submit(double, 2), client.options(queue="later").submit(double, 3)
         results = client.options(queue="later").map(double, [4])
         client.flush(10)
         with away(client):
-            eventually(lambda: not broker.clients[0].connected, what="the client to be away")
-            work_by_hand(here.hub, 4)
+            eventually(lambda: not broker.states.clients[0].connected, what="the client to be away")
+            work_by_hand(here, 4)
             eventually(lambda: broker.find(lost.task_id) is None, what="its result to be forgotten")
         with pytest.raises(Refused, match=f"task {lost.task_id} has ended while this client was away"):
             lost.result(10)
         client.resume("later")
         with away(client):
-            eventually(lambda: not broker.clients[0].connected, what="the client to be away again")
-            work_by_hand(here.hub, 6)
+            eventually(lambda: not broker.states.clients[0].connected, what="the client to be away again")
+            work_by_hand(here, 6)
             eventually(lambda: broker.find(late.task_id + 1) is None, what="everything to be forgotten")
         with pytest.raises(Refused, match="the master forgot how"):
             late.result(10)
@@ -260,9 +292,9 @@ def test_a_function_that_the_master_forgot_is_sent_again(here, monkeypatch):
         for x in range(3):
             future = client.submit(double, x)
             client.flush(10)
-            work_by_hand(here.hub, 2 * x)
+            work_by_hand(here, 2 * x)
             assert future.result(10) == 2 * x
-            eventually(lambda: not here.hub.broker.functions, what="the function to be forgotten")
+            eventually(lambda: not here.waiting.broker.states.functions, what="the function to be forgotten")
 
 
 # -- queues: pause, backlog, cancel ----------------------------------------------------------------
@@ -390,7 +422,7 @@ def test_a_closed_client_has_nothing_to_flush(shared):
 def test_the_end_of_a_view_is_not_the_end_of_its_master():
     with Master() as master, master.options(queue="images") as view:
         assert view.map(double, []) is not None
-    assert not master._process.alive
+    assert not psutil.pid_exists(master.pid)
 
 
 # -- waits that say something, or end --------------------------------------------------------------
@@ -524,7 +556,8 @@ def test_the_plain_queues_are_queues(client):
     client.tasks.put_many(["two", "three"])
     assert client.tasks.qsize() == 3
     assert [client.tasks.get(timeout=5) for _ in range(3)] == ["one", "two", "three"]
-    client.tasks.task_done()
+    for _ in range(3):
+        client.tasks.task_done()
     client.tasks.join()
     with pytest.raises(Exception, match="^$"):
         client.tasks.get(timeout=0.1)

@@ -17,6 +17,7 @@ from dqlab import LocalWorkers, Master, SSHWorkers
 from dqlab.errors import LaunchFailed
 from dqlab.launch.ssh.link import GIVE_UP_S
 from dqlab.launch.ssh.tunnel import ALIVE_COUNT, ALIVE_S
+from dqlab.process.owned_process import REACT
 from dqlab.sandbox.ssh import ThrowawayHosts, ssh_hosts
 from tests.helpers import eventually
 
@@ -173,6 +174,15 @@ def test_stop_doesnt_wait_for_ever(master: Master, hosts: ThrowawayHosts, tmp_pa
     future.cancel()
 
 
+def test_stop_does_not_wait_for_a_frozen_worker(master: Master, hosts: ThrowawayHosts) -> None:
+    remote = SSHWorkers(master, ["lab1"], 2, ssh_config=hosts.config).wait()
+    os.kill(remote.pids[remote.names[0]], signal.SIGSTOP)
+    began = time.monotonic()
+    remote.stop(timeout=30)
+    assert time.monotonic() - began < REACT + 8
+    nothing_runs(hosts)
+
+
 def test_when_the_owner_is_killed_everything_ends(hosts: ThrowawayHosts) -> None:
     program = (
         "import sys, time\n"
@@ -212,6 +222,10 @@ def use_what_came_along(_: int) -> tuple[str, str, str]:
     return Path.home().name, bs4.BeautifulSoup("<p>x</p>", "html.parser").text + requests.__name__, dqlab.crawl.__file__
 
 
+def search_path_of_others(_: int) -> str | None:
+    return os.environ.get("PYTHONPATH")
+
+
 def test_install_brings_dqlab_to_a_bare_host() -> None:
     with ssh_hosts(2, packages=False) as hosts, Master() as master:
         with pytest.raises(LaunchFailed, match="lab1: no dqlab there") as error:
@@ -220,6 +234,7 @@ def test_install_brings_dqlab_to_a_bare_host() -> None:
         SSHWorkers(master, hosts.names, ssh_config=hosts.config, install=True).wait()
         found = set(master.map(use_what_came_along, range(40)))
         assert {(home, text) for home, text, _ in found} <= {("lab1", "xrequests"), ("lab2", "xrequests")}
+        assert set(master.map(search_path_of_others, range(8))) == {None}  # what tasks start finds what it always does
         for home, _, path in found:
             assert Path(path).is_relative_to(hosts[home].home / ".cache" / "dqlab")
         for host in hosts:

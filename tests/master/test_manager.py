@@ -20,10 +20,13 @@ import psutil
 import pytest
 
 from dqlab import AuthenticationFailed, LocalWorkers, Master, connect
-from dqlab.master.process import MasterSettings, RunningMaster
+from dqlab.master.process import RunningMaster
+from dqlab.master.settings import MasterSettings
 from dqlab.wire.connection import pack
+from dqlab.wire.messages import Header
+from dqlab.wire.methods import METHODS
 from tests.helpers import eventually, free_port
-from tests.plain import KEY, Hand, Lab, get, hand
+from tests.plain import KEY, Hand, Lab, get, hand, own_hand
 
 
 @pytest.fixture
@@ -285,18 +288,35 @@ def evil_pickles(folder: Path) -> dict[str, bytes]:
         "an object that is not there": pickle.dumps(("nothing", "put", (1,), {})),
         "a very long name": pickle.dumps(("tasks", "x" * 1_000_000, (), {})),
         "wrong arguments": pickle.dumps(("broker", "exchange", (1, 2, 3), {})),
-        "no such client": pickle.dumps(("broker", "collect", (77, 0, 0), {})),
+        "collect before open_client": pickle.dumps(("broker", "collect", (0, 0), {})),
+        "another client's number": pickle.dumps(("broker", "collect", (77, 0, 0), {})),
         "a worker with an odd name": pickle.dumps(("broker", "join", ("here", 1, None, False, 5), {})),
         "a worker with odd queues": pickle.dumps(("broker", "join", ("here", 1, "default", False), {})),
-        "runs of the wrong shape": pickle.dumps(("broker", "submit", (0, {}, [(1, 2)]), {})),
+        "runs of the wrong shape": pickle.dumps(("broker", "submit", ({}, [(1, 2)]), {})),
         "exchange before join": pickle.dumps(("broker", "exchange", ([], 0.0), {})),
         "control before join": pickle.dumps(("broker", "control", ("w1",), {})),
     }
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["as the first request", "later"])
+@contextlib.contextmanager
+def proved(address: tuple[str, int], role: str = "worker") -> Iterator[Hand]:
+    """A peer of dqlab's own that has proved it, and been served."""
+    with own_hand(address, role) as peer:
+        get(peer.ask("broker", "about"))
+        yield peer
+
+
+#: who sends malicious requests: somebody new, an unchanged script, one of dqlab's own
+SENDERS = {
+    "as the first request": lambda address: hand(address, accept=False),
+    "a script": hand,
+    "dqlab's own": proved,
+}
+
+
+@pytest.mark.parametrize("sender", SENDERS.values(), ids=SENDERS)
 @pytest.mark.parametrize("optimised", [False, True], ids=["", "python -O"])
-def test_malicious_requests_are_refused_and_run_nothing(tmp_path: Path, optimised: bool, first: bool) -> None:
+def test_malicious_requests_are_refused_and_run_nothing(tmp_path: Path, optimised: bool, sender: Any) -> None:
     lab = Lab(tmp_path, free_port())
     command = [sys.executable, *(["-O"] if optimised else []), "-m", "dqlab", "master", "--port", str(lab.port)]
     try:
@@ -305,7 +325,7 @@ def test_malicious_requests_are_refused_and_run_nothing(tmp_path: Path, optimise
         process = psutil.Process(master.popen.pid)
         with connect(f"127.0.0.1:{lab.port}", authkey=KEY) as client:
             for name, words in evil_pickles(tmp_path).items():
-                with hand(lab.address, accept=not first) as peer:
+                with sender(lab.address) as peer:
                     peer.conn.send_bytes(words)
                     kind, reason = peer.answer()
                     assert kind == "#TRACEBACK" and reason.startswith(("Refused: ", "BadInput: ")), (name, reason)
@@ -331,6 +351,9 @@ def test_shutdown_ends_nothing(master: Master) -> None:
             assert peer.ask(None, method)[0] == "#TRACEBACK"
         with hand(address_of(master)) as peer:
             assert peer.ask(None, method)[0] == "#TRACEBACK"
+            assert peer.ask("tasks", method)[0] == "#TRACEBACK"
+        with own_hand(address_of(master)) as peer:
+            assert peer.ask(None, method)[0] == "#TRACEBACK"
             assert peer.ask("broker", method)[0] == "#TRACEBACK"
     assert psutil.Process(master.pid).is_running() and master.stats()["workers"] == []
 
@@ -338,11 +361,13 @@ def test_shutdown_ends_nothing(master: Master) -> None:
 def test_a_worker_that_lies_about_its_outcomes_changes_nothing(master: Master) -> None:
     future = master.submit(len, "abc")
     master.flush(10)
-    with hand(address_of(master)) as liar:
+    with own_hand(address_of(master), "worker") as liar:
         name, _ = get(liar.ask("broker", "join", "here", 1, None, True))
-        for outcomes in ([("done", 99, 0, 1, b"x", 0.1)], [("no such kind", 1, 0, 1)], [(1, 2)], [None], 5):
-            kind, _ = liar.ask("broker", "exchange", outcomes, 0.0)
-            assert kind in ("#TRACEBACK", "#RETURN")
+        of_no_lease = ("done", 99, 0, 1, b"x", 0.1)
+        assert liar.ask("broker", "exchange", [of_no_lease], 0.0)[0] == "#RETURN"
+        for reports in ([("no such kind", 1, 0, 1, None, 0.0)], [(1, 2)], [None], 5, [("done", 1, 0, 1, None, 0.1)]):
+            kind, reason = liar.ask("broker", "exchange", reports, 0.0)
+            assert kind == "#TRACEBACK" and reason.startswith("BadInput: "), reason
         assert master.stats()["queues"]["default"]["done"] == 0
     eventually(lambda: master.stats()["workers"] == [])
     with LocalWorkers(master, 1).wait(30):
@@ -350,30 +375,53 @@ def test_a_worker_that_lies_about_its_outcomes_changes_nothing(master: Master) -
     assert name == "w1"
 
 
+#: a header as it travels: queue, retries, timeout, max_attempts, kind, function, python
+HEADER = ("default", 0, None, None, "map", "f", "")
+
+
+def header(**changes: Any) -> tuple[Any, ...]:
+    """A header as it travels, with some fields that are wrong."""
+    names = [name for name, _ in Header.checks]
+    return tuple(changes.get(name, value) for name, value in zip(names, HEADER, strict=True))
+
+
 @pytest.mark.parametrize(
-    ("functions", "payload", "more"),
+    ("functions", "header", "payload", "named"),
     [
-        ({"f": b"f"}, b"", ("", 0, None, 3, 0.0, [1, 2])),  # what only the broker knows of a run: its spans
-        ({"f": b"f"}, b"", ("", 0, None, 3, 0.0, 1, [1, 2])),
-        ({"f": b"f"}, (1,), ("", 0, None, 3)),
-        ({"f": b"f"}, [1], ("", 0, None, 3)),
-        ({"f": b"f"}, b"", ([], 0, None, 3)),
-        ({"f": 5}, b"", ("", 0, None, 3)),
-        ({"f": b"f", 5: b"f"}, b"", ("", 0, None, 3)),
+        ({"f": b"f"}, (*HEADER, [1, 2]), b"", "header of 7 fields"),
+        ({"f": b"f"}, HEADER[:-1], b"", "header of 7 fields"),
+        ({"f": b"f"}, HEADER, (1,), "payload=(1,)"),
+        ({"f": b"f"}, HEADER, [1], "payload=[1]"),
+        ({"f": b"f"}, header(python=[]), b"", "header"),
+        ({"f": b"f"}, header(retries=True), b"", "retries=True"),
+        ({"f": b"f"}, header(function="g"), b"", "function 'g'"),
+        ({"f": b"f"}, header(queue="plain", kind="plain", function=""), b"", "plain"),
+        ({"f": 5}, HEADER, b"", "functions"),
+        ({"f": b"f", 5: b"f"}, HEADER, b"", "functions"),
     ],
+    ids=str,
 )
 def test_no_run_keeps_the_master_from_giving_out_others(
-    master: Master, functions: Any, payload: Any, more: tuple[Any, ...]
+    master: Master, functions: Any, header: tuple[Any, ...], payload: Any, named: str
 ) -> None:
-    with hand(address_of(master)) as evil:
-        number, first = get(evil.ask("broker", "open_client"))
-        run = (first, 2, "default", "map", "f", payload, *more)
-        kind, _ = evil.ask("broker", "submit", number, functions, [run])
-        assert kind == "#TRACEBACK"
+    with own_hand(address_of(master)) as evil:
+        _, first, _ = get(evil.ask("broker", "open_client"))
+        kind, reason = evil.ask("broker", "submit", functions, [(first, 2, header, payload)])
+        assert kind == "#TRACEBACK" and named in reason
         future = master.submit(len, "abc")
         with LocalWorkers(master, 1).wait(30):
             assert future.result(20) == 3
         assert master.stats()["queues"]["default"]["ready"] == 0
+
+
+def test_a_script_reaches_the_two_plain_queues_only(master: Master) -> None:
+    with hand(address_of(master)) as script:
+        for method, arguments in METHODS["broker"].items():
+            kind, reason = script.ask("broker", method, *[None] * len(arguments.arguments))
+            assert kind == "#TRACEBACK", method
+        kind, reason = script.ask("broker", "stats")
+        assert kind == "#TRACEBACK" and "dqlab's own peers" in reason
+        assert get(script.ask("tasks", "qsize")) == 0
 
 
 # -- those who wait ----------------------------------------------------------------------------------------------------

@@ -170,40 +170,79 @@ def test_results_that_nobody_reads_hold_the_tasks_back(small: Master) -> None:
 # -- leases ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "settle", [("results", "put", "x"), ("tasks", "get", False), ("tasks", "empty"), ("tasks", "task_done")]
-)
-def test_the_next_word_settles_what_get_handed_out(peer: Hand, master: Master, settle: tuple[Any, ...]) -> None:
-    master.tasks.put("url")
-    assert get(peer.ask("tasks", "get")) == "url"
-    assert plain(master) == (0, 1, 0)
-    peer.ask(*settle)
-    assert plain(master) == (0, 0, 1)
+@pytest.mark.parametrize("settle", [("results", "put", "x"), ("results", "put_nowait", "x"), ("tasks", "task_done")])
+def test_an_answer_settles_the_oldest_value_in_hand(peer: Hand, master: Master, settle: tuple[Any, ...]) -> None:
+    master.tasks.put_many(["a", "b"])
+    assert [get(peer.ask("tasks", "get")) for _ in "ab"] == ["a", "b"]
+    assert plain(master) == (0, 2, 0)
+    get(peer.ask(*settle))
+    assert plain(master) == (0, 1, 1)
     peer.close()
-    assert plain(master) == (0, 0, 1)
+    eventually(lambda: plain(master) == (1, 0, 1))
+    assert master.tasks.get(timeout=5) == "b"
 
 
 @pytest.mark.parametrize("ident", ["tasks", "results"])
-@pytest.mark.parametrize("method", ["qsize", "full", "__str__", "__repr__"])
-def test_a_look_does_not_settle_it(peer: Hand, master: Master, ident: str, method: str) -> None:
+@pytest.mark.parametrize("look", [("qsize",), ("full",), ("empty",), ("get", False), ("__str__",), ("__repr__",)])
+def test_a_look_does_not_settle_it(peer: Hand, master: Master, ident: str, look: tuple[Any, ...]) -> None:
     master.tasks.put("url")
     get(peer.ask("tasks", "get"))
-    get(peer.ask(ident, method))
+    peer.ask(ident, *look)
     assert plain(master) == (0, 1, 0)
 
 
-def test_looking_at_the_results_does_not_settle_it(peer: Hand, master: Master) -> None:
-    master.tasks.put("url")
+def test_who_says_task_done_settles_by_nothing_else(peer: Hand, master: Master) -> None:
+    master.tasks.put_many(["a", "b"])
     get(peer.ask("tasks", "get"))
-    get(peer.ask("results", "empty"))
-    assert plain(master) == (0, 1, 0)
+    get(peer.ask("tasks", "task_done"))
+    get(peer.ask("tasks", "get"))
+    get(peer.ask("results", "put", "B"))
+    assert plain(master) == (0, 1, 1)
+    peer.close()
+    eventually(lambda: plain(master) == (1, 0, 1))
 
 
-def test_a_refused_put_settles_nothing(peer: Hand, master: Master) -> None:
+def test_what_is_held_and_owed_is_shown_by_address(address: tuple[str, int], peer: Hand, master: Master) -> None:
+    """Given one value in a living hand and one whose connection ended in order, then both are open, and none ready."""
+    master.tasks.put_many(["a", "b"])
+    get(peer.ask("tasks", "get"))
+    with hand(address) as other:
+        get(other.ask("tasks", "get"))
+        drop_proxy(address)
+    shown = eventually(lambda: (plain := master.stats()["plain"])["owed"] and plain)
+    assert (shown["held"], shown["owed"]) == ({"127.0.0.1": 1}, {"127.0.0.1": 1})
+    assert plain(master) == (0, 2, 0) and get(peer.ask("tasks", "idle", 0.0)) is False
+
+
+def drop_proxy(address: tuple[str, int], ident: str = "tasks") -> None:
+    """What the end of a plain proxy tells the master."""
+    with hand(address, accept=False) as manager:
+        get(manager.ask(None, "decref", ident))
+
+
+def test_a_script_that_keeps_no_proxy_answers_on_another_connection(address: tuple[str, int], master: Master) -> None:
+    """`m.get_task_queue().get()`, then `m.get_result_queue().put(...)`: each call has a connection of its own."""
+    master.tasks.put_many("abc")
+    for url in "abc":
+        with hand(address) as taking:
+            assert get(taking.ask("tasks", "get")) == url
+            drop_proxy(address)
+        with hand(address) as answering:
+            get(answering.ask("results", "put", url.upper()))
+            drop_proxy(address, "results")
+    eventually(lambda: plain(master) == (0, 0, 3))
+    assert [master.results.get(timeout=5) for _ in "abc"] == ["A", "B", "C"]
+    eventually(lambda: master.stats()["unmatched"] == 0)
+
+
+def test_an_answer_that_is_refused_fails_its_task_and_says_why(peer: Hand, master: Master) -> None:
     master.tasks.put("url")
     get(peer.ask("tasks", "get"))
     assert peer.ask("results", "put", object)[0] == "#TRACEBACK"
-    assert plain(master) == (0, 1, 0) and master.results.empty()
+    assert plain(master) == (0, 0, 0) and master.results.empty()
+    (failure,) = master.failures()
+    assert "its result was refused" in failure["reason"] and "object" in failure["reason"]
+    assert master.stats()["plain"]["refused"] == 1
 
 
 def test_the_end_of_the_connection_gives_the_task_back_as_often_as_it_takes(
@@ -298,7 +337,7 @@ def test_empty_counts_what_is_ready_not_what_is_leased(address: tuple[str, int],
         get(other.ask("tasks", "get"))
         assert get(peer.ask("tasks", "empty")) is False and get(peer.ask("tasks", "qsize")) == 1
         get(other.ask("tasks", "get"))
-        assert get(peer.ask("tasks", "empty")) is True and plain(master) == (0, 1, 1)
+        assert get(peer.ask("tasks", "empty")) is True and plain(master) == (0, 2, 0)
 
 
 def test_join_waits_until_every_task_has_ended(address: tuple[str, int], peer: Hand, master: Master) -> None:
@@ -307,6 +346,7 @@ def test_join_waits_until_every_task_has_ended(address: tuple[str, int], peer: H
         joining.conn.send(("tasks", "join", (), {}))
         for _ in "ab":
             get(peer.ask("tasks", "get"))
+        get(peer.ask("tasks", "task_done"))
         assert not joining.conn.poll(0.05)
         get(peer.ask("tasks", "task_done"))
         assert get(joining.answer()) is None

@@ -23,10 +23,10 @@ LAB = PROJECT["optional-dependencies"]["lab"]
 HEAVY = {"IPython", "PIL", "anywidget", "bs4", "ipywidgets", "jupyterlab", "matplotlib", "numpy", "requests", "tqdm"}
 
 
-def run(*command: str, **options) -> subprocess.CompletedProcess[str]:
+def run(*command: str, timeout: float = 60, **options) -> subprocess.CompletedProcess[str]:
     """Run a command with nothing on its standard input; what it prints, errors included, is in `stdout`."""
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run(command, text=True, timeout=60, **streams, **options)
+    return subprocess.run(command, text=True, timeout=timeout, **streams, **options)
 
 
 # -- the package ------------------------------------------------------------------------------------------------------

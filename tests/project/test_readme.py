@@ -1,12 +1,15 @@
 """README.md says what is true: its commands run, its code prints what it shows, its promises name tests that exist."""
 
+import ast
 import contextlib
+import io
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +118,52 @@ def test_no_windows_command_names_a_file_that_is_not_there() -> None:
     for module in re.findall(r"python -m (\w\S+)", commands):
         path = ROOT / module.replace(".", "/")
         assert module == "venv" or path.is_dir() or path.with_suffix(".py").is_file()
+
+
+# -- the reading path -------------------------------------------------------------------------------------------------
+
+#: lines of code that somebody can read in an afternoon
+AN_AFTERNOON = 2_000
+
+#: what a line may consist of and still hold no code
+NO_CODE = {
+    tokenize.COMMENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER, tokenize.INDENT, tokenize.NEWLINE,
+    tokenize.NL,
+}  # fmt: skip
+
+
+def lines_of_code(source: str) -> int:
+    """How many lines are neither blank, nor a comment, nor part of a docstring."""
+    told = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    code = {n for token in tokens if token.type not in NO_CODE for n in range(token.start[0], token.end[0] + 1)}
+    return len(code - told)
+
+
+def test_only_code_is_counted() -> None:
+    source = '"What it is.\n\nMore.\n"\n\n# why\nx = "two\nlines"  # here\n\n\ndef f():\n    "Do it."\n    return x\n'
+    assert lines_of_code(source.replace('"', '"""')) == 4
+
+
+def test_the_heart_can_be_read_in_an_afternoon() -> None:
+    path = re.findall(r"^\d+\. \[.*?\]\((dqlab/.*?\.py)\)", README, re.MULTILINE)
+    (said,) = re.findall(r"Its heart is ([\d,]+) lines", README)
+    counted = sum(lines_of_code((ROOT / file).read_text("utf8")) for file in path)
+    assert len(path) > 5
+    assert counted <= AN_AFTERNOON
+    assert abs(int(said.replace(",", "")) - counted) <= 0.05 * counted, f"the README says {said}, and it is {counted:,}"
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)]+)\)", README))
+def test_a_link_leads_somewhere(target: str) -> None:
+    file, _, heading = target.partition("#")
+    assert not file or (ROOT / file).exists()
+    assert not heading or heading in [
+        re.sub(r"[^\w-]", "", title.lower().replace(" ", "-"))
+        for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    ]

@@ -161,7 +161,7 @@ def test_without_an_sshd_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_sshd_that_fails_is_quoted_and_cleared_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dqlab.sandbox.ssh.SSHD_CONFIG", "NoSuchOption yes\n")
+    monkeypatch.setattr("dqlab.sandbox.ssh_files.SSHD_CONFIG", "NoSuchOption yes\n")
     with pytest.raises(LaunchFailed, match="lab1: its sshd does not start: .*NoSuchOption"):
         ssh_hosts(1)
     assert not os.listdir(tempfile.gettempdir())

@@ -6,6 +6,7 @@ import pickle
 from types import SimpleNamespace
 
 from dqlab.client.pickling import dump_function
+from dqlab.wire.messages import Header, Lease
 from dqlab.worker.child import _Child
 from dqlab.worker.shared_numbers import LIMIT
 
@@ -18,7 +19,9 @@ def note(what):
 
 def job(base, first, payload):
     items = None if payload is None else pickle.dumps([payload])
-    return base, first, 0, 1, "map", "digest", items, "", None, False
+    header = Header(kind="map", function="digest")
+    lease = Lease(token=1, first=first, lo=0, hi=1, attempt=1, careful=False, header=header, payload=items)
+    return base, lease.encode()
 
 
 def test_a_payload_given_back_unbegun_and_leased_again_is_still_known():

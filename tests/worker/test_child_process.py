@@ -7,8 +7,9 @@ import time
 import pytest
 
 from dqlab.client.pickling import dump_function
-from dqlab.wire.messages import Grant
-from dqlab.worker.child_process import ChildProcess, Job
+from dqlab.wire.messages import Header, Lease
+from dqlab.worker.child_process import ChildProcess
+from dqlab.worker.job import Job
 from tests.helpers import eventually
 
 
@@ -16,15 +17,15 @@ from tests.helpers import eventually
 def child():
     child = ChildProcess(None, queue.SimpleQueue())
     assert child.inbox.get(timeout=20) == (child.generation, [("ready",)])
-    child.functions["nap"] = dump_function(time.sleep)[1]
     yield child
     child.end()
 
 
 def feed(child, *naps):
     """Have the child sleep for so many seconds, once for each."""
-    grant = Grant(7, 100, 0, len(naps), "default", "map", "nap", None, "", None, 1, False)
-    child.feed([Job(grant, pickle.dumps(list(naps)), 0, len(naps))])
+    header = Header(kind="map", function="nap")
+    lease = Lease(token=7, first=100, lo=0, hi=len(naps), attempt=1, careful=False, header=header, payload=None)
+    child.feed([Job(lease, pickle.dumps(list(naps)), dump_function(time.sleep)[1], 0, len(naps))])
 
 
 def test_results_wake_whoever_waits(child):
