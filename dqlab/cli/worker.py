@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task-name", default="get_task_queue", help="the task queue's name at a plain master")
     parser.add_argument("--result-name", default="get_result_queue", help="the result queue's name at a plain master")
     parser.add_argument("--pill", action="append", default=[], type=read_pill, metavar="VALUE", dest="pills",
-        help="a value from a plain master that, as None does, sends the worker home (a Python literal, else text); again "
-        "for more")  # fmt: skip
+        help="a value from a plain master that sends the worker home, as None does: a Python literal, else text; "
+        "again for more")  # fmt: skip
     parser.add_argument("--owned", action="store_true", help=argparse.SUPPRESS)
 
 

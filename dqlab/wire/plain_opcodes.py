@@ -201,9 +201,9 @@ def _build(m: Machine, stack: list[Any], at: int) -> int:
 
 #: what each opcode does, but for those of `plain_containers`
 OPCODES: dict[bytes, Opcode] = {
-    pickle.PROTO: _protocol, pickle.FRAME: _frame, pickle.POP: _pop,
-    pickle.NONE: constant(lambda: None), pickle.NEWTRUE: constant(lambda: True),
-    pickle.NEWFALSE: constant(lambda: False), pickle.BININT: _int, pickle.LONG1: _sized(_byte_at, 1, _long), pickle.LONG4: _sized(_uint_at, 4, _long),
+    pickle.PROTO: _protocol, pickle.FRAME: _frame, pickle.POP: _pop, pickle.NONE: constant(lambda: None),
+    pickle.NEWTRUE: constant(lambda: True), pickle.NEWFALSE: constant(lambda: False), pickle.BININT: _int,
+    pickle.LONG1: _sized(_byte_at, 1, _long), pickle.LONG4: _sized(_uint_at, 4, _long),
     pickle.BINUNICODE: _sized(_uint_at, 4, _text), pickle.BINUNICODE8: _sized(_ulong_at, 8, _text),
     pickle.BINBYTES: _sized(_uint_at, 4, _bytes), pickle.BINBYTES8: _sized(_ulong_at, 8, _bytes),
     pickle.SHORT_BINSTRING: _sized(_byte_at, 1, _ascii), pickle.BINSTRING: _sized(_uint_at, 4, _ascii),
