@@ -1,4 +1,4 @@
-"""Shapes of public scripts: each works with a master of dqlab as it does with the standard one, which is asked first."""
+"""Shapes of public scripts: each works with a master of dqlab as it does with the standard one, which is the oracle."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
