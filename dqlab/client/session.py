@@ -19,12 +19,12 @@ from typing import Any
 from dqlab.client.channel import Channel, Origin, pause
 from dqlab.client.collector import Collector
 from dqlab.client.connections import PATIENCE, Connections
+from dqlab.client.prospects import stuck_queues
 from dqlab.client.results import loader
 from dqlab.client.sender import Sender
 from dqlab.client.submission import Submission, Waiting
 from dqlab.errors import DqlabError, MasterGone
 from dqlab.wire.connection_file import Connection
-from dqlab.wire.messages import PLAIN
 
 __all__ = ["Session"]
 
@@ -91,15 +91,12 @@ class Session(Connections):
         if self._hinted or self.error is not None or self.closed:
             return
         try:
-            stats = self.call("stats", timeout=1.0)
+            stuck = stuck_queues(self.call("stats", timeout=1.0))
         except (TimeoutError, ConnectionError):
             return
-        waiting = [q for q, c in stats["queues"].items() if c["ready"] and q != PLAIN]
-        served = [worker["queues"] for worker in stats["workers"]]
-        stuck = [q for q in waiting if not any(queues is None or q in queues for queues in served)]
         if stuck:
             self._hinted = True
-            count = sum(stats["queues"][q]["ready"] for q in stuck)
+            count = sum(stuck.values())
             tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
             print(
                 f"dqlab: {tasks} in {', '.join(stuck)} and no worker serves it. "

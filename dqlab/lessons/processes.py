@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.errors import DqlabError
+from dqlab.lessons.guard import guard
 
 __all__ = ["Gate", "freeze", "story", "thaw", "until"]
 
 
 def until(condition: Callable[[], Any], timeout: float = 20.0) -> None:
-    """Wait until ``condition()`` is true, for ``timeout`` seconds at most."""
+    """Wait until `condition()` is true, for `timeout` seconds at most."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -37,13 +38,17 @@ class Gate:
         self._path.touch()
 
     def wait(self, timeout: float = 60.0) -> None:
-        """Wait until it is open, for ``timeout`` seconds at most."""
+        """Wait until it is open, for `timeout` seconds at most."""
         until(self._path.exists, timeout)
 
 
 def freeze(pid: int) -> None:
-    """Stop a process and those below it, as a machine does that is suspended; `thaw` lets them go on."""
+    """Stop a process and those below it, as a machine does that is suspended; `thaw` lets them go on.
+
+    What is frozen can't notice that the notebook's kernel has died; the guard ends it then.
+    """
     for process in _tree(pid):
+        guard.note("!", process.pid)
         process.suspend()
 
 
@@ -51,6 +56,7 @@ def thaw(pid: int) -> None:
     """Let a frozen process and those below it go on."""
     for process in reversed(_tree(pid)):
         process.resume()
+        guard.note("-", process.pid)
 
 
 def _tree(pid: int) -> list[Any]:
@@ -63,7 +69,7 @@ def _tree(pid: int) -> list[Any]:
 def story(events: Iterable[dict[str, Any]], *kinds: str) -> None:
     """Print events one a line: what happened, to which task, at which worker, why or with which words.
 
-    ``kinds`` chooses some of them.
+    `kinds` chooses some of them.
     """
     tasks: dict[int, int] = {}
     for event in events:

@@ -203,7 +203,7 @@ def test_a_cancelled_future_says_so(client):
 # -- as_completed and wait, ours and the standard library's ----------------------------------------
 
 BOTH = pytest.mark.parametrize(
-    "module", [sys.modules["concurrent.futures"], sys.modules["dqlab.client.future"]], ids=["standard", "dqlab"]
+    "module", [sys.modules["concurrent.futures"], sys.modules["dqlab.client.completion"]], ids=["standard", "dqlab"]
 )
 
 
