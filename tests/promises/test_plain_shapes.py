@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dqlab import Master
+from dqlab import LocalWorkers, Master
 from tests.helpers import eventually, free_port
 from tests.plain import KEY, Lab, get, hand
 
@@ -137,3 +137,16 @@ def test_a_named_stop_sign_is_done_when_it_is_given_out(lab: Lab) -> None:
         with hand(lab.address) as script:
             assert get(script.ask("tasks", "get")) == "STOP" and get(script.ask("tasks", "get")) == ("end", 1)
         assert plain_counts(master)["done"] == 2 and plain_counts(master)["redelivered"] == 0
+
+
+def test_system_exit_in_a_handler_ends_its_worker_and_the_third_time_its_task_has_failed(
+    lab: Lab, master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = lab.handler("import sys\ndef handle(x):\n    if x == 'bad': sys.exit()\n    return x + ' done'")
+    monkeypatch.setenv("PYTHONPATH", str(lab.folder))
+    master.tasks.put_many(["bad", "good"])
+    with LocalWorkers(master, 4, handler=handler):
+        eventually(lambda: master.failures(), 60)
+        assert "SystemExit" in master.failures()[0]["reason"]
+        assert master.results.get(timeout=30) == "good done"
+        eventually(lambda: len(master.stats()["workers"]) == 1, 30, "the one that never had it")
