@@ -23,7 +23,7 @@ KEY = b"abc"
 
 def find_pythons() -> dict[str, str]:
     """Python interpreters of this machine by version, ours included: on the PATH, and installed beside ours."""
-    names = [f"python3.{minor}" for minor in range(8, 16)]
+    names = [f"python3.{minor}" for minor in range(6, 16)]
     beside = Path(sys.base_prefix).parent
     candidates = [shutil.which(name) for name in names] + [
         str(path) for name in names for path in sorted(beside.glob(f"*/bin/{name}"))

@@ -24,6 +24,7 @@ from dqlab.broker.clients import Client
 from dqlab.broker.states import States
 from dqlab.broker.tasks import Run, Span
 from dqlab.wire.messages import PLAIN, Failure, Header
+from dqlab.wire.pills import is_pill
 
 __all__ = ["PlainQueues"]
 
@@ -69,8 +70,8 @@ class PlainQueues:
         self.results: deque[Any] = deque()  #: the plain result queue
         self.unmatched = 0  #: results that nobody had taken a value for
         self.refused = 0  #: results that the master did not take
-        self._states, self._pills = states, [None, *pills]
-        self._pill_types = set(map(type, self._pills))
+        self._states, self._pills = states, list(pills)
+        self._pill_types = {type(None), *map(type, self._pills)}
         self._header = Header(queue=PLAIN, kind=PLAIN, retries=max_attempts - 1, max_attempts=max_attempts)
         self._max_attempts, self._owed_seconds = max_attempts, max(OWED_SECONDS, lease)
         self._holders: dict[Any, Holder] = {}
@@ -105,7 +106,7 @@ class PlainQueues:
         value = span.run.payload[span.lo]
         self._states.lease(span, None, now)
         self._states.signals.add(topics.ROOM)
-        if type(value) in self._pill_types and self._is_pill(value):
+        if type(value) in self._pill_types and is_pill(value, self._pills):
             self._done(span, now)  # whoever takes a stop sign goes home, and answers nothing
             return [value]
         hand = self._holders.get(holder)
@@ -115,9 +116,6 @@ class PlainQueues:
         if len(hand.spans) > MOST_HELD:
             self._done(hand.spans.popleft(), now)
         return [value]
-
-    def _is_pill(self, value: Any) -> bool:
-        return any(type(value) is type(pill) and value == pill for pill in self._pills)
 
     def task_done(self, holder: Any, now: float) -> None:
         """The connection says that it is through with the oldest value that it holds: only that settles from now on."""

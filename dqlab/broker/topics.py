@@ -17,6 +17,7 @@ __all__ = [
     "Topic",
     "What",
     "commands",
+    "named",
     "ready",
     "results",
     "stopping",
@@ -36,6 +37,7 @@ class What(StrEnum):
     ROOM = "room"  #: a plain queue may have room for a value
     IDLE = "idle"  #: a plain task has ended
     EVENTS = "events"  #: something has happened
+    NAMED = "named"  #: a further queue or event of scripts has changed
 
 
 class Topic(NamedTuple):
@@ -63,6 +65,11 @@ def commands(worker: str) -> Topic:
 def stopping(worker: str) -> Topic:
     """A worker is to end, and gets no more tasks."""
     return Topic(What.STOPPING, worker)
+
+
+def named(name: str) -> Topic:
+    """A further queue or event of scripts has changed."""
+    return Topic(What.NAMED, name)
 
 
 #: for who waits for tasks of whatever queue

@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument("--authkey-file", metavar="F", help="file with the key (default: a random key)")
         elif known.name == "connection_file":
             parser.add_argument(option, metavar="F", help=text)
+        elif known.metadata["each"]:
+            parser.add_argument(
+                option.removesuffix("s"), action="append", default=[], dest=known.name, help=text,
+                type=known.metadata["each"], metavar=known.metadata["metavar"],
+            )  # fmt: skip
         elif known.default is False:
             parser.add_argument(option, action="store_true", help=text)
         else:

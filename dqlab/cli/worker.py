@@ -8,6 +8,7 @@ import sys
 from dqlab.cli.connection_arguments import add_key_file, given_connection
 from dqlab.errors import BadInput
 from dqlab.wire.connection_file import is_address
+from dqlab.wire.pills import encode_pills, read_pill
 from dqlab.worker.supervisor import run_owned, run_workers
 
 __all__ = ["add_arguments", "run"]
@@ -24,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--give-up", type=float, metavar="S", help="seconds to look for a lost master (default: 60)")
     parser.add_argument("--task-name", default="get_task_queue", help="the task queue's name at a plain master")
     parser.add_argument("--result-name", default="get_result_queue", help="the result queue's name at a plain master")
+    parser.add_argument("--pill", action="append", default=[], type=read_pill, metavar="VALUE", dest="pills",
+        help="a value from a plain master that sends the worker home, as None does: a Python literal, else text; "
+        "again for more")  # fmt: skip
     parser.add_argument("--owned", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -47,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         given_connection(args), queues, args.handler, n=args.n, until_empty=args.until_empty,
         give_up=GIVE_UP if args.give_up is None else args.give_up,
         task_name=args.task_name, result_name=args.result_name, by_address=is_address(args.connection),
+        pills=encode_pills(args.pills),
     )  # fmt: skip
     return run_workers(settings)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import warnings
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ class Master(Client):
 
     Takes what `dqlab master` takes (see `dqlab.master.settings`). `authkey` None means a random key; `authkey_file`
     names a file that holds one. `lease` in seconds. `results="plain"` is for workers that aren't trusted: results and
-    exceptions are plain data then, and nothing that a worker sends is unpickled here.
+    exceptions are plain data then, and nothing that a worker sends is unpickled here. `pills` are stop signs of plain
+    scripts besides None; the names are what such scripts register.
 
     Raises `BadInput` for settings that make no sense, `LaunchFailed` with the process's own words if it fails.
     """
@@ -37,7 +39,9 @@ class Master(Client):
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, authkey: bytes | None = None,
         authkey_file: str | Path | None = None, connection_file: str | Path | None = None, lease: float = 15.0,
-        max_attempts: int = 3, backlog: int = 2_000_000, results: str = "pickle", insecure: bool = False,
+        max_attempts: int = 3, backlog: int = 2_000_000, results: str = "pickle",
+        pills: Sequence[Any] = (), task_name: str = "get_task_queue", result_name: str = "get_result_queue",
+        plain_queues: Sequence[str] = (), plain_events: Sequence[str] = (), insecure: bool = False,
     ) -> None:  # fmt: skip
         settings = MasterSettings(
             host=host,
@@ -48,6 +52,11 @@ class Master(Client):
             max_attempts=max_attempts,
             backlog=backlog,
             results=results,
+            pills=tuple(pills),
+            task_name=task_name,
+            result_name=result_name,
+            plain_queues=tuple(plain_queues),
+            plain_events=tuple(plain_events),
             insecure=insecure,
         )
         settings.check()

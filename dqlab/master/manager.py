@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from hmac import compare_digest
 from multiprocessing import AuthenticationError, connection, managers
@@ -24,15 +24,16 @@ from typing import Any
 
 from dqlab import __version__
 from dqlab.errors import BadInput, DqlabError, Refused
-from dqlab.master.broker_calls import BrokerCalls
+from dqlab.master.named_calls import NamedEvent, NamedQueue
 from dqlab.master.peer import ControlLines, Peer
 from dqlab.master.queue_calls import ResultQueue, TaskQueue
+from dqlab.master.served_objects import ServedObjects
 from dqlab.master.waiting_calls import LATER, Answer, Wait, WaitingCalls
 from dqlab.wire.connection import PlainConnection, PlainListener
 from dqlab.wire.greeting import Greeting, is_ours
-from dqlab.wire.methods import METHODS, PUBLIC_NAMES, bind
+from dqlab.wire.methods import METHODS, bind
 
-__all__ = ["MasterServer", "QueueManager"]
+__all__ = ["MasterServer", "QueueManager", "register_names"]
 
 #: seconds that a stranger may take to prove that it has the key
 HANDSHAKE_SECONDS = 5.0
@@ -42,6 +43,8 @@ MAX_STRANGERS = 64
 ACCEPT_PAUSE = 0.05
 #: characters of what was wrong with a request, as its sender and the events are told
 REASON_CHARS = 300
+#: how a master is told to serve more
+MORE_NAMES = "--task-name, --result-name, --plain-queue and --plain-event give others"
 
 log = logging.getLogger("dqlab")
 
@@ -54,6 +57,8 @@ managers.listener_client["dqlab"] = (  # type: ignore[attr-defined]
 class QueueManager(managers.BaseManager):
     """Serves the calls in `waiting` at `address`, to whoever has `authkey`; `about` is what it says of itself."""
 
+    _registry: dict[str, tuple[Callable[..., Any], Any, Any, Any]]
+
     def __init__(
         self, waiting: WaitingCalls, controls: ControlLines, address: tuple[str, int], authkey: bytes,
         about: dict[str, Any],
@@ -64,11 +69,24 @@ class QueueManager(managers.BaseManager):
     def get_server(self) -> MasterServer:
         """The server of this manager, listening; `OSError` if the address can't be had."""
         address: Any = self.address
-        return MasterServer(self._registry, address, self._key, *self._parts)  # type: ignore[attr-defined]
+        return MasterServer(self._registry, address, self._key, *self._parts)
 
 
-QueueManager.register("get_task_queue", TaskQueue)
-QueueManager.register("get_result_queue", ResultQueue)
+def register_names(
+    tasks: str, results: str, queues: Iterable[str] = (), events: Iterable[str] = ()
+) -> type[QueueManager]:
+    """The manager that gives out the plain two, and further queues and events, under these names."""
+
+    class NamedManager(QueueManager):
+        """With a list of names of its own."""
+
+    NamedManager.register(tasks, TaskQueue)
+    NamedManager.register(results, ResultQueue)
+    for name in queues:
+        NamedManager.register(name, NamedQueue)
+    for name in events:
+        NamedManager.register(name, NamedEvent)
+    return NamedManager
 
 
 class MasterServer(managers.Server):
@@ -85,8 +103,7 @@ class MasterServer(managers.Server):
         self.waiting, self._controls, self._about, self._key = waiting, controls, about, authkey
         self.stop_event = threading.Event()
         self._strangers: dict[PlainConnection, float] = {}
-        made = {PUBLIC_NAMES[name]: make for name, (make, *_) in registry.items()}
-        self._objects: dict[str, Any] = {**made, "broker": BrokerCalls}
+        self._objects = ServedObjects(registry, waiting)
 
     def start(self) -> None:
         """Accept connections, in threads of their own."""
@@ -214,13 +231,16 @@ class MasterServer(managers.Server):
         if method not in self.public:
             raise Refused(f"a client may not call {method!r} on the master")
         if method in ("create", "incref", "decref"):
-            known = list(PUBLIC_NAMES if method == "create" else PUBLIC_NAMES.values())
+            known = list(self._objects.public if method == "create" else self._objects.public.values())
             if kwds or len(args) != 1 or args[0] not in known:
-                raise Refused(f"{method}{args!r}: the master serves {' and '.join(known)}, without arguments")
+                raise Refused(
+                    f"{method}{args!r}: the master serves {', '.join(known)}, without arguments; {MORE_NAMES}"
+                )
         if method == "create":
             self.waiting.do(self.waiting.broker.plain.create, peer.address)
-            ident = PUBLIC_NAMES[args[0]]
-            return ident, [name for name in METHODS[ident] if name[0] != "_"]
+            ident = self._objects.public[args[0]]
+            served = self._objects.get(ident)
+            return ident, [name for name in METHODS[served.kind if served else ident] if name[0] != "_"]
         if method == "decref":
             self.waiting.do_now(self.waiting.broker.plain.decref, peer.address)
         if method == "accept_connection":
@@ -241,12 +261,13 @@ class MasterServer(managers.Server):
         if peer.expected is not None:
             request = self._proved(peer, request)
         ident, method, args, kwds = request
-        arguments = bind(ident, method, args, kwds)
-        if not peer.role and ident not in PUBLIC_NAMES.values():
+        served = self._objects.get(ident)
+        arguments = bind(served.kind if served else ident, method, args, kwds)
+        if served is None or (not peer.role and ident not in self._objects.public.values()):
             raise Refused(f"{ident!r} is for dqlab's own peers, which say hello first", "is your dqlab an older one?")
         call = peer.calls.get((ident, method))
         if call is None:
-            call = peer.calls[ident, method] = getattr(peer.object(self._objects[ident]), method)
+            call = peer.calls[ident, method] = getattr(served.find(peer), method)
         return call(**arguments)
 
     def _proved(self, peer: Peer, message: Any) -> Any:

@@ -21,6 +21,8 @@ __all__ = ["LONGEST_WAIT", "ControlLines", "Peer"]
 LONGEST_WAIT = 10.0
 #: bytes of an answer that any connection takes at once when nothing else is on its way there
 SHORT = 1 << 16
+#: protocol of the pickles for unchanged scripts: every Python 3 can read it
+SCRIPT_PROTOCOL = 4
 
 T = TypeVar("T")
 
@@ -60,7 +62,7 @@ class Peer:
 
     def send(self, message: Any) -> None:
         """Send a message, from whatever thread; on a connection that has ended nobody hears it."""
-        parts = pack(message)
+        parts = pack(message, 5 if self.role else SCRIPT_PROTOCOL)
         # A peer that waits has read all before, so something short goes into the buffer of its connection at once. More
         # may take as long as a slow network does, which is nobody's business but the peer's.
         if threading.get_ident() == self._thread or sum(map(len, parts)) <= SHORT:

@@ -13,7 +13,7 @@ from typing import Any
 from dqlab import __version__
 from dqlab.broker.broker import Broker
 from dqlab.errors import BadInput, LaunchFailed
-from dqlab.master.manager import QueueManager
+from dqlab.master.manager import register_names
 from dqlab.master.peer import ControlLines
 from dqlab.master.settings import MasterSettings
 from dqlab.master.waiting_calls import WaitingCalls
@@ -34,15 +34,18 @@ class RunningMaster:
         settings.check()
         key = settings.authkey or secrets.token_hex(KEY_BYTES).encode()
         broker = Broker(
-            lease=settings.lease, max_attempts=settings.max_attempts, backlog=settings.backlog, now=time.time()
-        )
+            lease=settings.lease, max_attempts=settings.max_attempts, backlog=settings.backlog, pills=settings.pills,
+            now=time.time(),
+        )  # fmt: skip
         controls = ControlLines()
         self.waiting = WaitingCalls(broker, controls.send)
         about: dict[str, Any] = {"version": __version__, "id": secrets.token_hex(8), "pid": os.getpid()}
         about |= {"backlog": settings.backlog, "max_attempts": settings.max_attempts, "results": settings.results}
         try:
-            manager = QueueManager(self.waiting, controls, (settings.host, settings.port), key, about)
-            self.server = manager.get_server()
+            manager = register_names(
+                settings.task_name, settings.result_name, settings.plain_queues, settings.plain_events
+            )
+            self.server = manager(self.waiting, controls, (settings.host, settings.port), key, about).get_server()
         except OSError as exc:
             where = place(settings.host, settings.port)
             raise LaunchFailed(f"cannot serve at {where}: {exc.strerror or exc}", "another --host or --port?") from exc

@@ -18,31 +18,51 @@ from dqlab.master.waiting_calls import Wait
 from dqlab.wire.messages import PLAIN
 from dqlab.wire.plain_data import check_plain
 
-__all__ = ["ResultQueue", "TaskQueue"]
+__all__ = ["ResultQueue", "StandardQueue", "TaskQueue"]
 
 
-class _PlainQueue(ABC):
+class StandardQueue(ABC):
     """The standard queue's public methods, for proxies of unchanged scripts."""
 
-    def __init__(self, peer: Peer) -> None:
-        self._peer, self._waiting, self._plain = peer, peer.waiting, peer.broker.plain
-        self._states, self._holder = peer.broker.states, id(peer)
+    _topic: Topic  #: what is news for those who wait in `get`
+
+    @abstractmethod
+    def _put(self, items: list[Any], now: float) -> bool: ...
+
+    @abstractmethod
+    def _take(self, now: float) -> list[Any]: ...
+
+    @abstractmethod
+    def qsize(self) -> int:
+        """How many values can be had."""
+
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether a `put` would have to wait."""
+
+    def empty(self) -> bool:
+        """Whether no value can be had now."""
+        return self.qsize() == 0
 
     def put_nowait(self, item: Any) -> Wait:
+        """The same as `put(item, False)`."""
         return self.put(item, False)
 
     def get_nowait(self) -> Wait:
+        """The same as `get(False)`."""
         return self.get(False)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> Wait:
         """Wait for room as `get` waits for a value; `queue.Full` if there is none within `timeout` seconds."""
         return self._put_within([item], _seconds(block, timeout), _none_or_full)
 
-    @abstractmethod
-    def full(self) -> bool: ...
+    def get(self, block: bool = True, timeout: float | None = None) -> Wait:
+        """The next value; `queue.Empty` if there is none within `timeout` seconds."""
+        return Wait((self._topic,), self._take, _seconds(block, timeout), _first_or_empty)
 
-    def empty(self) -> bool:
-        return self.qsize() == 0
+    def _put_within(self, items: list[Any], timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
+        check_plain(items)
+        return Wait((topics.ROOM,), partial(self._put, items), timeout, shape)
 
     def __str__(self) -> str:
         return repr(self)
@@ -50,8 +70,13 @@ class _PlainQueue(ABC):
     def __repr__(self) -> str:
         return f"<dqlab {type(self).__name__}, {self.qsize()} ready>"
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Wait:
-        return Wait((self._topic,), self._take, _seconds(block, timeout), _first_or_empty)
+
+class _PairQueue(StandardQueue):
+    """One of the plain two: a connection has objects of its own, and dqlab's own client some methods more."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._waiting, self._plain = peer, peer.waiting, peer.broker.plain
+        self._states, self._holder = peer.broker.states, id(peer)
 
     def get_some(self, timeout: float) -> Wait:
         """`[value]`, or `[]` if there is none within `timeout` seconds: for dqlab's own client."""
@@ -62,23 +87,8 @@ class _PlainQueue(ABC):
         items = list(items)
         return self._put_within(items, min(timeout, LONGEST_WAIT), bool) if items else True
 
-    def _put_within(self, items: list[Any], timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
-        check_plain(items)
-        return Wait((topics.ROOM,), partial(self._put, items), timeout, shape)
 
-    _topic: Topic
-
-    @abstractmethod
-    def _take(self, now: float) -> list[Any]: ...
-
-    @abstractmethod
-    def qsize(self) -> int: ...
-
-    @abstractmethod
-    def _put(self, items: list[Any], now: float) -> bool: ...
-
-
-class TaskQueue(_PlainQueue):
+class TaskQueue(_PairQueue):
     """`get_task_queue()`: what `get` hands out is held by this connection until it answers or ends."""
 
     _topic = topics.ready(PLAIN)
@@ -113,7 +123,7 @@ class TaskQueue(_PlainQueue):
         return Wait((topics.IDLE,), lambda now: self._states.unfinished([PLAIN]) == 0, timeout, shape)
 
 
-class ResultQueue(_PlainQueue):
+class ResultQueue(_PairQueue):
     """`get_result_queue()`: a `put` settles the oldest value that this connection holds, if it holds one."""
 
     _topic = topics.PLAIN_RESULTS

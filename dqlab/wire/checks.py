@@ -15,7 +15,8 @@ from dqlab.errors import BadInput
 
 __all__ = [
     "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS",
-    "LIMIT", "NAME", "PID", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RESULTS", "RETRIES", "ROWS",
+    "LIMIT", "NAME", "NAMES", "PID", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RESULTS", "RETRIES",
+    "ROWS",
     "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "check_fields", "check_queue", "one_of",
     "optional", "shown", "whole",
 ]  # fmt: skip
@@ -145,6 +146,7 @@ WAIT = Check(
     lambda value: type(value) in (int, float) and not math.isnan(value) and value <= LONGEST_WAIT,
 )
 
+NAMES = listed(NAME, "a list of names")
 QUEUES = listed(QUEUE, "a list of queues' names")
 VALUES = listed(VALUE, "a list of plain values")
 ROWS = Check("a list of tuples", lambda value: type(value) in (list, tuple) and len(value) <= MOST)

@@ -44,10 +44,9 @@ _READS_IN_PLACE = hasattr(os, "readv")
 ANNOUNCED = 1 << 26
 
 
-def pack(obj: Any) -> list[Any]:
-    """A plain value as bytes: its message, and the payloads that follow it."""
-    buffers: list[pickle.PickleBuffer] = []
-    data = pickled(obj, buffers.append)
+def pack(obj: Any, protocol: int = 5) -> list[Any]:
+    """A plain value as bytes: its message, and the payloads that follow it (from protocol 5 of pickle on)."""
+    data, buffers = pickled(obj, protocol)
     if not buffers:
         return [data]
     return [pickle.dumps((_FOLLOWED, len(buffers), data), 5), *(buffer.raw() for buffer in buffers)]

@@ -14,10 +14,7 @@ from dqlab.errors import Refused
 from dqlab.wire import checks
 from dqlab.wire.checks import Check, optional
 
-__all__ = ["METHODS", "PUBLIC_NAMES", "Method", "bind"]
-
-#: what `create` gives out: the registered name -> the object that exists
-PUBLIC_NAMES = {"get_task_queue": "tasks", "get_result_queue": "results"}
+__all__ = ["METHODS", "Method", "bind"]
 
 
 class Method(NamedTuple):
@@ -50,6 +47,12 @@ _PLAIN_QUEUE = {
     "get_some": _takes(timeout=checks.WAIT),
     "idle": _takes(timeout=optional(checks.WAIT)),
 }
+_EVENT = {
+    "set": _takes(),
+    "clear": _takes(),
+    "is_set": _takes(),
+    "wait": _takes(timeout=optional(checks.WAIT), optional=1),
+}
 _BROKER = {
     # anybody of dqlab's
     "about": _takes(),
@@ -77,8 +80,10 @@ _BROKER = {
     "exchange": _takes(reports=checks.ROWS, timeout=checks.WAIT),
     "leave": _takes(reason=checks.REASON),
 }  # fmt: skip
-#: by object and name
-METHODS: Mapping[str, Mapping[str, Method]] = {"tasks": _PLAIN_QUEUE, "results": _PLAIN_QUEUE, "broker": _BROKER}
+#: by kind of object and name; only the first two are one object each, and all but the last are for scripts
+METHODS: Mapping[str, Mapping[str, Method]] = {
+    "tasks": _PLAIN_QUEUE, "results": _PLAIN_QUEUE, "queue": _STANDARD, "event": _EVENT, "broker": _BROKER,
+}  # fmt: skip
 
 
 def bind(object: str, method: str, args: Any, kwargs: Any) -> dict[str, Any]:

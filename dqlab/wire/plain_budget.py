@@ -62,10 +62,9 @@ class Budget:
 
     def pay_for_keys(self, holder: Any, keys: Sequence[Any]) -> None:
         """Pay for `keys` to be hashed, and to be compared with those that `holder`, a dict or set, has already."""
-        types = set(map(type, keys))
-        if types <= _UNPREDICTABLE:
+        if _UNPREDICTABLE.issuperset(map(type, keys)):
             return
-        if not types <= self._quick:
+        if not self._quick.issuperset(map(type, keys)):
             self._pay_for_hashes(keys)
         if len(holder) + len(keys) > FEW:
             self._pay_for_comparisons(holder, keys)
@@ -97,10 +96,10 @@ def is_deeper(value: Any, limit: int) -> bool:
     """Whether lists, tuples and such are nested more than `limit` deep in `value`, or for ever."""
     layer = [value]
     for _ in range(limit):
-        found = {id(item): item for item in gc.get_referents(*layer) if type(item) in _NESTS}
-        if not found:
+        inner = gc.get_referents(*layer)
+        if _NESTS.isdisjoint(map(type, inner)):
             return False
-        layer = list(found.values())
+        layer = list({id(item): item for item in inner if type(item) in _NESTS}.values())
     return True
 
 

@@ -84,19 +84,17 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def pickled(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:
-    """A pickle that every Python from 3.8 on can read. `buffer_callback` gets what travels beside it (PEP 574)."""
+def pickled(value: Any, protocol: int = 5) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    """A pickle that every Python can read that knows its protocol, and what travels beside it (PEP 574; from 5 on)."""
     buffers: list[pickle.PickleBuffer] = []
-    callback = None if buffer_callback is None else buffers.append
-    data = pickle.dumps(value, 5, buffer_callback=callback)
+    callback = buffers.append if protocol >= 5 else None
+    data = pickle.dumps(value, protocol, buffer_callback=callback)
     if _LOCAL_PATHS and _LOCAL_PATHS in data:
         buffers.clear()
         out = io.BytesIO()
-        _PathPickler(out, 5, buffer_callback=callback).dump(value)
+        _PathPickler(out, protocol, buffer_callback=callback).dump(value)
         data = out.getvalue()
-    for buffer in buffers:
-        buffer_callback(buffer)  # type: ignore[misc]
-    return data
+    return data, buffers
 
 
 class _PathPickler(pickle._Pickler):

@@ -1,6 +1,6 @@
 """How a pickle of plain data is read: one opcode after another, and no more work than its length allows.
 
-    bytes ──opcode──> OPCODES ──> stack, memo ──STOP──> value
+    bytes ──opcode──> plain_opcodes, plain_containers ──> stack, memo ──STOP──> value
                          └── names ──> plain_types    hashes, copies ──> plain_budget
 
 A pickle is a program. Its only way to code is a name that it asks for, and `plain_types` knows the plain ones. What
@@ -16,8 +16,10 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
+from dqlab.wire import plain_containers, plain_opcodes
 from dqlab.wire.plain_budget import DEPTH, is_deeper
-from dqlab.wire.plain_opcodes import OPCODES, Machine
+from dqlab.wire.plain_containers import GATHERERS
+from dqlab.wire.plain_opcodes import Machine, Opcode
 
 __all__ = ["read_pickle"]
 
@@ -26,12 +28,23 @@ _NONSENSE = (
     ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError, struct.error,
 )  # fmt: skip
 #: the opcodes that nearly every value consists of, which are done without a call
-_MEMOIZE, _TEXT, _BYTE, _TWO_BYTES, _GET, _STOP = (
+_MEMOIZE, _TEXT, _BYTE, _TWO_BYTES, _FLOAT, _BYTES, _GET, _MARK, _TUPLE, _STOP = (
     code[0]
     for code in (
-        pickle.MEMOIZE, pickle.SHORT_BINUNICODE, pickle.BININT1, pickle.BININT2, pickle.BINGET, pickle.STOP,
+        pickle.MEMOIZE, pickle.SHORT_BINUNICODE, pickle.BININT1, pickle.BININT2, pickle.BINFLOAT,
+        pickle.SHORT_BINBYTES, pickle.BINGET, pickle.MARK, pickle.TUPLE, pickle.STOP,
     )
 )  # fmt: skip
+_float_at = struct.Struct(">d").unpack_from
+
+
+def _unknown(m: Machine, stack: list[Any], at: int) -> int:
+    raise pickle.UnpicklingError(f"opcode {m.data[at - 1]:#x} is not one of plain data in protocols 2 to 5")
+
+
+_known = {**plain_opcodes.OPCODES, **plain_containers.OPCODES}
+#: what the others do, by the opcode's byte
+_OPCODES: list[Opcode] = [_known.get(bytes([code]), _unknown) for code in range(256)]
 
 
 def read_pickle(data: bytes | bytearray, buffers: Iterable[Any] = ()) -> Any:
@@ -39,47 +52,65 @@ def read_pickle(data: bytes | bytearray, buffers: Iterable[Any] = ()) -> Any:
 
     Raises `pickle.UnpicklingError` for all that is not plain data, costs too much, or makes no sense.
     """
+    machine = Machine(data, buffers)
     try:
-        machine = Machine(data, buffers)
-        _run(machine)
-        value = machine.stack.pop()
-        machine.check_values([value])
+        value = _run(machine)
     except IndexError:
         raise pickle.UnpicklingError("a pickle that is cut short, or makes no sense") from None
     except _NONSENSE as exc:
         raise pickle.UnpicklingError(f"a pickle that makes no sense: {type(exc).__name__}: {exc}") from exc
-    if machine.size > DEPTH and is_deeper(value, DEPTH):
+    if machine.named:
+        machine.check_values([value])
+    if len(data) > DEPTH and is_deeper(value, DEPTH):
         raise pickle.UnpicklingError(f"values nested more than {DEPTH} deep are not plain data")
     return value
 
 
-def _run(machine: Machine) -> None:
-    data, size, opcodes, at = machine.data, machine.size, OPCODES, 0
-    stack, push, memo = machine.stack, machine.push, machine.memo
+def _run(m: Machine) -> Any:
+    # What lies above the last mark is `stack`; what lies below waits in `below`, a list for each mark.
+    # A length that goes beyond the end is noticed when the next opcode is looked for there.
+    data, memo, at = m.data, m.memo, 0
+    stack: list[Any] = []
+    below: list[list[Any]] = []
     while True:
         code = data[at]
         if code == _MEMOIZE:
-            memo[len(memo)] = stack[-1]
+            memo.append(stack[-1])
             at += 1
         elif code == _TEXT:
             start = at + 2
             at = start + data[at + 1]
-            if at > size:
-                raise IndexError
-            push(data[start:at].decode("utf-8", "surrogatepass"))
-            if data[at] == _MEMOIZE:
-                memo[len(memo)] = stack[-1]
-                at += 1
+            stack.append(data[start:at].decode("utf-8", "surrogatepass"))
         elif code == _BYTE:
-            push(data[at + 1])
+            stack.append(data[at + 1])
             at += 2
         elif code == _TWO_BYTES:
-            push(data[at + 1] | data[at + 2] << 8)
+            stack.append(data[at + 1] | data[at + 2] << 8)
             at += 3
+        elif code == _MARK:
+            below.append(stack)
+            stack = []
+            at += 1
+        elif code == _TUPLE or code in GATHERERS:
+            items, stack = stack, below.pop()
+            if m.named:
+                m.check_values(items)
+            if code == _TUPLE:
+                stack.append(tuple(items))
+            else:
+                GATHERERS[code](m, stack, items)
+            at += 1
         elif code == _GET:
-            push(memo[data[at + 1]])
+            stack.append(memo[data[at + 1]])
             at += 2
+        elif code == _FLOAT:
+            stack += _float_at(data, at + 1)
+            at += 9
+        elif code == _BYTES:
+            start = at + 2
+            at = start + data[at + 1]
+            stack.append(bytes(data[start:at]))
         elif code == _STOP:
-            return
+            return stack.pop()
         else:
-            at = opcodes[code](machine, at + 1)
+            at = _OPCODES[code](m, stack, at + 1)

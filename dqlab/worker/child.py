@@ -130,6 +130,12 @@ class _Child:
         sys.stdout.flush()
         os._exit(code if isinstance(code, int) else int(code is not None))
 
+    def give_way(self) -> NoReturn:
+        """End between two tasks: the worker starts another child, and feeds it the rest."""
+        self.flush_printed()
+        self.deliver()
+        os._exit(0)
+
     def run(self) -> None:
         """Do what is fed until standard input ends."""
         _, name, handler = read_frame(self._in)
@@ -157,7 +163,7 @@ class _Child:
             if base + lease.lo >= self._cursor[LIMIT]:
                 continue
             if function is not None and not self._functions.suits(function):
-                self._give_way()
+                self.give_way()
             _current.task = first + lease.lo
             self._cursor[STARTED] = time.monotonic_ns()
             self._cursor[BEGUN] = base + lease.lo  # loading may crash as well; it counts against the first task
@@ -169,12 +175,6 @@ class _Child:
                 self.say(("failed", number, lease.lo, lease.hi, failure.encode(), 0.0))
                 continue
             self._runner.run(number, base, lease, call, items)
-
-    def _give_way(self) -> NoReturn:
-        """End before anything of the next job has begun: the worker starts another child, and feeds it that."""
-        self.flush_printed()
-        self.deliver()
-        os._exit(0)
 
     def _hold(self, first: int, payload: Any, kind: str) -> None:
         if kind != "plain" and payload is not None:

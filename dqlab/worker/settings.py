@@ -6,6 +6,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
+from dqlab.wire.pills import decode_pills
+
 __all__ = ["GIVE_UP", "WorkerSettings"]
 
 #: seconds without any master after which a worker gives up
@@ -18,6 +20,7 @@ class WorkerSettings:
 
     `task_name` and `result_name` are what a plain master, one that is not dqlab's, calls its two queues. Only a worker
     that was given the address itself (`by_address`) works for one: what a connection file stands for is dqlab's.
+    `pills` are the values of such a master that, besides None, send the worker home.
     """
 
     address: tuple[str, int]
@@ -30,6 +33,7 @@ class WorkerSettings:
     task_name: str = "get_task_queue"
     result_name: str = "get_result_queue"
     by_address: bool = False
+    pills: tuple[Any, ...] = ()
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> WorkerSettings:
@@ -46,4 +50,5 @@ class WorkerSettings:
             task_name=str(settings.get("task_name") or cls.task_name),
             result_name=str(settings.get("result_name") or cls.result_name),
             by_address=bool(settings.get("by_address", False)),
+            pills=decode_pills(settings["pills"]) if settings.get("pills") else (),
         )

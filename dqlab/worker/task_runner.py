@@ -32,6 +32,9 @@ class Reporter(Protocol):
     def flush_printed(self) -> None:
         """Take what the task has printed."""
 
+    def give_way(self) -> NoReturn:
+        """End the process between two tasks, once all is said."""
+
     def end_copy(self, exc: BaseException | None) -> NoReturn:
         """A copy of the process that a task has forked came out of that task."""
         ...
@@ -127,6 +130,9 @@ class TaskRunner:
                 reporter.flush_printed()
                 reporter.say(("failed", number, i, i + 1, self.results.describe(exc).encode(), clock() - began))
                 finished.skip()
+                if kind == PLAIN and isinstance(exc, SystemExit):
+                    reporter.say(("quit",))
+                    reporter.give_way()
             now = clock()
             if now > look:
                 if now - finished.since > FLUSH or now - began > EAGER or careful:

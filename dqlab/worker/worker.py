@@ -226,6 +226,8 @@ class Worker:
             else:
                 self._printed.take([word[1:] for word in message if word[0] == "printed"])
                 self._reports += self._child.hear(message)
+                if ("quit",) in message:  # a handler's SystemExit ends its worker, as it ends an unchanged script
+                    self._stopping = True
                 if not self._child.busy:
                     self._printed.end()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from dqlab.dashboard.history import History
 from tests.browser import ROOT, browser_page, open_notebook
 from tests.client.test_recording import simulated_record
 from tests.cluster import cluster
@@ -53,6 +55,13 @@ from dqlab import Dashboard
 replay = Dashboard.replay("run.jsonl")
 replay
 """
+#: markup that shows when it is taken for such
+EVIL = """"><img src=x onerror="document.title='owned'"><script>document.title='owned'</script>"""
+#: the drawing alone, in a page without Jupyter
+PAGE = """<body><div id="place" style="width: 900px"></div><script type="module">{script}
+const state = {state};
+const model = {{get: (name) => state[name], set() {{}}, save_changes() {{}}, on() {{}}, off() {{}}}};
+drawing.initialize({{model}}); drawing.render({{model, el: document.getElementById("place")}});</script>"""
 
 
 @contextmanager
@@ -282,3 +291,22 @@ def test_dqlab_dashboard_serves_a_page_to_whoever_has_its_token(tmp_path: Path) 
             until(picture, "done", "1000")
             shoot(page, picture, "page-dark")
     assert ours(complaints) == []
+
+
+def test_markup_in_names_reasons_and_tracebacks_stays_text() -> None:
+    history = History(window=None)
+    about = {"worker": EVIL, "queue": EVIL, "reason": EVIL, "host": EVIL, "task": 3}
+    history.feed([{**about, "seq": 1, "time": 1.0, "kind": "worker_joined"}])
+    history.feed([{**about, "seq": 2, "time": 2.0, "kind": "failed"}])
+    history.feed([{"time": 2.0, "kind": "failure", "task": 3, "text": EVIL}])
+    state = {
+        "picture": history.frame(), "parts": ["numbers", "charts", "lanes", "failures"], "window": 60, "note": EVIL,
+        "ended": "", "replay": True, "at": 2, "speed": 1,
+    }  # fmt: skip
+    script = Path(ROOT, "dqlab", "dashboard", "dashboard.js").read_text().replace("export default", "const drawing =")
+    complaints: list[str] = []
+    with browser_page(complaints) as page:
+        page.set_content(PAGE.format(script=script, state=json.dumps(state).replace("</", "<\\/")))
+        expect(page.locator(".failures summary")).to_have_text(EVIL)
+        expect(page.locator(".failures pre")).to_have_text(EVIL)
+        assert page.locator("img").count() == 0 and page.title() == "" and not complaints

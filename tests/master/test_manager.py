@@ -458,8 +458,8 @@ def test_a_peer_that_does_not_wait_for_its_answer_is_hung_up_and_loses_nothing(h
 def test_an_answer_that_cannot_be_sent_costs_only_its_own_peer(
     here: RunningMaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(message: Any) -> list[Any]:
-        return pack(message if message != ("#RETURN", "boom") else threading.Lock())
+    def failing(message: Any, protocol: int) -> list[Any]:
+        return pack(message if message != ("#RETURN", "boom") else threading.Lock(), protocol)
 
     monkeypatch.setattr("dqlab.master.peer.pack", failing)
     with waiting(here) as unlucky, hand(here.connection.address) as putter:

@@ -1,6 +1,8 @@
 """`dqlab worker --handler` at a plain master: what it makes up for, what it says, how it ends."""
 
 import signal
+import sys
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import psutil
 import pytest
 
 from tests.helpers import eventually, free_port
-from tests.plain import Hand, Lab, get, hand
+from tests.plain import ROOT, Hand, Lab, get, hand
 
 
 @pytest.fixture
@@ -16,6 +18,15 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path, free_port())
     yield lab
     lab.end()
+
+
+class Job:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Unknown:
+    """Of a module that the handler's process can't import."""
 
 
 class Queues:
@@ -92,11 +103,59 @@ def test_a_task_that_always_raises_is_reported_with_what_it_raised(lab: Lab, que
     assert "task 'badbad" in said
 
 
-def test_a_result_that_is_not_plain_data_is_an_error_of_its_task(lab: Lab, queues: Queues) -> None:
-    handler = lab.handler("class Thing: pass\ndef handle(x): return Thing()")
+def test_a_result_that_has_no_pickle_is_an_error_of_its_task(lab: Lab, queues: Queues) -> None:
     queues.put("x")
-    said = lab.worker("--handler", handler, "--until-empty").ends()
-    assert "Thing" in said and "failed 3 times" in said
+    said = lab.worker("--handler", lab.handler("def handle(x): return lambda: x"), "--until-empty").ends()
+    assert "lambda" in said and "failed 3 times" in said
+
+
+def test_tasks_and_results_of_any_type_that_both_ends_know(lab: Lab, queues: Queues) -> None:
+    """The worker passes their pickles on; an exception, say, is no plain data."""
+    queues.put(ValueError("bad page"), array("d", [1.5]))
+    lab.worker("--handler", lab.handler("def handle(x): return [x]"), "--until-empty").ends()
+    (error,), (numbers,) = queues.results(2)
+    assert repr(error) == "ValueError('bad page')" and numbers == array("d", [1.5])
+
+
+def test_what_the_master_calls_main_is_found_beside_the_handler(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "Job", Job, raising=False)
+    monkeypatch.setattr(Job, "__module__", "__main__")
+    handler = lab.handler("class Job: pass\ndef handle(job): job.result = job.number ** 2; return job")
+    lab.plain_master(**{"tasks = Queue()": "tasks = Queue()\nclass Job: pass"})
+    with hand(lab.address) as by_hand:
+        queues = Queues(by_hand, lab)
+        queues.put(Job(3))
+        lab.worker("--handler", handler, "--until-empty").ends()
+        (job,) = queues.results(1)
+    assert type(job) is Job and job.result == 9
+
+
+def test_the_first_task_that_cannot_be_read_stops_the_worker(lab: Lab) -> None:
+    """Those behind it are for others, who perhaps can."""
+    lab.plain_master(**{"tasks = Queue()": f"import sys; sys.path.insert(0, {str(ROOT)!r}); tasks = Queue()"})
+    with hand(lab.address) as by_hand:
+        queues = Queues(by_hand, lab)
+        queues.put("a", Unknown(), "c")
+        handler = lab.handler(f"import sys\nsys.modules[{Unknown.__module__!r}] = None\ndef handle(x): return x")
+        said = lab.worker("--handler", handler).ends(1)
+        assert "a task can't be read: ModuleNotFoundError" in said and "handler's module" in said
+        assert queues.results(1) == ["a"] and queues.waiting() == 1
+
+
+@pytest.mark.parametrize("pill", [None, "STOP", 0, ("stop", b"x")])
+def test_a_stop_sign_sends_it_home(lab: Lab, queues: Queues, pill: object) -> None:
+    queues.put("a", pill, "c")
+    named = () if pill is None else ("--pill", "STOP" if pill == "STOP" else repr(pill), "--pill", "-1")
+    said = lab.worker("--handler", lab.handler("def handle(x): return x + ' done'"), *named).ends(0)
+    assert queues.results(1) == ["a done"] and queues.waiting() == 1
+    assert "failed" not in said
+
+
+def test_system_exit_in_the_handler_ends_it(lab: Lab, queues: Queues) -> None:
+    queues.put("a", "bad", "c")
+    handler = lab.handler("import sys\ndef handle(x):\n    if x == 'bad': sys.exit('enough')\n    return x")
+    said = lab.worker("--handler", handler).ends(0)
+    assert "enough" in said and queues.results(1) == ["a"] and queues.waiting() == 1
 
 
 def test_it_takes_one_task_at_a_time(lab: Lab, queues: Queues) -> None:
