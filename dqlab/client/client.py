@@ -63,8 +63,13 @@ class Client(concurrent.futures.Executor):
 
     @property
     def _max_workers(self) -> int:
-        """How many workers there are, as adaptive, dask and others ask an executor; 1 before the first."""
-        return max(1, len(self.stats()["workers"]))
+        """How many workers its queue has, as adaptive, dask and others ask an executor; 1 before the first.
+
+        Those count too that launchers of ours are starting.
+        """
+        serve = [w for w in self.stats()["workers"] if w["queues"] is None or self._options.queue in w["queues"]]
+        started = sum(len(launcher) for launcher in self.launchers if launcher.serves(self._options.queue))
+        return max(1, len(serve), started)
 
     @property
     def connection(self) -> Connection:

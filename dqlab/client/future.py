@@ -14,6 +14,7 @@ import threading
 import time
 from _thread import RLock
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
@@ -77,11 +78,13 @@ class Asker(Protocol):
 
 
 class FutureRun:
-    """The futures of consecutive tasks that went out as one run (a `submission.Sink`)."""
+    """The futures of consecutive tasks that went out as one run (a `submission.Sink`); each until it has its outcome:
+    what nobody else holds is free then, whatever the others wait for."""
 
     def __init__(self, futures: list[Future[Any]]) -> None:
-        self.futures = futures
-        self._waiting = set(range(len(futures)))
+        self._futures: list[Future[Any] | None] = [*futures]
+        self._load = futures[0].load
+        self._left = len(futures)
 
     def goes_out(self, first: int) -> bool:
         """Calls always do: their futures are held by somebody."""
@@ -89,27 +92,30 @@ class FutureRun:
 
     def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
         """Tasks [lo, hi) are final; return whether that was the last of the run."""
-        self._waiting.difference_update(range(lo, hi))
-        if outcome.state == "done":
-            load = self.futures[0].load
-            for future, data in zip(self.futures[lo:hi], unpack(outcome.result, hi - lo, load), strict=True):
-                future.fulfil(data)
-        else:
-            for future in self.futures[lo:hi]:
-                future.end(outcome)
-        return not self._waiting
+        done = outcome.state == "done"
+        results = unpack(outcome.result, hi - lo, self._load) if done else repeat(None, hi - lo)
+        for future, data in zip(self._take(lo, hi), results, strict=True):
+            if future is not None:
+                future.fulfil(data) if done else future.end(outcome)
+        return not self._left
 
     def gone(self, error: DqlabError) -> None:
         """There will be no outcome."""
-        for future in self.futures:
-            future.gone(error)
+        self.forgotten(0, len(self._futures), error)
 
     def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
         """There will be none of those of tasks [lo, hi) that have none; return as `deliver` does."""
-        self._waiting.difference_update(range(lo, hi))
-        for future in self.futures[lo:hi]:
-            future.gone(error)
-        return not self._waiting
+        for future in self._take(lo, hi):
+            if future is not None:
+                future.gone(error)
+        return not self._left
+
+    def _take(self, lo: int, hi: int) -> list[Future[Any] | None]:
+        """The futures of tasks [lo, hi), which need not be held any more; None for each that has its outcome."""
+        taken = self._futures[lo:hi]
+        self._futures[lo:hi] = repeat(None, hi - lo)
+        self._left -= hi - lo - taken.count(None)
+        return taken
 
 
 class Future(concurrent.futures.Future[T]):

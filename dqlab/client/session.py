@@ -21,10 +21,11 @@ from dqlab.client.collector import Collector
 from dqlab.client.connections import PATIENCE, Connections
 from dqlab.client.results import loader
 from dqlab.client.sender import Sender
+from dqlab.client.stuck import why_stuck
 from dqlab.client.submission import Submission, Waiting
 from dqlab.errors import DqlabError, MasterGone
+from dqlab.process.current import current
 from dqlab.wire.connection_file import Connection
-from dqlab.wire.messages import PLAIN
 
 __all__ = ["Session"]
 
@@ -87,25 +88,16 @@ class Session(Connections):
         self.origin.check()
 
     def hint_if_stuck(self) -> None:
-        """Say so, once, when somebody waits and no worker is there to do the work."""
+        """Say so, once, when somebody waits for what no worker is there, or free, to do."""
         if self._hinted or self.error is not None or self.closed:
             return
         try:
             stats = self.call("stats", timeout=1.0)
         except (TimeoutError, ConnectionError):
             return
-        waiting = [q for q, c in stats["queues"].items() if c["ready"] and q != PLAIN]
-        served = [worker["queues"] for worker in stats["workers"]]
-        stuck = [q for q in waiting if not any(queues is None or q in queues for queues in served)]
-        if stuck:
+        if why := why_stuck(stats, self._waiting.ranges(), current() is not None):
             self._hinted = True
-            count = sum(stats["queues"][q]["ready"] for q in stuck)
-            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
-            print(
-                f"dqlab: {tasks} in {', '.join(stuck)} and no worker serves it. "
-                "Start one: LocalWorkers(master, 2), or `dqlab worker CONNECTION` in a terminal.",
-                file=sys.stderr,
-            )
+            print(f"dqlab: {why}", file=sys.stderr)
 
     # -- submitting -----------------------------------------------------------------------------------------------
 

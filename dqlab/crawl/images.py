@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from dqlab.crawl.web import FetchFailed, Limits, get
-from dqlab.worker.child import current
+from dqlab.process.current import current
 
 __all__ = ["Image", "fetch_image"]
 
