@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab demo test lint bench clean
+.PHONY: help lab demo test lint bench html reset clean
 
 VENV ?= .venv
 BIN ?= $(VENV)/bin
@@ -29,8 +29,16 @@ lint: $(VENV)/.test  ## only linters and types
 bench: $(VENV)/.bench  ## measure; NAME=... runs one benchmark
 	@$(BIN)/python -m tests.benchmarks $(NAME)
 
+html: $(VENV)/.lab  ## the course as pages in build/html, to read without network or kernel
+	@$(BIN)/python .jupyter/export.py
+
+reset:  ## the notebooks as they were committed, for the next class (what was written into them is lost)
+	git checkout -- notebooks
+	rm -rf notebooks/play
+	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
 clean:  ## remove the environment and every generated file
-	rm -rf $(VENV) .jupyter/state .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) .jupyter/state notebooks/play .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

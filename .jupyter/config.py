@@ -21,6 +21,9 @@ c.LabApp.app_settings_dir = str(HERE)
 c.LabApp.user_settings_dir = str(HERE / "state" / "settings")
 c.LabApp.workspaces_dir = str(HERE / "state" / "workspaces")
 
+#: Which notebooks are trusted is kept here as well.
+c.NotebookNotary.data_dir = str(HERE / "state")
+
 c.ServerApp.root_dir = str(ROOT)
 #: Where there is no screen (a server, an ssh session), the address that is printed is the way in.
 c.ServerApp.open_browser = sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())

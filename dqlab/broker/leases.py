@@ -191,11 +191,13 @@ class Leases:
         return lease
 
     def unseen_functions(self, name: str, leases: list[Lease]) -> dict[str, bytes]:
-        """The functions in the leases that the worker was not sent yet."""
-        worker = self.workers[name]
-        new = {lease.header.function for lease in leases if lease.header.function} - worker.functions
-        worker.functions |= new
-        return {digest: self._states.functions[digest] for digest in new}
+        """The functions in the leases that the worker was not sent yet, or has forgotten since."""
+        known, unseen = self.workers[name].functions, {}
+        for digest in (lease.header.function for lease in leases):
+            if digest and not known.use(digest):
+                unseen[digest] = pickled = self._states.functions[digest]
+                known.keep(digest, None, len(pickled))
+        return unseen
 
     # -- reports come in ---------------------------------------------------------------------------------------
 

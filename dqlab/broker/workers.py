@@ -7,7 +7,8 @@ from typing import Any
 
 from dqlab.broker.meters import Utilisation
 from dqlab.broker.tasks import Run, Span
-from dqlab.wire.messages import PAYLOADS_HELD, PLAIN
+from dqlab.wire.bounded_cache import BoundedCache
+from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN
 
 __all__ = ["Worker"]
 
@@ -27,7 +28,8 @@ class Worker:
         self.holding = 0  #: tasks in these leases
         self.held: dict[tuple[str, str], int] = {}  #: the same by (queue, function)
         self.done = 0
-        self.functions: set[str] = set()  #: digests it was sent
+        #: digests of the functions that it has: it forgets as we do
+        self.functions: BoundedCache[str, None] = BoundedCache(FUNCTION_BYTES)
         self.batch: dict[tuple[str, str], int] = {}  #: size of the last batch by (queue, function)
         self.commands: deque[tuple[Any, ...]] = deque()  #: to be sent to it
         self.stopping = False

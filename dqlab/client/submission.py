@@ -24,15 +24,19 @@ class Sink(Protocol):
 
     def goes_out(self, first: int) -> bool:
         """The run is about to be sent, as tasks from `first` on; False if it need not be."""
+        ...
 
     def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
         """Tasks [lo, hi) are final; return whether that was the last of the run."""
+        ...
 
     def gone(self, error: DqlabError) -> None:
         """There will be no outcome."""
+        ...
 
     def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
         """There will be no outcome of those of tasks [lo, hi) that have none; return as `deliver` does."""
+        ...
 
 
 class Waiting:

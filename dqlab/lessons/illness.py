@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from dqlab.client.recording import read
 from dqlab.dashboard.demo import nap
 from dqlab.dashboard.history import LEVELS, History
-from dqlab.lessons.check import NotYet, checker
+from dqlab.lessons.check.verdict import NotYet, checker
 
 __all__ = ["ILLNESSES", "Symptoms", "diagnosis_of", "symptoms"]
 
@@ -83,23 +83,37 @@ ILLNESSES: dict[str, tuple[str, Callable[[Symptoms], bool], Callable[[Symptoms],
 }
 
 
+#: who has to be diagnosed
+PATIENTS = ("run_a", "run_b", "run_c")
+
+
 @checker
-def diagnosis_of(runs: dict[str, str | Path], diagnosis: Any) -> str:
-    """Check ``diagnosis``, an illness for each name of ``runs``, against what the records show."""
+def diagnosis_of(runs: Mapping[str, str | Path], diagnosis: Any) -> str:
+    """Check `diagnosis`, an illness for each of `PATIENTS`, against what their records (`runs`, by name) show."""
     known = ", ".join(repr(name) for name in ILLNESSES)
-    if not isinstance(diagnosis, dict):
-        raise NotYet(f"diagnosis is {diagnosis!r}; it should be a dictionary with {', '.join(runs)}")
-    for name, path in runs.items():
+    if not isinstance(diagnosis, Mapping):
+        raise NotYet(f"diagnosis is {diagnosis!r}; it should be a dictionary with {', '.join(PATIENTS)}")
+    for name in diagnosis:
+        if name not in PATIENTS:
+            raise NotYet(f"there is no patient {name!r}; the three are {', '.join(PATIENTS)}.")
+    for name in PATIENTS:
         answer = diagnosis.get(name, ...)
         if answer is ... or answer is None:
             raise NotYet(f"{name} has no diagnosis yet. Play it, then choose one of {known}.")
-        if not isinstance(answer, str) or answer not in ILLNESSES:
+        if not isinstance(answer, str) or (illness := _as_written(answer)) not in ILLNESSES:
             raise NotYet(f"{name}: {answer!r} is none of {known}.")
-        seen = symptoms(path)
-        sign, is_there, instead = ILLNESSES[answer]
+        if name not in runs:
+            raise NotYet(f"the record of {name} is missing; run the cell above as it was.")
+        seen = symptoms(runs[name])
+        sign, is_there, instead = ILLNESSES[illness]
         if not is_there(seen):
             raise NotYet(f"{name}: {answer!r} would show as {sign}. But here {instead(seen)}. Look once more.")
-    return f"{', '.join(f'{name} is a case of {diagnosis[name]!r}' for name in runs)}."
+    return f"{', '.join(f'{name} is a case of {_as_written(diagnosis[name])!r}' for name in PATIENTS)}."
+
+
+def _as_written(answer: str) -> str:
+    """An answer as `ILLNESSES` writes it: "Poison_task " is "poison task"."""
+    return " ".join(answer.lower().replace("_", " ").replace("-", " ").split())
 
 
 # -- how the records were made ----------------------------------------------------------------------------------------

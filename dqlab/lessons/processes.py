@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.errors import DqlabError
+from dqlab.lessons.guard import guard
 
 __all__ = ["Gate", "freeze", "story", "thaw", "until"]
 
@@ -42,8 +43,12 @@ class Gate:
 
 
 def freeze(pid: int) -> None:
-    """Stop a process and those below it, as a machine does that is suspended; `thaw` lets them go on."""
+    """Stop a process and those below it, as a machine does that is suspended; `thaw` lets them go on.
+
+    What is frozen can't notice that the notebook's kernel has died; the guard ends it then.
+    """
     for process in _tree(pid):
+        guard.note("!", process.pid)
         process.suspend()
 
 
@@ -51,6 +56,7 @@ def thaw(pid: int) -> None:
     """Let a frozen process and those below it go on."""
     for process in reversed(_tree(pid)):
         process.resume()
+        guard.note("-", process.pid)
 
 
 def _tree(pid: int) -> list[Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import pickle
 import socket
 import threading
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from dqlab.wire.connection import load_plain
 
@@ -56,12 +56,13 @@ class Tap:
         self._target, self._lock = target, threading.Lock()
         self._now: list[Message] = []
         self._numbers: list[int] = []
+        self._asked: dict[int, Any] = {}
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def __enter__(self) -> Tap:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -77,6 +78,9 @@ class Tap:
         """Give the messages since the last mark a name."""
         with self._lock:
             self.sections[name], self._now = self._now, []
+
+    def before_reply(self, request: Any, reply: Any) -> None:
+        """Called with each request and its reply, as values, before the reply is passed on; a subclass may act."""
 
     def counts(self) -> None:
         """Print how many messages each section has."""
@@ -113,8 +117,10 @@ class Tap:
                 more = stream.read(8) if size == -1 else b""
                 data = stream.read(int.from_bytes(more, "big") if more else size)
                 with self._lock:
-                    self._now.append(Message(direction, data, connection, self._numbers[connection]))
+                    message = Message(direction, data, connection, self._numbers[connection])
+                    self._now.append(message)
                     self._numbers[connection] += 1
+                self._hear(message)
                 sink.sendall(head + more + data)
         except (OSError, ValueError):
             pass  # one side was cut off; so is the other
@@ -122,3 +128,11 @@ class Tap:
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             pass
+
+    def _hear(self, message: Message) -> None:
+        """Put request and reply together; on one connection they take turns."""
+        if not message.in_handshake:
+            if message.direction == "->":
+                self._asked[message.connection] = said(message.data)
+            else:
+                self.before_reply(self._asked.get(message.connection), said(message.data))

@@ -54,13 +54,14 @@ class RunningMaster:
     def _write_connection(self, file: Path | None) -> Path:
         """Write the connection file where it was asked for, else at the first place that takes it."""
         name = f"dqlab-{os.getpid()}.json"
+        failures = []
         for path in [file] if file is not None else [folder / name for folder in runtime_dirs()]:
             try:
                 self.connection.write(path)
                 return path
             except OSError as exc:
-                failure = LaunchFailed(f"cannot write the connection file {path}: {exc.strerror or exc}")
-        raise failure
+                failures.append(f"{path}: {exc.strerror or exc}")
+        raise LaunchFailed(f"cannot write the connection file {failures[-1]}")
 
     def close(self) -> None:
         """Say goodbye to everybody, and remove the connection file if it is still ours."""

@@ -23,7 +23,8 @@ _NO_FILE = "<dynamic-code>"
 
 def _reduce_code(code: types.CodeType) -> Any:
     """As cloudpickle does it, but code keeps the name of its file, without which a traceback leads nowhere."""
-    make, args = cloudpickle.Pickler.dispatch_table[types.CodeType](code)
+    reduced: Any = cloudpickle.Pickler.dispatch_table[types.CodeType](code)
+    make, args = reduced
     return make, tuple(code.co_filename if arg == _NO_FILE else arg for arg in args)
 
 
@@ -34,9 +35,9 @@ def _reduce_cached_property(found: Any) -> Any:
 class ValuePickler(cloudpickle.Pickler):
     """Pickles any value; `by_value` says whether code is in it, which only the same version of Python reads."""
 
-    dispatch_table = ChainMap(
+    dispatch_table: Any = ChainMap(
         {types.CodeType: _reduce_code, functools.cached_property: _reduce_cached_property},
-        cloudpickle.Pickler.dispatch_table,
+        dict(cloudpickle.Pickler.dispatch_table),
     )
 
     def __init__(self, file: io.BytesIO) -> None:

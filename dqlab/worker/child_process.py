@@ -43,7 +43,6 @@ class ChildProcess:
         self.generation = 0
         self.worker = ""
         self.results = "pickle"  #: how results travel: as any pickle, or as plain data
-        self.functions: dict[str, bytes] = {}
         self.feeding: list[Job] = []  #: what the child is working on
         self._fed = self._limit = 0  #: positions in the current feed, and how far the child may go in it
         self._fed_at = 0  #: when it went out, in nanoseconds
@@ -106,8 +105,8 @@ class ChildProcess:
             job.start, job.fed_lo = position, job.lo
             position += job.hi - job.lo
             if header.function and not self._known.use(header.function):
-                functions[header.function] = pickled = self.functions[header.function]
-                self._known.keep(header.function, None, len(pickled))
+                functions[header.function] = job.function
+                self._known.keep(header.function, None, len(job.function))
             payload = job.payload[job.lo - lease.lo : job.hi - lease.lo] if header.kind == PLAIN else job.payload
             if header.kind != PLAIN:
                 if lease.first in self._payloads:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease, Report
+from dqlab.wire.bounded_cache import BoundedCache
+from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN, Lease, Report
 from dqlab.worker.job import Job
 
 __all__ = ["HeldJobs"]
@@ -20,14 +21,25 @@ class HeldJobs:
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
         self._payloads: OrderedDict[int, Any] = OrderedDict()  #: of the last runs: the master sends each once
+        #: the master keeps the same book, so that it knows which of them are still here
+        self._functions: BoundedCache[str, bytes] = BoundedCache(FUNCTION_BYTES)
 
     def __len__(self) -> int:
         return sum(job.hi - job.lo for job in self._jobs)
 
-    def add(self, leases: Iterable[Lease]) -> None:
-        """Leases that have arrived, each with its payload, or without one that came before."""
+    def add(self, leases: Iterable[Lease], functions: Mapping[str, bytes]) -> None:
+        """Leases that have arrived, each with its payload, or without one that came before; and new functions."""
         for lease in leases:
-            self._jobs.append(Job(replace(lease, payload=None), self._payload_of(lease), lease.lo, lease.hi))
+            payload, function = self._payload_of(lease), self._function_of(lease, functions)
+            self._jobs.append(Job(replace(lease, payload=None), payload, function, lease.lo, lease.hi))
+
+    def _function_of(self, lease: Lease, functions: Mapping[str, bytes]) -> bytes:
+        digest = lease.header.function
+        known = self._functions.get(digest) if digest else b""
+        if known is None:
+            known = functions[digest]
+            self._functions.keep(digest, known, len(known))
+        return known
 
     def _payload_of(self, lease: Lease) -> Any:
         if lease.header.kind == PLAIN:

@@ -16,6 +16,7 @@ class Job:
 
     lease: Lease
     payload: Any
+    function: bytes  #: pickled; b"" for plain tasks
     lo: int
     hi: int
     start: int = 0  #: position of item lo in the current feed

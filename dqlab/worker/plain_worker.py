@@ -210,7 +210,7 @@ class PlainWorker:
         """One attempt in the child, to whatever end."""
         header = Header(queue=PLAIN, kind=PLAIN)
         lease = Lease(token=0, first=0, lo=0, hi=1, attempt=attempt, careful=True, header=header, payload=None)
-        waiting = [Job(lease, [value], 0, 1)]
+        waiting = [Job(lease, [value], b"", 0, 1)]
         outcomes: list[Report] = []
         while not outcomes or self._child.busy:
             if waiting and not self._child.busy:

@@ -254,8 +254,7 @@ class Worker:
         if reply is None:
             raise _LeaseLost
         leases, functions = reply
-        self._child.functions.update(functions)
-        self._held.add(map(Lease.decode, leases))
+        self._held.add(map(Lease.decode, leases), functions)
 
     # -- connections ----------------------------------------------------------------------------------------------
 

@@ -401,7 +401,7 @@ class BrokerMachine(RuleBasedStateMachine):
             return 0
         unread = {n: sum(task.size for task in self.model.outbox(n)) for n in self.model.connected}
         functions = self.broker.leases.unseen_functions(name, leases)
-        assert not worker.functions & set(functions), "a function was sent twice"
+        assert not set(worker.functions) & set(functions), "a function was sent twice"
         worker.functions |= set(functions)
         for lease in leases:
             self.check_grant(worker, lease)

@@ -6,11 +6,11 @@ import time
 import weakref
 
 import pytest
-from dqlab.client.options import Options
 
 from dqlab import LocalWorkers, Master, progress
 from dqlab.client.map_results import MapResults, _Run
 from dqlab.errors import Refused
+from dqlab.wire.messages import Options
 from tests.helpers import eventually
 
 

@@ -210,3 +210,13 @@ def test_the_callers_folder_is_among_the_envelopes_path_and_site_packages_are_no
 
 def test_a_text_that_names_cloudpickle_binds_to_no_python():
     assert dump_values(["cloudpickle"])[1] == ""
+
+
+def test_a_class_that_comes_home_is_left_as_it_is_here_by_now():
+    class Thing:
+        k = 1
+
+    data, _ = dump_values(Thing())
+    Thing.k = 2
+    thing = pickle.loads(data)
+    assert type(thing) is Thing and Thing.k == 2

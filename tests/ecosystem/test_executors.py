@@ -135,7 +135,7 @@ def test_adaptive(master):
     import adaptive
 
     learner = adaptive.Learner1D(square, bounds=(-1, 1))
-    runner = adaptive.BlockingRunner(learner, npoints_goal=30, executor=master, shutdown_executor=False)
+    runner = adaptive.BlockingRunner(learner, npoints_goal=30, executor=master, ntasks=master._max_workers)
     assert runner.status() == "finished"
     assert len(learner.data) >= 30
     assert all(y == x * x for x, y in learner.data.items())
@@ -143,12 +143,12 @@ def test_adaptive(master):
 
 @pytest.mark.long
 def test_more_executors(master):
-    from more_executors import Executors
+    from more_executors import MapExecutor, RetryExecutor
 
-    mapped = Executors.wrap(master).with_map(square)
+    mapped = MapExecutor(master, square)
     assert mapped.submit(square, 3).result(30) == 81
     with pytest.raises(ValueError, match="3"):
-        Executors.wrap(master).with_retry(max_attempts=2).submit(fail_at_three, 3).result(30)
+        RetryExecutor(master, max_attempts=2).submit(fail_at_three, 3).result(30)
 
 
 @pytest.mark.long

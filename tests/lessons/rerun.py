@@ -4,6 +4,8 @@ import json
 import re
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +42,26 @@ def until_idle(client: BlockingKernelClient, code: str) -> None:
             return
 
 
-def main(notebook: Path) -> int:
-    """Return 0 if all went well; say what did not."""
-    cells = json.loads(notebook.read_text("utf8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+@contextmanager
+def a_kernel(folder: Path) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
+    """A new kernel in `folder`; the end of the block kills it."""
     kernel = KernelManager()
-    kernel.start_kernel(cwd=str(notebook.parent))
+    kernel.start_kernel(cwd=str(folder))
     client = kernel.client()
     client.start_channels()
     try:
         client.wait_for_ready(timeout=CELL)
+        yield kernel, client
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+
+
+def main(notebook: Path) -> int:
+    """Return 0 if all went well; say what did not."""
+    cells = json.loads(notebook.read_text("utf8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    with a_kernel(notebook.parent) as (kernel, client):
         for cell in code:
             if "with " in cell:
                 stop_half_way(kernel, client, cell)
@@ -62,9 +74,6 @@ def main(notebook: Path) -> int:
         client.execute(next(cell for cell in code if re.search(r"(?m)^with .*LocalWorkers\(", cell)))
         process = psutil.Process(kernel.provisioner.pid)
         eventually(lambda: len(process.children(recursive=True)) > 1, 20, "processes of the notebook")
-    finally:
-        client.stop_channels()
-        kernel.shutdown_kernel(now=True)
     print("stopped, run again, killed")
     return 0
 

@@ -1,14 +1,11 @@
 """The lessons: what each must have, and what their checkers say to wrong, slow, crashing, empty and right answers."""
 
-import ast
 import json
 import os
 import pickle
 import re
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,8 @@ import psutil
 import pytest
 
 from dqlab.errors import DqlabError
-from dqlab.lessons import check, processes
+from dqlab.lessons import processes
+from dqlab.lessons.check.verdict import COLUMNS
 from dqlab.lessons.guess import compare
 from dqlab.lessons.scripts import Script, who_says
 from tests.helpers import eventually
@@ -81,7 +79,7 @@ def test_cells_need_no_scrolling(notebook: Path) -> None:
     for cell in cells(notebook, "code"):
         lines = source(cell).splitlines()
         assert len(lines) <= HEIGHT and max(map(len, lines)) <= WIDTH, source(cell)
-    assert check.COLUMNS <= WIDTH, "a checker's words would be cut in two"
+    assert COLUMNS <= WIDTH, "a checker's words would be cut in two"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=named)
@@ -97,160 +95,7 @@ def test_the_course_names_every_lesson() -> None:
     assert all(f"({lesson.name})" in text for lesson in LESSONS)
 
 
-# -- answers ----------------------------------------------------------------------------------------------------------
-
-
-def solution(lesson: str) -> str:
-    """The code that a lesson folds away."""
-    (folded,) = re.findall(r"<details>.*?```python\n(.*?)```", prose(ROOT / "notebooks" / f"{lesson}.ipynb"), re.DOTALL)
-    return folded
-
-
-def learner(code: str) -> dict[str, Any]:
-    """What a learner's cell defines: functions that no worker can import, as in a notebook."""
-    namespace: dict[str, Any] = {"__name__": "a_notebook", "check": check}
-    exec(compile(ast.parse("import os, time\n" + textwrap.dedent(code)), "a cell", "exec"), namespace)
-    return namespace
-
-
-def verdict(checker: Callable[..., None], *args: Any, capsys: pytest.CaptureFixture[str], **kwargs: Any) -> str:
-    """What a checker prints, on one line."""
-    checker(*args, **kwargs)
-    return " ".join(capsys.readouterr().out.split())
-
-
-WORKER = """
-import queue, sys, time
-from multiprocessing.managers import BaseManager
-class QueueManager(BaseManager): pass
-if __name__ == "__main__":
-    QueueManager.register("get_task_queue")
-    QueueManager.register("get_result_queue")
-    manager = QueueManager(address=("127.0.0.1", int(sys.argv[1])), authkey=b"abc")
-    manager.connect()
-    task, result = manager.get_task_queue(), manager.get_result_queue()
-"""
-LOOP = """
-    while True:
-        try:
-            url = task.get(timeout=4)
-        except queue.Empty:
-            break
-        result.put(f"{url} ------> success")
-"""
-
-
-@pytest.mark.parametrize(
-    ("script", "says"),
-    [
-        ("", "both workers ended, and 0 of 3 results"),
-        ("import nothing_at_all", " crashed: ModuleNotFoundError: No module named 'nothing_at_all'"),
-        (WORKER + "    while not task.empty():\n        result.put(task.get() + ' ------> success')", "a worker went"),
-        (WORKER + "    time.sleep(60)", "after 2 s there are 0 of 3 results"),
-        (WORKER + LOOP.replace("timeout=4", ""), "still runs 3 s after the last of them"),
-        (WORKER + LOOP.replace("result.put", "for _ in 1, 2: result.put"), "url_0 has 2 results, and should have 1"),
-        (WORKER + LOOP.replace("success", "done"), "one of yours reads 'url_"),
-        (WORKER + LOOP.replace("result.put", "time.sleep(1); result.put"), "Yes: 6 of 6 urls"),
-        (solution("00_two_scripts"), "Yes: 6 of 6 urls"),
-    ],
-    ids=["empty", "crashing", "early", "slow", "endless", "twice", "other words", "slow but right", "solution"],
-)
-def test_answers_to_00(
-    script: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "my_worker.py"
-    path.write_text(script)
-    right = says.startswith("Yes")
-    monkeypatch.setattr(check, "LEAVE_PATIENCE", 15.0 if right else 3.0)
-    patience = 20.0 if "after 2 s" not in says else 2.0
-    assert says in verdict(check.worker_that_stays, str(path), patience=patience, capsys=capsys)
-
-
-def test_no_answer_to_00(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there is no" in verdict(check.worker_that_stays, str(tmp_path / "my_worker.py"), capsys=capsys)
-
-
-RAW = solution("01_master")
-
-
-@pytest.mark.parametrize(
-    ("code", "says"),
-    [
-        ("do_one_task = ...\nmy_round_trips = 3", "should be a function, and it is Ellipsis"),
-        (RAW.replace('"get"', "..."), "still has dots (...) in it"),
-        (RAW.replace('"get"', '"take"'), "'take' may not be called on 'tasks'"),
-        (RAW.replace("success", "well"), "and it holds 'url_7 ------> well'"),
-        (RAW.replace("= 3", "= 2"), "with 3 round trips after the handshake; you said 2"),
-        (RAW.replace("= 3", "= ..."), "you have not said how many"),
-        ("def do_one_task(address, key): pass\nmy_round_trips = 3", "url_7 is still not done"),
-        ("def do_one_task(address, key): 1 / 0\nmy_round_trips = 3", "it raised ZeroDivisionError"),
-        ("def do_one_task(address, key): os._exit(1)\nmy_round_trips = 3", "the process in which it ran ended"),
-        ("def do_one_task(address, key): time.sleep(99)\nmy_round_trips = 3", "it still ran after 2 s"),
-        (RAW, "Yes: url_7 is done"),
-    ],
-    ids=[
-        "empty", "dots", "wrong method", "wrong words", "miscounted", "uncounted", "nothing", "raising", "dying",
-        "slow", "solution",
-    ],
-)  # fmt: skip
-def test_answers_to_01(
-    code: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(check, "FUNCTION_PATIENCE", 2.0 if "2 s" in says else 15.0)
-    cell = learner(code)
-    assert says in verdict(check.raw_client, cell["do_one_task"], cell["my_round_trips"], capsys=capsys)
-
-
-SAVE = solution("02_workers")
-
-
-@pytest.mark.parametrize(
-    ("code", "says"),
-    [
-        ("save = ...", "should be a function, and it is Ellipsis"),
-        ("def save(name, folder): pass", "there is no 0.png in the folder"),
-        ("def save(name, folder): 1 / 0", "it raised ZeroDivisionError"),
-        ("def save(name, folder): os._exit(3)", "the process in which it ran ended: worker died"),
-        ("def save(name, folder): time.sleep(99)", "it still ran after 2 s"),
-        (SAVE.replace(' + ".part"', ""), "half of it is there, under its real name"),
-        (SAVE.replace('"wb"', '"ab"').replace("write(piece)", "write(piece); file.flush()"), "it is too long"),
-        (SAVE.replace('".part"', "os.urandom(4).hex()"), "Let the temporary file's name come from the picture's"),
-        (SAVE.replace("write(piece)", "write(piece[::-1])"), "not the right bytes"),
-        (SAVE, "Yes: killed 6 times; 6 of 6 pictures"),
-    ],
-    ids=[
-        "empty", "nothing", "raising", "dying", "slow", "in place", "appending", "random names", "wrong bytes",
-        "solution",
-    ],
-)  # fmt: skip
-def test_answers_to_02(
-    code: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(check, "SAVE_PATIENCE", 2.0 if "2 s" in says else 15.0)
-    monkeypatch.setattr(check, "KILL_WITHIN", 0.06)
-    if "too long" in says or "half" in says or "temporary" in says:
-        monkeypatch.setattr(check.random, "uniform", lambda low, high: high / 2)  # a kill in the middle, for certain
-    assert says in verdict(check.idempotent, learner(code)["save"], kills=6, capsys=capsys)
-
-
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (..., "write your number"),
-        ("twelve", "is no number of workers"),
-        (0, "is no number of workers"),
-        (4, "4 workers do at most 20 pictures/s"),
-        (60, "many of them would idle"),
-        ("solution", "Yes: 12 workers / 0.2 s = 60 pictures/s"),
-    ],
-)
-def test_answers_to_03(
-    answer: Any, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if answer == "solution":
-        answer = learner(solution("03_speedup"))["my_workers"]
-    monkeypatch.setattr(check, "REACHED", 0.5)  # the machine that tests may be busy with other tests
-    assert says in verdict(check.workers_needed, answer, capsys=capsys)
+# -- guesses -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_guess_stands_beside_what_was_seen(capsys: pytest.CaptureFixture[str]) -> None:

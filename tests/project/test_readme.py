@@ -89,6 +89,14 @@ def test_the_code_prints_what_is_shown(tmp_path: Path) -> None:
     assert (printed.stdout, printed.stderr, printed.returncode) == (shown, "", 0)
 
 
+def test_the_lines_for_a_notebook_run_as_one_cell(tmp_path: Path) -> None:
+    (code,) = blocks("py")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("328350\n", "", 0)
+
+
 def test_the_code_has_twelve_lines() -> None:
     (code,) = blocks("python")
     assert sum(bool(line.strip()) for line in code.splitlines()) == 12

@@ -303,17 +303,6 @@ def test_code_is_as_it_is_here_now(engines, beside):
     assert here.submit(numbers.get, "a").result(30) == 1
 
 
-def test_a_class_that_comes_home_is_left_as_it_is_here_by_now(engines):
-    class Thing:
-        k = 1
-
-    future = engines[1].submit(Thing)
-    future.exception(30)
-    Thing.k = 2
-    thing = future.result(30)
-    assert type(thing) is Thing and (thing.k, Thing.k) == (2, 2)
-
-
 def test_a_module_that_only_the_task_imports_is_found_and_read_again_when_it_has_changed(engines, beside, tmp_path):
     def lazy(x):
         import late_a

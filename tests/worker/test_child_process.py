@@ -17,7 +17,6 @@ from tests.helpers import eventually
 def child():
     child = ChildProcess(None, queue.SimpleQueue())
     assert child.inbox.get(timeout=20) == (child.generation, [("ready",)])
-    child.functions["nap"] = dump_function(time.sleep)[1]
     yield child
     child.end()
 
@@ -26,7 +25,7 @@ def feed(child, *naps):
     """Have the child sleep for so many seconds, once for each."""
     header = Header(kind="map", function="nap")
     lease = Lease(token=7, first=100, lo=0, hi=len(naps), attempt=1, careful=False, header=header, payload=None)
-    child.feed([Job(lease, pickle.dumps(list(naps)), 0, len(naps))])
+    child.feed([Job(lease, pickle.dumps(list(naps)), dump_function(time.sleep)[1], 0, len(naps))])
 
 
 def test_results_wake_whoever_waits(child):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,38 +87,58 @@ def test_an_absolute_path_is_no_way_out(verdict: Callable[..., str]) -> None:
     assert "there, it raised FileNotFoundError" in said
 
 
-THERE = "    import os\n    there = 'SSH_CONNECTION' in os.environ\n"
+THERE = "    import os, sys, time\n    there = 'SSH_CONNECTION' in os.environ\n"
+#: one page of the site says "come back later" when it is first asked
+BUSY = """
+    from urllib.error import HTTPError
+    if not os.path.exists("asked") and not there:
+        open("asked", "w").close()
+        raise HTTPError("http://site", 503, "come back later", {}, None)
+    return right(paths)
+"""
+
+#: what it is: the body of the function (`right` is the solution), and what the checker says
+TABLE = {
+    "nought": ("    return 0.0", "here, for 6 pictures, the average is .* kB without those .*; yours says 0.0"),
+    "nothing": ("    pass", "Not yet: here, for 6 pictures, .* yours says None"),
+    "in words": ("    return '18.1'", "yours says '18.1'"),
+    "raising": (
+        "    return 1 / 0",
+        'here, on this machine, it raised ZeroDivisionError: division by zero Traceback .* line 11, in average_size',
+    ),
+    "all of them": (
+        "    return round(sum(len(IMAGES[p]) for p in paths) / len(paths) / 1000, 1)", "without those on the skip list",
+    ),
+    "wrong there": (THERE + "    return -1 if there else right(paths)", "there, for 6 pictures, .* yours says -1.0"),
+    "raising there": (THERE + "    return 1 / 0 if there else right(paths)", "there, it raised ZeroDivisionError: div"),
+    "endless": ("    while True: pass", "here, on this machine, it still ran after 2 s."),
+    "endless there": (THERE + "    while there: pass\n    return right(paths)", "there, it had no result after 2 s"),
+    "leaving": (THERE + "    sys.exit()", "here, on this machine, it raised SystemExit"),
+    "ending its process": (THERE + "    os._exit(5)", "here, on this machine, it ended its process .exit code 5.."),
+    "ending its process there": (
+        THERE + "    os._exit(5 * there) if there else 0\n    return right(paths)",
+        "there, the process in which it ran ended: .* exit code 5",
+    ),
+    "forking": (THERE + "    if not there and os.fork() == 0: time.sleep(77)\n    return right(paths)", "Yes: "),
+    "a flood": (THERE + "    for _ in range(100_000): print('x' * 99)\n    return right(paths)", "Yes: "),
+    "a busy site": (THERE + BUSY, "Yes: the same numbers"),
+    "not rounded": (
+        "    rest = [p for p in paths if p not in skip]\n    return mean(len(IMAGES[p]) for p in rest) / 1000",
+        "Yes: the same numbers here and there, without the package and without the file.",
+    ),
+    "solution": ("    return right(paths)", "Yes: the same numbers here and there, without the package"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("    return 0.0", "here, for 6 pictures, the average is .* kB without those on the skip list; yours says 0.0"),
-        ("    pass", "yours says None"),
-        ("    return 1 / 0", "here, on this machine, it raised ZeroDivisionError: division by zero"),
-        (
-            "    return round(sum(len(IMAGES[p]) for p in paths) / len(paths) / 1000, 1)",
-            "without those on the skip list",
-        ),
-        (THERE + "    return -1 if there else right(paths)", "there, .* yours says -1"),
-        (THERE + "    return 1 / 0 if there else right(paths)", "there, it raised ZeroDivisionError"),
-    ],
-)
-def test_wrong_answers_hear_why(verdict: Callable[..., str], body: str, reason: str) -> None:
+@pytest.mark.parametrize(("body", "says"), TABLE.values(), ids=TABLE.keys())
+def test_answers_to_04(verdict: Callable[..., str], body: str, says: str) -> None:
     right = cell("from statistics import mean").replace("average_size", "right")
-    assert re.match(f"Not yet: .*{reason}", verdict(answer(f"{right}\ndef average_size(paths):\n{body}\n")))
+    code = answer(f"import os\n{right}\ndef average_size(paths):\n{body}\n")
+    assert re.search(says, verdict(code, patience=2.0 if "2 s" in says else 20.0))
 
 
 def test_no_answer_at_all(verdict: Callable[..., str]) -> None:
-    assert "average_size is Ellipsis, not a function" in verdict(...)
-
-
-def test_an_answer_that_hangs_over_there(verdict: Callable[..., str]) -> None:
-    right = cell("from statistics import mean").replace("average_size", "right")
-    slow = f"def average_size(paths):\n{THERE}    import time; time.sleep(3 * there)\n    return right(paths)\n"
-    began = time.monotonic()
-    said = verdict(answer(f"{right}\n{slow}"), patience=0.5)
-    assert "there, it had no result after 0.5 s" in said and time.monotonic() - began < 3
+    assert verdict(...).startswith("Not yet: the answer should be a function, and it is Ellipsis.")
 
 
 def test_lanes_in_words() -> None:

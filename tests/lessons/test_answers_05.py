@@ -28,15 +28,37 @@ def test_the_records_hold_nothing_of_the_machine_that_made_them(run: str) -> Non
 
 
 def test_the_right_diagnosis_is_praised(capsys: pytest.CaptureFixture[str]) -> None:
-    diagnosis_of(RUNS, RIGHT)
-    assert capsys.readouterr().out.startswith("Yes: run_a is a case of 'poison task'")
+    for diagnosis in (RIGHT, {"run_c": " BROKEN site", "run_a": "Poison task ", "run_b": "Starved"}):
+        diagnosis_of(RUNS, diagnosis)
+        said = " ".join(capsys.readouterr().out.split())
+        assert said == (
+            "Yes: run_a is a case of 'poison task', run_b is a case of 'starved', run_c is a case of 'broken site'."
+        )
+
+
+@pytest.mark.parametrize("runs", [{}, {"run_a": RUNS["run_a"]}])
+def test_who_brings_fewer_records_has_not_diagnosed_them(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagnosis_of(runs, {name: RIGHT[name] for name in runs})
+    assert f"Not yet: run_{'b' if runs else 'a'} has no diagnosis yet" in capsys.readouterr().out
+    diagnosis_of(runs, RIGHT)
+    assert f"Not yet: the record of run_{'b' if runs else 'a'} is missing" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
         ({"run_a": ..., "run_b": ..., "run_c": ...}, "run_a has no diagnosis yet"),
-        ({}, "run_a has no diagnosis yet"),
+        (
+            {},
+            "run_a has no diagnosis yet. Play it, then choose one of 'starved', 'flooded', 'poison task',",
+        ),
+        ({"run_a": "poison task"}, "run_b has no diagnosis yet"),
+        ({**RIGHT, "run_c": ""}, "run_c: '' is none of"),
+        ({**RIGHT, "run_d": "starved"}, "there is no patient 'run_d'; the three are run_a, run_b, run_c."),
+        ("starved", "diagnosis is 'starved'; it should be a dictionary with run_a, run_b, run_c"),
+        (["poison task", "starved", "broken site"], "it should be a dictionary"),
         (None, "diagnosis is None"),
         ({**RIGHT, "run_b": "the flu"}, "run_b: 'the flu' is none of"),
         ({**RIGHT, "run_b": ["starved"]}, "is none of"),

@@ -1,0 +1,65 @@
+"""Lesson 01: what the checker says to a dozen clients."""
+
+import decimal
+from typing import Any
+
+import numpy
+import pytest
+
+from dqlab.lessons import check
+from dqlab.lessons.check import raw_messages
+from tests.lessons.answers import learner, solution, verdict
+
+RIGHT = solution("01_master")
+
+#: what it is: the cell, how many round trips the learner says, and what the checker does
+TABLE: dict[str, tuple[str, Any, str]] = {
+    "blank": ("do_one_task = ...", 3, "Not yet: the answer should be a function, and it is Ellipsis. Run the cell"),
+    "dots": (RIGHT.replace('"get"', "..."), 3, "Not yet: one of your messages still has dots (...) in it."),
+    "wrong method": (RIGHT.replace('"get"', '"take"'), 3, "'take' may not be called on 'tasks'"),
+    "wrong words": (RIGHT.replace("success", "well"), 3, "should hold 'url_7 ------> success', and it holds 'url_7 --"),
+    "miscounted": (RIGHT, 2, "with 3 round trips after the handshake; you said 2. Which are they?"),
+    "uncounted": (RIGHT, ..., "with 3 round trips after the handshake; you have not said how many."),
+    "not counted in numbers": (RIGHT, "three", "Not yet: your answer is 'three', and that is no number."),
+    "does nothing": (
+        "def do_one_task(address, key): pass", 3,
+        "Not yet: your client came and went, and url_7 is still not done. Which message takes a task?",
+    ),
+    "raising": (
+        "def do_one_task(address, key):\n    1 / 0", 3,
+        "Not yet: your function raised ZeroDivisionError: division by zero Traceback (most recent call last): "
+        'File "a cell", line 3, in do_one_task',
+    ),
+    "leaving": ("def do_one_task(address, key): sys.exit()", 3, "Not yet: your function raised SystemExit"),
+    "ending its process": (
+        "def do_one_task(address, key): os._exit(4)", 3, "Not yet: your function ended its process (exit code 4).",
+    ),
+    "killing itself": ("def do_one_task(address, key): os.kill(os.getpid(), 9)", 3, "ended its process (signal 9)."),
+    "endless": ("def do_one_task(address, key):\n    while True: pass", 3, "your function still ran after 2 s."),
+    "a flood": (
+        "def do_one_task(address, key):\n    while True: print('x' * 500)", 3,
+        "Does it wait for something that never comes? it printed: xxxx",
+    ),
+    "leaves a process": (
+        "def do_one_task(address, key):\n    if os.fork() == 0:\n        os.setsid(); time.sleep(77)\n", 3,
+        "url_7 is still not done",
+    ),
+    "a list": ("do_one_task = ['get', 'put']", 3, "should be a function, and it is ['get', 'put']."),
+    "can't travel": ("lock = __import__('threading').Lock()\ndef do_one_task(a, k): lock", 3, "can't be sent to"),
+    "in words": (RIGHT, "3", "Yes: url_7 is done, with 3 round trips after the handshake, as you said."),
+    "in numpy's": (RIGHT, numpy.int64(3), "Yes: url_7 is done"),
+    "as a decimal": (RIGHT, decimal.Decimal(3), "Yes: url_7 is done"),
+    "solution": (RIGHT, 3, "Yes: url_7 is done, with 3 round trips after the handshake, as you said."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "count", "says"), TABLE.values(), ids=TABLE.keys())
+def test_answers_to_01(
+    code: str, count: Any, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(raw_messages, "PATIENCE", 2.0 if "2 s" in says or "xxxx" in says else 15.0)
+    assert says in verdict(check.raw_client, learner(code)["do_one_task"], count, capsys=capsys)
+
+
+def test_the_solution_counts_right() -> None:
+    assert learner(RIGHT)["my_round_trips"] == 3
