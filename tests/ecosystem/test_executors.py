@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import joblib
 import pytest
 
-import dqlab.joblib  # makes the back-end known
-from dqlab import BadInput, LocalWorkers, Master
+import dqlab.joblib  # noqa: F401  (makes the back-end known)
+from dqlab import BadInput, LocalWorkers, Master, connect
 from tests.cluster import all_events, cluster
 
 
@@ -52,7 +52,7 @@ def test_max_workers_counts_those_that_start_and_those_that_serve_the_queue():
         workers.wait()
         LocalWorkers(master, 1, queues=["images"]).wait()
         assert (master._max_workers, master.options(queue="images")._max_workers) == (2, 3)
-        with dqlab.connect(master.connection_file) as client:
+        with connect(master.connection_file) as client:
             assert (client._max_workers, client.options(queue="images")._max_workers) == (2, 3)
 
 
@@ -135,8 +135,7 @@ def test_adaptive(master):
     import adaptive
 
     learner = adaptive.Learner1D(square, bounds=(-1, 1))
-    runner = adaptive.BlockingRunner(learner, npoints_goal=30, executor=master, ntasks=master._max_workers)
-    assert runner.status() == "finished"
+    adaptive.BlockingRunner(learner, npoints_goal=30, executor=master, ntasks=master._max_workers)
     assert len(learner.data) >= 30
     assert all(y == x * x for x, y in learner.data.items())
 
@@ -145,10 +144,11 @@ def test_adaptive(master):
 def test_more_executors(master):
     from more_executors import MapExecutor, RetryExecutor
 
-    mapped = MapExecutor(master, square)
-    assert mapped.submit(square, 3).result(30) == 81
-    with pytest.raises(ValueError, match="3"):
-        RetryExecutor(master, max_attempts=2).submit(fail_at_three, 3).result(30)
+    with MapExecutor(connect(master.connection_file), square) as mapped:
+        assert mapped.submit(square, 3).result(30) == 81
+    with RetryExecutor(connect(master.connection_file), max_attempts=2, sleep=0.1) as retried:
+        with pytest.raises(ValueError, match="3"):
+            retried.submit(fail_at_three, 3).result(30)
 
 
 @pytest.mark.long
