@@ -14,15 +14,14 @@ import threading
 import time
 from _thread import RLock
 from collections.abc import Iterable, Iterator
-from itertools import repeat
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
-from dqlab.client.results import Load, load_error, unpack
+from dqlab.client.results import Load, load_error
 from dqlab.errors import BacklogFull, BadInput, DqlabError
 from dqlab.wire.messages import Found, Outcome
 
-__all__ = ["DoneAndNotDone", "Future", "FutureRun", "as_completed", "wait"]
+__all__ = ["DoneAndNotDone", "Future", "as_completed", "wait"]
 
 #: what `wait` may wait for
 CONDITIONS = (
@@ -75,47 +74,6 @@ class Asker(Protocol):
 
     def check_here(self) -> None:
         """Raise `MasterGone` in a forked copy of the client's process, where no outcome ever comes."""
-
-
-class FutureRun:
-    """The futures of consecutive tasks that went out as one run (a `submission.Sink`); each until it has its outcome:
-    what nobody else holds is free then, whatever the others wait for."""
-
-    def __init__(self, futures: list[Future[Any]]) -> None:
-        self._futures: list[Future[Any] | None] = [*futures]
-        self._load = futures[0].load
-        self._left = len(futures)
-
-    def goes_out(self, first: int) -> bool:
-        """Calls always do: their futures are held by somebody."""
-        return True
-
-    def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
-        """Tasks [lo, hi) are final; return whether that was the last of the run."""
-        done = outcome.state == "done"
-        results = unpack(outcome.result, hi - lo, self._load) if done else repeat(None, hi - lo)
-        for future, data in zip(self._take(lo, hi), results, strict=True):
-            if future is not None:
-                future.fulfil(data) if done else future.end(outcome)
-        return not self._left
-
-    def gone(self, error: DqlabError) -> None:
-        """There will be no outcome."""
-        self.forgotten(0, len(self._futures), error)
-
-    def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
-        """There will be none of those of tasks [lo, hi) that have none; return as `deliver` does."""
-        for future in self._take(lo, hi):
-            if future is not None:
-                future.gone(error)
-        return not self._left
-
-    def _take(self, lo: int, hi: int) -> list[Future[Any] | None]:
-        """The futures of tasks [lo, hi), which need not be held any more; None for each that has its outcome."""
-        taken = self._futures[lo:hi]
-        self._futures[lo:hi] = repeat(None, hi - lo)
-        self._left -= hi - lo - taken.count(None)
-        return taken
 
 
 class Future(concurrent.futures.Future[T]):
@@ -199,10 +157,8 @@ class Future(concurrent.futures.Future[T]):
 
     def cancel(self) -> bool:
         """Cancel the task if it has not started; asks the master."""
-        if self._outcome is not None:
+        if self._outcome is not None or self.task_id is None:
             return self.cancelled()
-        if self.task_id is None:
-            return False
         try:
             if self._client.cancel([(self.task_id, 1)]):
                 self._cancelled()
@@ -296,8 +252,7 @@ def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator
 
 
 def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | None) -> Iterator[F]:
-    began = time.monotonic()
-    hint = HINT_AFTER
+    began, hint = time.monotonic(), HINT_AFTER
     while waiting:
         waited = time.monotonic() - began
         left = SLICE if timeout is None else timeout - waited
