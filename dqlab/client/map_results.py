@@ -117,8 +117,10 @@ class MapResults:
         self._drawn = DrawnItems(self._star)  #: items that are in no run yet
         self._outgoing: tuple[_Run, Header, bytes] | None = None  #: a run that is not on its way yet
         self._current: Iterator[Any] = iter(())
-        self._exhausted = self._closed = self._begun = False
+        self._exhausted = self._closed = False
+        self._begun = True  # an interrupt now, or an error of the items, cancels what is out
         self._draw()
+        self._begun = False  #: whether somebody has asked for a result
 
     def __repr__(self) -> str:
         return f"<dqlab map, {self._out_items} tasks out>"
