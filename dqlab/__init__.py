@@ -63,7 +63,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from dqlab.client.client import Client, connect
-    from dqlab.client.future import Future, as_completed, wait
+    from dqlab.client.completion import as_completed, wait
+    from dqlab.client.future import Future
     from dqlab.client.progress_bar import progress
     from dqlab.dashboard import Dashboard, trace
     from dqlab.launch.local_workers import LocalWorkers
@@ -75,7 +76,8 @@ else:
         __name__,
         {
             "client.client": ("Client", "connect"),
-            "client.future": ("Future", "as_completed", "wait"),
+            "client.completion": ("as_completed", "wait"),
+            "client.future": ("Future",),
             "client.progress_bar": ("progress",),
             "launch.master": ("Master",),
             "launch.local_workers": ("LocalWorkers",),

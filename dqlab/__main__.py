@@ -2,6 +2,6 @@
 
 import sys
 
-from dqlab.cli.command import main
+from dqlab.cli import main
 
 sys.exit(main())

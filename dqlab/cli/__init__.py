@@ -4,6 +4,14 @@ Begin with `command`; `master`, `worker` and `status` are one sub-command each, 
 told which master it is for. Each loads what it needs only when it is asked for.
 """
 
-from dqlab.cli.command import main
-
 __all__ = ["main"]
+
+
+def main() -> int:
+    """Run one command and return its exit code; Ctrl-C ends it without a traceback while it is loaded, too."""
+    try:
+        from dqlab.cli import command
+
+        return command.main()
+    except KeyboardInterrupt:
+        return 130

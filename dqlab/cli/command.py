@@ -21,6 +21,7 @@ COMMANDS = {
     "worker": ("dqlab.cli.worker", "take tasks and return results"),
     "status": ("dqlab.cli.status", "show queues and workers"),
     "crawl": ("dqlab.crawl", "bring every picture of a web site home"),
+    "gallery": ("dqlab.crawl.gallery_page", "show what a crawl brought, as one page"),
     "dashboard": ("dqlab.dashboard", "open the live dashboard in the browser"),
 }
 

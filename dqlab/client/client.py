@@ -21,6 +21,7 @@ from dqlab.client.future import HINT_AFTER, Future
 from dqlab.client.map_results import MapResults
 from dqlab.client.pickling import dump_call, dump_function
 from dqlab.client.plain_queue import PlainQueue
+from dqlab.client.prospects import can_work
 from dqlab.client.results import raise_outcome
 from dqlab.client.session import Session
 from dqlab.client.submission import Submission, make_header
@@ -192,7 +193,7 @@ class Client(concurrent.futures.Executor):
             if not self._all_ended():
                 for launcher in self.launchers:
                     launcher.wait()  # its workers may be those that the tasks wait for
-            while not self._all_ended() and self._can_work():
+            while not self._all_ended() and can_work(self.stats()):
                 threading.Event().wait(LOOK / 10)
             self._abandon_rest()
         except (MasterGone, TimeoutError):
@@ -213,14 +214,6 @@ class Client(concurrent.futures.Executor):
 
     def _close(self) -> None:
         self._session.close()
-
-    def _can_work(self) -> bool:
-        """Whether a worker is there for the work that is left, or nothing is left and results are on their way."""
-        stats = self.stats()
-        waiting = {q for q, c in stats["queues"].items() if q != PLAIN and c["ready"] + c["delayed"] + c["leased"]}
-        paused = {q for q, c in stats["queues"].items() if c["paused"] and not c["leased"]}
-        served = [worker["queues"] for worker in stats["workers"]]
-        return not waiting or any(q is None or waiting.intersection(q) for q in served) and bool(waiting - paused)
 
     # -- more -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ def progress(what: Iterable[T], *, total: int | None = None, desc: str | None = 
     """
     from tqdm.auto import tqdm
 
-    from dqlab.client.future import as_completed
+    from dqlab.client.completion import as_completed
 
     if total is None and isinstance(what, Sized):
         total = len(what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dqlab.wire.messages import PLAIN
+from dqlab.client.prospects import stuck_queues
 
 __all__ = ["why_stuck"]
 
@@ -22,14 +22,13 @@ def why_stuck(stats: dict[str, Any], waiting: Iterable[tuple[int, int]], in_task
 
 
 def _nobody_serves(stats: dict[str, Any]) -> str:
-    queues = [name for name, counts in stats["queues"].items() if counts["ready"] and name != PLAIN]
-    unserved = [name for name in queues if not any(_serves(worker, name) for worker in stats["workers"])]
-    if not unserved:
+    stuck = stuck_queues(stats)
+    if not stuck:
         return ""
-    count = sum(stats["queues"][name]["ready"] for name in unserved)
+    count = sum(stuck.values())
     tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
     return (
-        f"{tasks} in {', '.join(unserved)} and no worker serves it. "
+        f"{tasks} in {', '.join(stuck)} and no worker serves it. "
         "Start one: LocalWorkers(master, 2), or `dqlab worker CONNECTION` in a terminal."
     )
 
@@ -45,7 +44,3 @@ def _all_are_busy(stats: dict[str, Any], waiting: Iterable[tuple[int, int]]) -> 
         f"a task waits for another one, and {busy} busy. Start more workers than there are tasks that wait, "
         "or don't wait inside a task: let it return, and submit from the client what is to follow."
     )
-
-
-def _serves(worker: dict[str, Any], queue: str) -> bool:
-    return worker["queues"] is None or queue in worker["queues"]

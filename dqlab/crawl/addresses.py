@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-__all__ = ["absolute", "candidates", "site_of"]
+__all__ = ["absolute", "site_of"]
 
 #: the schemes that are followed, and their default ports
 PORTS = {"http": 80, "https": 443}
@@ -14,8 +13,6 @@ PORTS = {"http": 80, "https": 443}
 SAFE = "!#$%&'()*+,/:;=?@[]~"
 #: in characters; a longer address is no address of a picture
 LONGEST = 4000
-#: one candidate of a srcset: an address (which may contain commas, not end with one), perhaps a width or density
-CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s[^,]*)?(?:,|$)")
 
 
 def absolute(base: str, reference: str) -> str | None:
@@ -23,12 +20,13 @@ def absolute(base: str, reference: str) -> str | None:
     Return the http(s) address that `reference` means on a page at `base`; None if it means none.
 
     Scheme and host become lower case; default port, fragment, user name and password go; what isn't ASCII is escaped,
-    in the host as punycode ("xn--").
+    in the host as punycode ("xn--"). A backslash in the path means a slash, as it does to browsers.
     """
     if len(reference := reference.strip()) > LONGEST:  # an inline picture, mostly
         return None
+    path, mark, rest = reference.partition("?")
     try:
-        parts = urlsplit(urljoin(base, reference))
+        parts = urlsplit(urljoin(base, path.replace("\\", "/") + mark + rest))
         scheme, host, port = parts.scheme, parts.hostname, parts.port
         host = host and wired(host)
         path, query = quote(parts.path or "/", safe=SAFE), quote(parts.query, safe=SAFE)
@@ -53,10 +51,5 @@ def wired(host: str) -> str:
 
 
 def site_of(address: str) -> str:
-    """Return what two addresses of one site share: host and port, the default one left out."""
-    return urlsplit(address).netloc
-
-
-def candidates(srcset: str) -> list[str]:
-    """Return the addresses in a `srcset` attribute, as written there."""
-    return CANDIDATE.findall(srcset)
+    """Return what two addresses of one site share: host (without a "www.") and port, the default one left out."""
+    return urlsplit(address).netloc.removeprefix("www.")

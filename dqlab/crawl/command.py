@@ -3,83 +3,92 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dqlab.crawl.checks import REFRESH
 from dqlab.crawl.driver import Crawl
-from dqlab.crawl.settings import MAX_PAGES, OUTSTANDING, Settings
-from dqlab.crawl.store import Store
-from dqlab.crawl.web import Limits
-from dqlab.errors import BadInput
-from dqlab.wire.connection_file import read_key
-
-if TYPE_CHECKING:
-    from dqlab import Client
+from dqlab.crawl.engine import check_engine, executor
+from dqlab.crawl.manifest import write_csv
+from dqlab.crawl.options import add_fetching, resolve_auth
+from dqlab.crawl.settings import MAX_PAGES, Settings
+from dqlab.crawl.store import Store, writing
 
 __all__ = ["add_arguments", "run"]
 
-#: workers when neither -n nor --connection is given: they mostly wait for the site
-WORKERS = 4
 #: what a shell sees of a program that Ctrl-C ended
 INTERRUPTED = 128 + signal.SIGINT
-#: seconds that workers get for the task in hand when the crawl is broken off
-STOP_SOON = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `dqlab crawl` takes to `parser`."""
     add = parser.add_argument
-    add("url", metavar="URL", help="the page to begin with; only pages of its site are read")
+    add("url", metavar="URL", nargs="?", help="the page to begin with; only pages of its site are read")
+    add("--from", dest="from_file", metavar="FILE", help="a list of pictures or pages instead (-: standard input)")
     add("--out", metavar="DIR", required=True, type=Path, help="folder for the pictures and their manifest.jsonl")
-    who = parser.add_mutually_exclusive_group()
-    who.add_argument("-n", dest="workers", metavar="N", type=int, default=WORKERS, help=f"workers (default: {WORKERS})")
-    who.add_argument("--connection", metavar="CONNECTION", help="a running master: connection file or HOST:PORT")
-    add("--authkey-file", metavar="F", help="file with the key of that master")
+    add_finding(parser.add_argument_group("what is taken"))
+    add_fetching(parser)
+    add = parser.add_argument_group("what is said").add_argument
+    add("--quiet", action="store_true", help="say nothing unless it goes wrong")
+    add("--json", action="store_true", help="print the summary as one JSON object")
+    add("--csv", action="store_true", help="write the manifest as manifest.csv too")
+
+
+def add_finding(group: argparse._ArgumentGroup) -> None:
+    """Add what says which pictures a crawl is about."""
+    add = group.add_argument
+    add("--column", metavar="NAME", help="of a CSV, TSV or JSON lines list: where the addresses are (default: url)")
     add("--max-pages", metavar="N", type=int, default=MAX_PAGES, help=f"pages to read (default: {MAX_PAGES})")
-    add("--delay", metavar="SECONDS", type=float, default=0.0, help="pause between two requests (default: 0)")
-    help = f"patience with a silent server (default: {Limits.timeout:g})"
-    add("--timeout", metavar="SECONDS", type=float, default=Limits.timeout, help=help)
-    help = f"largest picture (default: {Limits.max_bytes})"
-    add("--max-bytes", metavar="BYTES", type=int, default=Limits.max_bytes, help=help)
+    add("--depth", metavar="N", type=int, help="links to follow from the first page (default: any number)")
+    add("--span", dest="spans", metavar="HOST,...", type=names, default=(), help="hosts that belong to the site too")
+    help = "take pictures with this in their address only (*: anything, $: its end); repeatable"
+    add("--include", dest="includes", metavar="PATTERN", action="append", default=[], help=help)
+    help = "leave pictures and pages with this in their address; repeatable"
+    add("--exclude", dest="excludes", metavar="PATTERN", action="append", default=[], help=help)
+    add("--min-bytes", metavar="N", type=int, default=0, help="leave smaller pictures (default: 0)")
+    add("--min-size", metavar="WxH", type=size, help="leave pictures with fewer pixels")
+    add("--best", action="store_true", help="take the largest version of each picture only")
+    help = "ask for what is here again; what has changed replaces it, or comes beside it (keep)"
+    add("--refresh", choices=REFRESH, nargs="?", const=REFRESH[0], help=help)
+    add("--keep-duplicates", action="store_true", help="store a file for each address, not for each content")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return what stands between the commas of `text`."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def size(text: str) -> tuple[int, int]:
+    """Return width and height from "640x480"."""
+    width, _, height = text.lower().partition("x")
+    try:
+        return int(width), int(height)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 640x480") from None
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it, print the summary, and return the exit code."""
-    # nonsense is refused before anything starts
-    outstanding = max(OUTSTANDING, 4 * args.workers)
-    settings = Settings(args.url, args.max_pages, args.delay, args.timeout, args.max_bytes, outstanding)
-    if args.workers < 1:
-        raise BadInput(f"-n {args.workers} makes no sense", "take 1 worker or more")
+    check_engine(args)  # nonsense is refused before anything starts
+    known = {field.name for field in fields(Settings)}
+    given = {name: value for name, value in vars(args).items() if name in known}
+    settings = Settings(**given | {"auth": resolve_auth(args.auth, args.url or "")})
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Store(args.out) as store, a_client(args) as client:
-            print(Crawl(client, settings, store).run())
+        keep = {"keep_duplicates": settings.keep_duplicates, "keep_old": settings.refresh == "keep"}
+        with Store(args.out, **keep) as store, executor(args) as engine:
+            summary = Crawl(engine, settings, store).run(False if args.quiet else None)
+        if args.csv:
+            with writing(args.out):
+                write_csv(args.out)
     except KeyboardInterrupt:
         print(f"\ndqlab: interrupted; what has arrived lies in {args.out}", file=sys.stderr)
         print("  the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
-    return 0
-
-
-@contextlib.contextmanager
-def a_client(args: argparse.Namespace) -> Iterator[Client]:
-    """Connect to the master named, or start one with workers for the time of the crawl."""
-    from dqlab import LocalWorkers, Master, connect  # workers import this package too, for its tasks, and need none
-
-    if args.connection:
-        key = read_key(args.authkey_file) if args.authkey_file else None
-        with connect(args.connection, authkey=key) as client:
-            yield client
-        return
-    with Master() as master, LocalWorkers(master, args.workers, queues=["pages", "images"]) as workers:
-        workers.wait()
-        try:
-            yield master
-        except BaseException:  # nobody waits for what is still being fetched
-            workers.stop(timeout=STOP_SOON)
-            master.shutdown(wait=False)
-            raise
+    if args.json:
+        print(summary.json())
+    elif not args.quiet:
+        print(summary)
+    return summary.exit_code

@@ -1,209 +1,263 @@
-"""The crawl itself: it runs in the client, hands out pages and pictures, and alone writes the folder.
+"""The crawl itself: it runs in the client, hands out addresses and takes back what they brought, and alone writes.
 
-                  pages to fetch ──> queue "pages"  ──> fetch_page  ──> addresses of pages and pictures ─┐
-                        ^                                                                                │
-                        └──────────────────────── those not seen yet ────────────────────────────────────┤
-                        ┌────────────────────────────────────────────────────────────────────────────────┘
-                        v
-               pictures to fetch ──> queue "images" ──> fetch_image ──> bytes ──> Store
+         Finding ── errands ──> Frontier ── handfuls ──> tasks on any executor: `handful.fetch`
+            ^                                                         │
+            │                                                      outcomes
+            │                                                         │
+            └──────────────────────────── pages ──────────────────────┴── pictures ──> Store
 
-Only so many pictures are asked for at a time, so that memory stays bounded however large the site is.
+`Finding` knows which addresses are wanted, `Frontier` which may be asked for now; both are pure. Only so many bytes are
+under way at a time, however large the site is.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from dqlab.crawl.addresses import absolute, site_of
-from dqlab.crawl.images import Image, fetch_image
-from dqlab.crawl.pages import Page, fetch_page
-from dqlab.crawl.settings import MAX_PAGES, OUTSTANDING, Settings
+from dqlab.crawl.directives import directives_ignored
+from dqlab.crawl.errand import Errand, Outcome
+from dqlab.crawl.failures import FetchFailed
+from dqlab.crawl.finding import Finding
+from dqlab.crawl.frontier import Frontier, Handful
+from dqlab.crawl.handful import SECONDS, fetch
+from dqlab.crawl.images import Image
+from dqlab.crawl.lanes import Lanes
+from dqlab.crawl.page_log import PageLog
+from dqlab.crawl.pages import Page, Reading
+from dqlab.crawl.progress import Counts, Progress
+from dqlab.crawl.settings import Settings, settings_of
 from dqlab.crawl.store import Store
 from dqlab.crawl.summary import Summary
-from dqlab.crawl.web import FetchFailed, Limits
-from dqlab.errors import ConnectionFailed
+from dqlab.crawl.terms import Limits, Terms
+from dqlab.errors import ConnectionFailed, DqlabError
 
 __all__ = ["Crawl", "crawl"]
 
-#: seconds beyond an answer's own limits after which the worker's process is taken to hang
-GRACE = 60.0
+#: addresses that may wait before no more are drawn from a list
+WAITING = 10_000
+#: handfuls out for each worker: one under way, one that follows it
+AHEAD = 2
+#: bytes of a handful, at most and at least
+MOST_ROOM, LEAST_ROOM = 8_000_000, 500_000
 #: seconds without any result after which the client looks whether there is a worker at all
 SILENCE = 2.0
+#: the networks into which redirects and pictures of any site may lead
+EVERYWHERE = frozenset({"the internet"})
 
 
 def crawl(
-    client: Any,
-    url: str,
-    out: str | os.PathLike[str],
-    *,
-    max_pages: int = MAX_PAGES,
-    delay: float = 0.0,
-    timeout: float = Limits.timeout,
-    max_bytes: int = Limits.max_bytes,
-    outstanding: int = OUTSTANDING,
-    progress: bool | None = None,
+    executor: Executor, url: str | None, out: str | os.PathLike[str], *, progress: bool | None = None, **options: Any
 ) -> Summary:
     """
-    Bring every picture of the site at `url` into the folder `out`, by the workers of `client`, and say how it went.
+    Bring every picture of the site at `url` into the folder `out`, by the workers of `executor`, and say how it went.
 
-    `max_pages`: how many pages are read; `delay`: seconds between two requests, however many workers there are;
-    `timeout`: seconds of silence after which a server is given up; `max_bytes` for one picture; `outstanding`: tasks
-    handed out at a time; `progress`: show a bar (None: if there is a screen). Raises BadInput for arguments without
-    sense and FetchFailed if nothing comes from `url`.
+    `executor`: a dqlab client, or any other executor of `concurrent.futures`; `progress`: show a bar (None: if there is
+    a screen); `options`: see `Settings`. Raises BadInput for arguments without sense and FetchFailed if nothing comes
+    from `url`.
     """
-    settings = Settings(url, max_pages, delay, timeout, max_bytes, outstanding)
-    with Store(out) as store:
-        return Crawl(client, settings, store).run(progress)
+    settings = settings_of(url, options)
+    with Store(out, keep_duplicates=settings.keep_duplicates, keep_old=settings.refresh == "keep") as store:
+        return Crawl(executor, settings, store).run(progress)
 
 
 class Crawl:
     """One crawl under way."""
 
-    def __init__(self, client: Any, settings: Settings, store: Store) -> None:
-        self.client, self.settings, self.store = client, settings, store
-        self.start = absolute(settings.url, "") or settings.url
-        self.limits = Limits(settings.timeout, max_bytes=settings.max_bytes)
-        hang = self.limits.deadline + 3 * self.limits.timeout + GRACE  # three tries
-        self.fetchers: dict[Callable, Any] = {
-            fetch_page: client.options(queue="pages", timeout=hang),
-            fetch_image: client.options(queue="images", timeout=hang),
-        }
-        self.pages, self.images = deque([self.start]), deque[str]()
-        self.pages_left, self.more_pages = settings.max_pages, False
-        self.seen_pages, self.seen_images = {self.start}, set[str]()
-        self.site = ""
-        self.out: dict[Future, tuple[Callable, str]] = {}
+    def __init__(self, executor: Executor, settings: Settings, store: Store) -> None:
+        self.settings, self.store = settings, store
+        limits = Limits(settings.timeout, max_bytes=settings.max_bytes)
+        self.lanes = Lanes(executor, settings.workers, limits.deadline + SECONDS)
+        log = PageLog(store.folder, settings.url) if settings.url else None
+        self.finding = Finding(settings, store, log)
+        room = max(LEAST_ROOM, min(MOST_ROOM, settings.memory // (AHEAD * self.lanes.workers)))
+        self.frontier = Frontier(
+            workers=self.lanes.workers,
+            room=min(room, settings.memory),
+            most_room=min(2 * settings.max_bytes, settings.memory),
+            per_host=settings.per_host,
+            delay=settings.delay,
+        )
+        reading = Reading(self.finding.scope, settings.best, directives_ignored(settings.ignores))
+        self.terms = Terms(limits, settings.asking(), None, settings.ignores, reading)
+        self.reach = EVERYWHERE
+        self.source: Iterator[Errand] | None = self.finding.begin()
+        self.unread = self.wanted = 0  # pages and pictures that aren't settled
+        self.out: dict[Future, Handful] = {}
+        self.budget = settings.memory
         self.back: SimpleQueue[Future] = SimpleQueue()
-        self.began = self.next_turn = time.monotonic()
+        self.began = time.monotonic()
         self.count, self.reasons, self.page_reasons = Counter[str](), Counter[str](), Counter[str]()
 
     def run(self, progress: bool | None = None) -> Summary:
         """Hand out and take back until nothing is left; whatever happens, nothing stays behind in the queues."""
-        with bar(progress) as self.meter:
+        finished = False
+        with Progress(progress) as meter:
             try:
-                while self.out or self.waiting():
-                    self.hand_out()
-                    self.take_back()
+                self.draw()
+                while self.out or self.frontier.waiting:
+                    self.take_back(self.hand_out())
+                    meter.update(self.counts())
+                    self.draw()
+                finished = True
+            except BrokenExecutor as error:
+                raise DqlabError(f"the executor is broken: {error}", "what has arrived stays; begin again") from error
             finally:
                 for future in list(self.out):
                     future.cancel()
+                self.finding.close(finished)
         return self.summary()
 
-    def waiting(self) -> Callable | None:
-        """Say what is to be handed out next: pages first, as they lead to the pictures."""
-        if self.pages and self.pages_left:
-            return fetch_page
-        return fetch_image if self.images else None
+    # -- handing out ---------------------------------------------------------------------------------------------------
 
-    def hand_out(self) -> None:
-        """Submit what there is, as far as window and delay allow."""
-        while self.room() and time.monotonic() >= self.next_turn and (task := self.waiting()):
-            if task is fetch_page:
-                self.pages_left -= 1
-            url = (self.pages if task is fetch_page else self.images).popleft()
-            future = self.fetchers[task].submit(task, url, self.limits)
-            self.out[future] = task, url
+    def draw(self) -> None:
+        """Draw addresses from where the crawl begins, as far as there is room for them."""
+        while self.source is not None and self.frontier.waiting < WAITING:
+            errand = next(self.source, None)
+            if errand is None:
+                self.source = None
+            else:
+                self.want(errand)
+
+    def want(self, errand: Errand) -> None:
+        """Let `errand` wait."""
+        self.frontier.add(errand)
+        self.unread += errand.page
+        self.wanted += not errand.page
+
+    def hand_out(self) -> float:
+        """Submit what may be asked for now; return the seconds until there may be more without that any comes back."""
+        workers = self.frontier.workers = self.lanes.look()
+        while True:
+            now = time.monotonic()
+            room = len(self.out) < AHEAD * workers
+            handful = self.frontier.handful(now, self.budget) if room else None
+            if handful is None:
+                return self.frontier.next_turn(now) or math.inf  # what is ready now waits for room
+            self.budget -= handful.room
+            arguments = handful.errands, handful.slots, self.terms_for(handful), handful.room, handful.alone
+            future = self.lanes.submit(handful.of_pages, fetch, *arguments)
+            self.out[future] = handful
             future.add_done_callback(self.back.put)
-            self.next_turn = time.monotonic() + self.settings.delay
 
-    def room(self) -> bool:
-        """Say whether one more may be out."""
-        return len(self.out) < self.settings.outstanding
+    def terms_for(self, handful: Handful) -> Terms:
+        """Return the terms of the crawl; what the user named may be in any network, what it leads to may not."""
+        if self.settings.allow_private or all(errand.named for errand in handful.errands):
+            return self.terms
+        return replace(self.terms, reach=self.reach)
 
-    def take_back(self) -> None:
-        """Wait for a result (no longer than until the next turn) and use it."""
-        patience = SILENCE
-        if self.waiting() and self.room():
-            patience = min(patience, max(self.next_turn - time.monotonic(), 0.0))
+    # -- taking back ---------------------------------------------------------------------------------------------------
+
+    def take_back(self, seconds: float) -> None:
+        """Wait for a result, for so many seconds at most, and use it, and all others that are there."""
+        patience = min(seconds, SILENCE)
         try:
-            future = self.back.get(timeout=patience)
+            self.use(self.back.get(timeout=patience))
         except Empty:
-            if patience == SILENCE:
-                self.client.hint_if_stuck()
+            if patience == SILENCE and self.out:
+                self.lanes.hint()
             return
-        task, url = self.out.pop(future)
+        while not self.back.empty():
+            self.use(self.back.get())
+
+    def use(self, future: Future) -> None:
+        """Take the result of a task."""
+        handful = self.out.pop(future)
+        self.budget += handful.room
         try:
-            result = future.result()
-        except ConnectionFailed:  # the master, not the site
+            outcomes = future.result()
+        except (ConnectionFailed, BrokenExecutor):  # the master or the executor, not the site
             raise
         except (Exception, CancelledError) as error:  # the worker's process died or hung over it
             why = getattr(error, "reason", "") or str(error).partition("\n")[0] or type(error).__name__
-            result = Page(url, error=why) if task is fetch_page else Image(url, error=why)
-        if task is fetch_page:
-            self.found(result)
-        else:
-            self.keep(result)
+            for errand in self.frontier.lost(handful):
+                self.settle(Outcome(errand=errand, again=why))
+            return
+        for outcome in outcomes:
+            if outcome.network and outcome.errand.named:
+                self.reach |= {outcome.network}
+        for outcome in self.frontier.back(handful, outcomes, time.monotonic()):
+            self.settle(outcome)
 
-    def found(self, page: Page) -> None:
+    def settle(self, outcome: Outcome) -> None:
+        """Use what became of an errand in the end."""
+        errand = outcome.errand
+        page, image = outcome.page, outcome.image
+        if outcome.again is not None:
+            page = Page(errand.target, error=outcome.again) if errand.page else None
+            image = None if errand.page else Image(errand.url, error=outcome.again, referer=errand.referer)
+        if page is not None:
+            self.found(errand, page, outcome)
+        if image is not None:
+            self.keep(errand, image)
+        self.unread -= errand.page
+        self.wanted -= not errand.page
+
+    def found(self, errand: Errand, page: Page, outcome: Outcome) -> None:
         """Note what a page leads to."""
-        if not self.site:
-            if page.error is not None:
-                raise FetchFailed(f"{self.start} can't be fetched: {page.error}", "is the address right?")
-            self.site = site_of(page.url)  # of the first page, after its redirects
         if page.error is not None:
-            self.page_reasons[page.error] += 1
+            if errand.url == self.finding.start:
+                raise FetchFailed(f"{self.settings.url} can't be fetched: {page.error}", "is the address right?")
+            if self.finding.minds(errand):
+                self.page_reasons[page.error] += 1
             return
-        self.count["pages"] += 1
-        self.seen_pages.add(page.url)
-        if site_of(page.url) != self.site:  # redirected to somebody else
-            return
-        links = [link for link in page.links if link not in self.seen_pages]
-        room = self.pages_left - len(self.pages)  # for those that will be read; an endless site has endless others
-        self.more_pages |= len(links) > room
-        self.pages.extend(unseen(links[:room], self.seen_pages))
-        images = unseen(page.images, self.seen_images)
-        missing = [image for image in images if not self.store.has(image)]
-        self.count["kept"] += len(images) - len(missing)
-        self.images.extend(missing)
-        if missing:
-            self.meter.total = (self.meter.total or 0) + len(missing)
-            self.meter.refresh()
+        if self.finding.counts(errand):
+            self.count["pages"] += 1
+        for new in self.finding.take(errand, page):
+            self.want(new)
+        if errand.named and self.settings.url:
+            for new in self.finding.sitemaps(outcome.sitemaps):
+                self.want(new)
 
-    def keep(self, image: Image) -> None:
+    def keep(self, errand: Errand, image: Image) -> None:
         """Put a picture where it belongs."""
-        entry = self.store.add(image)
-        if entry.error is None:
+        why = self.finding.refuses(image) if image.error is None and not image.unchanged else None
+        if why is not None:
+            self.count["refused"] += 1
+            return
+        entry = self.store.add(image, self.frontier.attempts(errand.url))
+        if entry.error is not None:
+            self.reasons[entry.error] += 1
+        elif image.unchanged:
+            self.count["unchanged"] += 1
+        else:
             self.count["images"] += 1
             self.count["bytes"] += entry.bytes
-        else:
-            self.reasons[entry.error] += 1
-        self.meter.update()
+
+    def counts(self) -> Counts:
+        """Return how far it is."""
+        return Counts(
+            images=self.count["images"],
+            bytes=self.count["bytes"],
+            failed=self.reasons.total(),
+            pages=self.count["pages"],
+            waiting=self.wanted,
+            unread=self.unread,
+            growing=self.source is not None,
+            holds=self.frontier.holds(time.monotonic()),
+        )
 
     def summary(self) -> Summary:
+        """What has come of the crawl so far."""
         count = self.count
         return Summary(
             folder=self.store.folder,
             images=count["images"],
             bytes=count["bytes"],
             seconds=time.monotonic() - self.began,
-            kept=count["kept"],
+            kept=self.finding.kept + count["unchanged"],
             failed=self.reasons.total(),
             reasons=tuple(self.reasons.most_common()),
             pages=count["pages"],
             failed_pages=self.page_reasons.total(),
             page_reasons=tuple(self.page_reasons.most_common()),
-            more_pages=self.more_pages,
+            more_pages=self.finding.more_pages,
+            notes=tuple(self.finding.notes),
         )
-
-
-def unseen(addresses: Sequence[str], seen: set[str]) -> list[str]:
-    """Return those not seen before, and note that they are now."""
-    news = [address for address in addresses if address not in seen]
-    seen.update(news)
-    return news
-
-
-def bar(progress: bool | None) -> Any:
-    """Return the progress bar; its total grows while pages are read."""
-    from tqdm.auto import tqdm
-
-    class Bar(tqdm):
-        monitor_interval = 0  # no thread that outlives the crawl
-
-    return Bar(total=0, unit=" images", desc="crawl", disable=None if progress is None else not progress)

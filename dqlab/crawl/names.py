@@ -6,36 +6,28 @@ names("http://host/dunes/01.jpg", "image/jpeg")     -> "dunes-01.jpg", then "dun
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
+import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["folded", "names"]
+from dqlab.crawl.kinds import KINDS
+
+__all__ = ["dated", "folded", "has_picture_name", "names"]
 
 #: the endings that fit a content type, the first one for names without
-JPEG, PNG = (".jpg", ".jpeg", ".jpe", ".jfif"), (".png",)
-SUFFIXES = {
-    "image/jpeg": JPEG,
-    "image/jpg": JPEG,  # no such type, but many servers say it; the same with x-png
-    "image/pjpeg": JPEG,
-    "image/png": PNG,
-    "image/x-png": PNG,
-    "image/apng": (".apng", ".png"),
-    "image/webp": (".webp",),
-    "image/gif": (".gif",),
-    "image/avif": (".avif",),
-    "image/heic": (".heic",),
-    "image/jxl": (".jxl",),
-    "image/bmp": (".bmp",),
-    "image/x-ms-bmp": (".bmp",),
-    "image/tiff": (".tif", ".tiff"),
-    "image/svg+xml": (".svg",),
-    "image/x-icon": (".ico",),
-    "image/vnd.microsoft.icon": (".ico",),
-}
+SUFFIXES: dict[str, tuple[str, ...]] = {}
+for kind in KINDS.values():
+    SUFFIXES[kind.content_type] = SUFFIXES.get(kind.content_type, ()) + kind.suffixes
 UNKNOWN = (".img",)
+#: the end of an address, or of one before its query, that promises a picture
+PICTURE_NAME = re.compile(
+    rf"[^?#\s]*\.(?:{'|'.join(sorted({suffix[1:] for some in SUFFIXES.values() for suffix in some}))})(?:[?#]\S*)?",
+    re.IGNORECASE,
+)
 #: bytes in UTF-8 of a name without its ending; every file system takes 255 in all
 LONGEST = 120
 #: names that Windows takes for devices, whatever ending they have
@@ -58,6 +50,21 @@ def names(url: str, content_type: str) -> Iterator[str]:
     mark = hashlib.sha256(url.encode()).hexdigest()
     for length in (8, 16, 64):
         yield f"{stem}-{mark[:length]}{suffix}"
+
+
+def dated(name: str, when: time.struct_time) -> Iterator[str]:
+    """Yield names for a picture that `name` stood for until `when`: "a.2026-01-31.png", then with the time of day."""
+    path = PurePosixPath(name)
+    yield f"{path.stem}.{time.strftime('%Y-%m-%d', when)}{path.suffix}"
+    stamp = time.strftime("%Y-%m-%d-%H%M%S", when)
+    yield f"{path.stem}.{stamp}{path.suffix}"
+    for number in itertools.count(2):
+        yield f"{path.stem}.{stamp}-{number}{path.suffix}"
+
+
+def has_picture_name(reference: str) -> bool:
+    """Say whether `reference`, an address or a part of one, ends like the name of a picture ("a/b.jpg?w=3")."""
+    return PICTURE_NAME.fullmatch(reference.strip()) is not None
 
 
 def clean(text: str) -> str:

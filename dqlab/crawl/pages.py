@@ -1,88 +1,82 @@
-"""The first kind of task: fetch a page and say which pictures it shows and which pages of its site it links to."""
+"""What a worker makes of a body that is no picture: which pictures it shows, and which pages it leads to."""
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from dqlab.crawl.addresses import absolute, candidates, site_of
-from dqlab.crawl.web import FetchFailed, Limits, get
+from dqlab.crawl.addresses import site_of
+from dqlab.crawl.find import Unreadable, find, is_readable
+from dqlab.crawl.robots import AGENT
+from dqlab.crawl.scope import Scope
 
-__all__ = ["Page", "fetch_page", "parse"]
+if TYPE_CHECKING:
+    from dqlab.crawl.errand import Errand
+    from dqlab.crawl.terms import Answer
 
-#: the content types that are read as HTML
-HTML = ("text/html", "application/xhtml+xml")
-#: bytes; what stands beyond is no page for people
-LARGEST_PAGE = 5_000_000
-#: characters of all addresses found on one page: a long <base href> makes each of a million references long
-LONGEST_LIST = LARGEST_PAGE
-#: a link to such a name leads to a picture, not to a page
-PICTURE_NAME = re.compile(r"\.(png|jpe?g|gif|webp|avif|bmp|svg)$", re.IGNORECASE)
+__all__ = ["Page", "Reading", "is_readable", "read"]
+
+#: directives by which a site says that its pictures are not for robots, or not for machines to learn from
+NO_PICTURES = ("noimageindex", "noimageai", "noai")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pages are read: `best` takes the largest of a srcset, `ignore` holds directives that are not obeyed."""
+
+    scope: Scope = Scope()
+    best: bool = False
+    ignore: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a page holds: where it lay in the end, addresses of pictures and of pages of the same site, or an error."""
+    """
+    What a document holds: where it lay in the end, and addresses, each once; or an `error` in words.
+
+    `images` are shown there; `enlarged` are pictures by name that a thumbnail links to, `linked` those of the same site
+    that a text links to; `links` lead to pages of the site, `parts` to documents that belong to this one. `forbidden`
+    is the directive by which the page keeps its pictures from robots; then it has none.
+    """
 
     url: str
     images: tuple[str, ...] = ()
+    enlarged: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    forbidden: str | None = None
     error: str | None = None
 
 
-def fetch_page(url: str, limits: Limits) -> Page:
-    """Fetch and parse the page at `url`; a link that turns out to be a picture is a page with that one picture."""
+def read(answer: Answer, errand: Errand, rules: Reading) -> Page:
+    """Return what the document in `answer` leads to, or why it can't be read."""
     try:
-        answer = get(url, Limits(limits.timeout, limits.deadline, LARGEST_PAGE), wants=HTML.__contains__)
-    except FetchFailed as failure:
-        return Page(url, error=failure.message)
-    if answer.kind.startswith("image/"):
-        return Page(answer.url, images=(url,))
-    from bs4.exceptions import ParserRejectedMarkup
-
-    try:
-        return parse(answer.body, answer.url, answer.charset)
-    except ParserRejectedMarkup:
-        return Page(url, error="its HTML can't be read")
-
-
-def parse(html: bytes, url: str, charset: str | None = None) -> Page:
-    """Find pictures and links in the `html` of the page at `url`; `charset` is what the server said, if it did."""
-    from bs4 import BeautifulSoup, SoupStrainer
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # XHTML is fine, and so is a page that consists of one address
-        only = SoupStrainer(["a", "area", "base", "img", "source"])
-        soup = BeautifulSoup(html, "html.parser", parse_only=only, from_encoding=charset)
-    bases = [base["href"] for base in soup.find_all("base", href=True)]
-    base = absolute(url, str(bases[0])) if bases else None
-
-    shown: list[str] = []
-    for tag in soup.find_all(["img", "source"]):
-        if tag.name == "img" and tag.get("src"):  # the src of a <source> is a film or a sound
-            shown.append(str(tag["src"]))
-        shown += candidates(str(tag.get("srcset", "")))
-    linked = [str(tag["href"]) for tag in soup.find_all(["a", "area"], href=True)]
-
-    images = addresses(base or url, shown)
-    pages: dict[str, None] = {}
-    for link in addresses(base or url, linked):
-        if site_of(link) == site_of(url):
-            (images if PICTURE_NAME.search(urlsplit(link).path) else pages)[link] = None
-    return Page(url, tuple(images), tuple(pages))
+        found = find(answer.body, answer.url, answer.kind, answer.charset, rules.best)
+    except Unreadable as unreadable:
+        return Page(answer.url, error=str(unreadable))
+    site = site_of(answer.url)
+    directives = found.robots | of_header(answer.headers.get("x-robots-tag", ""))
+    forbidden = next((word for word in NO_PICTURES if word in directives - rules.ignore), None)
+    return Page(
+        answer.url,
+        images=() if forbidden else found.images,
+        enlarged=() if forbidden else found.enlarged,
+        linked=() if forbidden else tuple(link for link in found.linked if rules.scope.has_page(link, site)),
+        links=tuple(link for link in found.links if rules.scope.has_page(link, site)),
+        parts=found.parts,
+        forbidden=forbidden,
+    )
 
 
-def addresses(base: str, references: Iterable[str]) -> dict[str, None]:
-    """Return each address once, in the order of their first appearance, as far as all are to be had."""
-    found: dict[str, None] = {}
-    room = LONGEST_LIST
-    for reference in references:
-        if (address := absolute(base, reference)) and address not in found:
-            room -= len(address)
-            if room < 0:
-                break
-            found[address] = None
-    return found
+def of_header(value: str) -> set[str]:
+    """Return the directives of an X-Robots-Tag that are meant for everybody or for us ("otherbot: noindex" isn't)."""
+    directives, agent = set[str](), ""
+    for word in value.lower().split(","):
+        name, colon, rest = word.strip().partition(":")
+        if colon and re.fullmatch(r"[a-z*_-]+", name) and name not in ("unavailable_after", "max-image-preview"):
+            agent, word = name, rest
+        if agent in ("", "*", AGENT):
+            directives.add(word.strip())
+    return directives

@@ -5,8 +5,10 @@ Robots("User-agent: *\\nDisallow: /private/").allows("http://host/private/a.png"
 
 from __future__ import annotations
 
+import contextlib
 import re
 import string
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 __all__ = ["AGENT", "Robots"]
@@ -15,6 +17,8 @@ __all__ = ["AGENT", "Robots"]
 AGENT = "dqlab"
 #: the name that a User-agent line begins with; a version may follow
 NAME = re.compile(r"[*]|[a-z_-]+")
+#: seconds between two requests that a site may ask for, and sitemaps that it may have
+LONGEST_DELAY, MOST_SITEMAPS = 60.0, 100
 UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 
@@ -23,10 +27,13 @@ class Robots:
     """The rules for one agent: those of its own groups if there are any, else those for everybody."""
 
     def __init__(self, text: str, agent: str = AGENT) -> None:
-        groups = parse(text)
-        own = [rules for names, rules in groups if agent in names]
-        everybody = [rules for names, rules in groups if "*" in names]
-        self._rules = [rule for rules in own or everybody for rule in rules]
+        groups, sitemaps = parse(text)
+        groups = [group for group in groups if agent in group.names] or [g for g in groups if "*" in g.names]
+        self._rules = [rule for group in groups for rule in group.rules]
+        #: seconds between two requests that the site asks for
+        self.delay = max((group.delay for group in groups), default=0.0)
+        #: where the site's lists of pages are
+        self.sitemaps = tuple(sitemaps)
 
     def allows(self, address: str) -> bool:
         """Say whether `address` may be fetched."""
@@ -37,23 +44,39 @@ class Robots:
         return max(matching, default=(0, True))[1]
 
 
-def parse(text: str) -> list[tuple[set[str], list[tuple[bool, str]]]]:
-    """Return the groups of a robots.txt: the agents named (lower case) and the rules (allow?, pattern)."""
-    groups: list[tuple[set[str], list[tuple[bool, str]]]] = []
+@dataclass
+class Group:
+    """What holds for the agents with these `names` (lower case): rules (allow?, pattern), seconds between requests."""
+
+    names: set[str] = field(default_factory=set)
+    rules: list[tuple[bool, str]] = field(default_factory=list)
+    delay: float = 0.0
+
+
+def parse(text: str) -> tuple[list[Group], list[str]]:
+    """Return the groups of a robots.txt, and the addresses of sitemaps."""
+    groups: list[Group] = []
+    sitemaps: list[str] = []
     naming = False  # several User-agent lines in a row head one group
     for line in text.removeprefix("\ufeff").splitlines():
         key, _, value = line.partition("#")[0].partition(":")
         key, value = key.strip().lower(), value.strip()
         if key == "user-agent":
             if not naming:
-                groups.append((set(), []))
-            groups[-1][0].update(NAME.findall(value.lower())[:1])
+                groups.append(Group())
+            groups[-1].names.update(NAME.findall(value.lower())[:1])
             naming = True
         elif key in ("allow", "disallow") and groups:
             naming = False
             if value:  # an empty rule rules nothing
-                groups[-1][1].append((key == "allow", spelled(value)))
-    return groups
+                groups[-1].rules.append((key == "allow", spelled(value)))
+        elif key == "crawl-delay" and groups:
+            naming = False
+            with contextlib.suppress(ValueError):
+                groups[-1].delay = min(max(0.0, float(value)), LONGEST_DELAY)
+        elif key == "sitemap" and len(sitemaps) < MOST_SITEMAPS:
+            sitemaps.append(value)
+    return groups, sitemaps
 
 
 def spelled(path: str) -> str:

@@ -1,72 +1,94 @@
-"""The connections of a worker's process to the web: kept alive, retried where that helps, under an honest name."""
+"""The connections of a worker's process to the web: kept alive for all its threads, under an honest name."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import ipaddress
-from typing import TYPE_CHECKING, Any
+import os
+import urllib.request
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dqlab import __version__
-from dqlab.crawl.robots import AGENT
+from dqlab.crawl.addresses import site_of
+from dqlab.crawl.asking import Asking
 
 if TYPE_CHECKING:  # requests takes a quarter of a second to import: where it is used, and only there
     import requests
 
-__all__ = ["session"]
+__all__ = ["Session", "session"]
 
-USER_AGENT = f"{AGENT}/{__version__} (image crawler for lessons; obeys robots.txt)"
-#: another try after a failed connection, a broken answer, or one of these statuses; seconds before the second one
-CONNECTS, STATUSES, BACK_OFF = 2, 3, 0.3
-TRY_AGAIN = (429, 500, 502, 503, 504)
-#: seconds that a server may ask us to wait (Retry-After) before a retry
-LONGEST_WAIT = 10.0
+#: crawls whose connections and cookies are kept
+CRAWLS = 4
+#: codings of a body that `coding` can undo
+CODINGS = "gzip, deflate"
+#: who asks if nobody says it
+ANYBODY = Asking()
 
 
-@functools.cache
-def session() -> requests.Session:
-    """Return this process's session."""
-    import requests
-    from urllib3 import Retry
+@functools.lru_cache(maxsize=CRAWLS)
+def session(asking: Asking = ANYBODY) -> Session:
+    """Return this process's session for requests that say `asking`; threads may share it."""
+    return Session(asking)
 
-    class Patience(Retry):
-        """Retries that let no server make us wait for hours, or read what it sends along with its refusal."""
 
-        def get_retry_after(self, response: Any) -> float | None:
-            wanted = super().get_retry_after(response)
-            return wanted and min(wanted, LONGEST_WAIT)
+class Session:
+    """
+    Connections and cookies. It looks at the environment once and prepares a request by itself, as `requests.Session`
+    takes as long for that as for the rest; it follows no redirect, as that reads the whole answer first.
+    """
 
-        def increment(self, *args: Any, **details: Any) -> Any:
-            again = super().increment(*args, **details)
-            if response := details.get("response"):
-                response.close()  # else urllib3 reads it to its end, which need not come
-            return again
+    def __init__(self, asking: Asking) -> None:
+        import requests
+        import urllib3
 
-    class Session(requests.Session):
-        def get_redirect_target(self, resp: requests.Response) -> None:
-            """Follow none: whoever follows redirects here first reads the whole answer, however long it is."""
+        from dqlab.crawl.transport import Adapter
 
-        def merge_environment_settings(self, url: Any, *settings: Any) -> Any:
-            """Let the user's proxy alone with what is on this machine: it would look for that on its own."""
-            merged = super().merge_environment_settings(url, *settings)
-            return merged | {"proxies": {}} if is_here(urlsplit(url).hostname or "") else merged
+        self.asking = asking
+        self.adapter = Adapter(asking.ca)
+        self.cookies = requests.cookies.RequestsCookieJar()
+        for domain, path, secure, name, value in asking.cookies:
+            self.cookies.set(name, value, domain=domain, path=path, secure=secure)
+        self.headers = {"User-Agent": asking.user_agent, "Accept-Encoding": CODINGS, "Connection": "keep-alive"}
+        self.auth = requests.auth.HTTPBasicAuth(*(word.encode() for word in asking.auth)) if asking.auth else None
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self.verify = asking.verify and bundle
+        self.proxies = urllib.request.getproxies()
+        self.proxies_for = functools.lru_cache(maxsize=1024)(self.look_for_proxies)
+        if not asking.verify:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-    retries = Patience(
-        total=STATUSES,
-        connect=CONNECTS,
-        read=CONNECTS,
-        status=STATUSES,
-        status_forcelist=TRY_AGAIN,
-        backoff_factor=BACK_OFF,
-        raise_on_status=False,
-    )
-    session = Session()
-    session.headers["User-Agent"] = USER_AGENT
-    session.auth = lambda request: request  # else requests sends what the user's ~/.netrc has for the host
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries))
-    return session
+    def get(self, url: str, headers: dict[str, str], timeout: float) -> requests.Response:
+        """Ask for `url`, an address as `absolute` writes them; return the answer with its body unread."""
+        import requests
+
+        request = requests.PreparedRequest()
+        request.method, request.url = "GET", url
+        request.headers = requests.structures.CaseInsensitiveDict(self.headers | headers)
+        if len(self.cookies) and (shown := requests.cookies.get_cookie_header(self.cookies, request)):
+            request.headers.setdefault("Cookie", shown)
+        site = site_of(url)
+        if self.auth and site == self.asking.site:  # never what the user's ~/.netrc has for others
+            request = self.auth(request)
+        response = self.adapter.send(
+            request, stream=True, timeout=timeout, verify=self.verify, proxies=self.proxies_for(site)
+        )
+        if "Set-Cookie" in response.headers:
+            requests.cookies.extract_cookies_to_jar(self.cookies, request, response.raw)
+        return response
+
+    def look_for_proxies(self, site: str) -> dict[str, str]:
+        """Return the proxies for `site`; none for what is on this machine: they would look for that on their own."""
+        import requests.utils
+
+        host = urlsplit(f"//{site}").hostname or ""
+        if not self.proxies or is_here(host) or requests.utils.should_bypass_proxies(f"http://{site}/", no_proxy=None):
+            return {}
+        return self.proxies
+
+    def close(self) -> None:
+        """End the connections that are kept."""
+        self.adapter.close()
 
 
 def is_here(host: str) -> bool:

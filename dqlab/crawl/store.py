@@ -1,55 +1,42 @@
 """The folder that a crawl fills: pictures, and `manifest.jsonl` with a line for each of them.
 
 A picture is written under a temporary name, then renamed, then gets its line, appended and flushed: whatever kills the
-crawl, a finished picture stays known, and at worst the last line is torn, which reading skips. Opening and closing
-write the manifest anew (again by renaming), one line for each address. One crawl at a time writes a folder.
+crawl, a finished picture stays known. What is the same as a picture that is here gets a line only. One crawl at a time
+writes a folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from dqlab.crawl import kinds
+from dqlab.crawl.dimensions import dimensions
 from dqlab.crawl.images import Image
-from dqlab.crawl.names import folded, names
+from dqlab.crawl.manifest import PART, VERSION, Entry, Manifest, mark
+from dqlab.crawl.names import dated, folded, names
 from dqlab.errors import BadInput, DqlabError
 
-__all__ = ["MANIFEST", "Entry", "Store", "read_manifest"]
-
-MANIFEST = "manifest.jsonl"
-#: what the name of an unfinished file begins with
-PART = ".dqlab-part-"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of the manifest. `path` is relative to the folder, `seconds` what the download took, `error` why not."""
-
-    url: str
-    path: str | None
-    bytes: int
-    sha256: str | None
-    content_type: str | None
-    seconds: float
-    worker: str | None
-    error: str | None
-
-    def line(self) -> str:
-        return json.dumps(asdict(self)) + "\n"
+__all__ = ["Store"]
 
 
 class Store:
-    """The folder `out`, made if need be. A context manager, as leaving it tidies the folder up."""
+    """
+    The folder `out`, made if need be. A context manager, as leaving it tidies the folder up.
 
-    def __init__(self, out: str | os.PathLike[str]) -> None:
+    `keep_duplicates`: a file for each address, though it holds what another one does. `keep_old`: a picture that has
+    changed since is kept under a dated name.
+    """
+
+    def __init__(self, out: str | os.PathLike[str], *, keep_duplicates: bool = False, keep_old: bool = False) -> None:
         self.folder = Path(out)
+        self.keep_duplicates, self.keep_old = keep_duplicates, keep_old
         with writing(self.folder):
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -64,45 +51,50 @@ class Store:
 
     def _open(self) -> None:
         """Learn what is here, and begin to write."""
-        self.entries = {entry.url: entry for entry in read_manifest(self.folder)}
         self._sweep()
-        self._taken = {folded(path.name) for path in self.folder.iterdir()} | {folded(MANIFEST)}
-        self._owned = {folded(entry.path) for entry in self.entries.values() if entry.path}
-        self._rewrite()
-        self._manifest = open(self.folder / MANIFEST, "a", encoding="utf-8", newline="\n")
+        self.manifest = Manifest(self.folder)
+        #: marks of the names of files here, whoever wrote them
+        self._taken = {mark(folded(path.name)) for path in self.folder.iterdir()}
 
     def has(self, url: str) -> bool:
         """Say whether the picture at `url` lies here, whole."""
-        entry = self.entries.get(url)
-        if entry is None or entry.error is not None or entry.path is None:
-            return False
-        file = self.folder / entry.path
-        return file.is_file() and file.stat().st_size == entry.bytes
+        return self.entry(url) is not None
 
-    def add(self, image: Image) -> Entry:
+    def entry(self, url: str) -> Entry | None:
+        """Return the line of the picture at `url` if it lies here, whole."""
+        entry = self.manifest.get(url)
+        if entry is None or entry.error is not None or entry.path is None:
+            return None
+        file = self.folder / entry.path
+        if not file.is_file() or file.stat().st_size != entry.bytes:
+            return None
+        return entry if entry.version >= VERSION else self._looked_at(entry, file.read_bytes())
+
+    def add(self, image: Image, attempts: int = 1) -> Entry:
         """Keep `image`, or the reason why there is none, and return its line."""
-        path, size, digest = None, 0, None
+        before = self.entry(image.url)
+        if image.unchanged and before:
+            return before
+        entry = Entry(
+            image.url, None, 0, None, image.content_type, round(image.seconds, 4), image.worker, image.error,
+            image.width, image.height, image.referer, image.etag, image.last_modified, None, attempts, VERSION,
+        )  # fmt: skip
+        if image.error is not None and before:  # what is here stays
+            return entry
         with writing(self.folder):
             if image.error is None:
-                path, size, digest = self._name(image), len(image.body), hashlib.sha256(image.body).hexdigest()
-                self._write(path, image.body)
-                self._taken.add(folded(path))
-                self._owned.add(folded(path))
-            seconds = round(image.seconds, 4)
-            entry = Entry(image.url, path, size, digest, image.content_type, seconds, image.worker, image.error)
-            self.entries[image.url] = entry
-            self._manifest.write(entry.line())
-            self._manifest.flush()
+                entry = self._kept(entry, image, before)
+            self.manifest.add(entry)
         return entry
 
     def close(self) -> None:
         """Leave the folder without temporary files and with one line for each address."""
         try:
             with writing(self.folder):
-                self._manifest.close()
                 self._sweep()
-                self._rewrite()
+                self.manifest.close()
         finally:
+            self.manifest.abandon()
             self._unlock()
 
     def __enter__(self) -> Store:
@@ -112,16 +104,58 @@ class Store:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Store {self.folder} with {sum(entry.error is None for entry in self.entries.values())} pictures>"
+        return f"<Store {self.folder} with {len(self.manifest.paths)} pictures>"
+
+    def _looked_at(self, entry: Entry, body: bytes) -> Entry | None:
+        """Return the line of an older version as one of today's if its file is a whole picture."""
+        kind = kinds.kind_of(body)
+        if kind is None or kinds.fault(body) or hashlib.sha256(body).hexdigest() != entry.sha256:
+            return None
+        width, height = dimensions(body) or (None, None)
+        entry = replace(entry, content_type=kind.content_type, width=width, height=height, version=VERSION)
+        self.manifest.add(entry)
+        return entry
+
+    def _kept(self, entry: Entry, image: Image, before: Entry | None) -> Entry:
+        """Write the picture where it belongs, unless its content is here, and return its line."""
+        digest = hashlib.sha256(image.body).hexdigest()
+        entry = replace(entry, bytes=len(image.body), sha256=digest)
+        if before and before.sha256 == digest:
+            return replace(entry, path=before.path, duplicate_of=before.duplicate_of)
+        if before:
+            self._set_aside(before)
+        twin = None if self.keep_duplicates else self.manifest.same(digest)
+        if twin and twin.path and twin.url != image.url and self._holds(twin.path, image.body):
+            return replace(entry, path=twin.path, duplicate_of=twin.duplicate_of or twin.url)
+        path = self._name(image)
+        self._write(path, image.body)
+        self._taken.add(mark(folded(path)))
+        return replace(entry, path=path)
+
+    def _set_aside(self, before: Entry) -> None:
+        """Make room for a new version of a picture: the file of the old one goes, or gets a dated name."""
+        name = str(before.path)
+        if mark(folded(name)) in self.manifest.shared:  # it is another address's too
+            return
+        file = self.folder / name
+        if self.keep_old:
+            when = time.localtime(file.stat().st_mtime)
+            new = next(other for other in dated(name, when) if mark(folded(other)) not in self._taken)
+            os.replace(file, self.folder / new)
+            self._taken.add(mark(folded(new)))
+        else:
+            file.unlink()
+        self._taken.discard(mark(folded(name)))
 
     def _name(self, image: Image) -> str:
         """Choose the file name: the one this address had, or the first that is free or holds the same already."""
-        before = self.entries.get(image.url)
+        before = self.manifest.get(image.url)
         for name in names(image.url, image.content_type or ""):
-            if folded(name) not in self._taken or (before and before.path == name):
+            place = mark(folded(name))
+            if place not in self._taken or (before and before.path == name and place not in self.manifest.shared):
                 return name
             # written by a crawl that was killed before it could write the line
-            if folded(name) not in self._owned and self._holds(name, image.body):
+            if place not in self.manifest.paths and self._holds(name, image.body):
                 return name
         raise DqlabError(f"every name for {image.url} is taken in {self.folder}", "crawl into an empty folder")
 
@@ -134,40 +168,13 @@ class Store:
         try:
             part.write_bytes(body)
             os.replace(part, self.folder / name)
-        finally:
+        except BaseException:
             part.unlink(missing_ok=True)
-
-    def _rewrite(self) -> None:
-        self._write(MANIFEST, "".join(entry.line() for entry in self.entries.values()).encode())
+            raise
 
     def _sweep(self) -> None:
         for part in self.folder.glob(f"{PART}*"):
             part.unlink(missing_ok=True)
-
-
-def read_manifest(folder: Path) -> list[Entry]:
-    """Return the lines of the manifest in `folder`, the last one of each address; what is no such line is left out."""
-    try:
-        text = (folder / MANIFEST).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return []
-    entries: dict[str, Entry] = {}
-    for line in text.split("\n"):
-        if entry := parsed(line):
-            entries[entry.url] = entry
-    return list(entries.values())
-
-
-def parsed(line: str) -> Entry | None:
-    """Return the line's entry; None if it is torn or can't be ours, above all if its path isn't a plain name."""
-    try:
-        fields: dict[str, Any] = json.loads(line)
-        entry = Entry(**fields)
-        path = fields["path"]
-        plain = path is None or (path == Path(path).name and path != MANIFEST)
-    except (ValueError, TypeError):
-        return None
-    return entry if plain and isinstance(fields["url"], str) else None
 
 
 def lock(folder: Path) -> int | None:
@@ -188,6 +195,7 @@ def lock(folder: Path) -> int | None:
 
 
 def unlock(descriptor: int | None) -> None:
+    """Let other crawls in."""
     if descriptor is not None:
         os.close(descriptor)
 

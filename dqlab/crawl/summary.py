@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Summary"]
+__all__ = ["LOSSES", "NOTHING", "Summary"]
 
 
 #: how many reasons are told in words; the manifest holds them all
 SHOWN = 5
+#: exit codes of a crawl with losses, and of one that brought nothing
+LOSSES, NOTHING = 3, 1
 #: reasons and how often each was given, the commonest first
 Reasons = tuple[tuple[str, int], ...]
 
@@ -20,7 +23,7 @@ class Summary:
     What a crawl did: `images` new ones with `bytes` in `seconds`, `kept` from an earlier crawl, `failed` ones.
 
     `pages` were read, `failed_pages` could not be; `reasons` and `page_reasons` say why. `more_pages`: more were found
-    than should be read. `folder` is where the pictures lie.
+    than should be read. `folder` is where the pictures lie. `notes` are sentences about what was not asked for.
     """
 
     folder: Path
@@ -34,11 +37,24 @@ class Summary:
     failed_pages: int
     page_reasons: Reasons
     more_pages: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
         """Images a second."""
         return self.images / self.seconds if self.seconds else 0.0
+
+    def json(self) -> str:
+        """Return it as one JSON object, for programs."""
+        fields = asdict(self) | {"folder": str(self.folder), "rate": self.rate, "exit_code": self.exit_code}
+        return json.dumps(fields | {"reasons": dict(self.reasons), "page_reasons": dict(self.page_reasons)})
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell is told: 0 all is here, 1 nothing came, 3 some of it is missing."""
+        if not self.images and not self.kept:
+            return NOTHING
+        return LOSSES if self.failed or self.failed_pages else 0
 
     def __str__(self) -> str:
         lines = [f"{self.images} images, {self.bytes / 1e6:.1f} MB in {self.seconds:.1f} s, {self.rate:.0f} images/s"]
@@ -48,6 +64,9 @@ class Summary:
             lines.append(f"{self.failed} failed: {listed(self.reasons)}")
         if self.failed_pages:
             lines.append(f"{self.failed_pages} of {self.pages + self.failed_pages} pages: {listed(self.page_reasons)}")
+        if not self.images and not self.kept and not self.failed:
+            lines.append(f"no picture found on {self.pages} {'page' if self.pages == 1 else 'pages'}")
+        lines += self.notes
         if self.more_pages:
             lines.append(f"pages read: {self.pages + self.failed_pages}, as max_pages says; the site has more")
         return "\n".join([*lines, f"they lie in {self.folder}"])

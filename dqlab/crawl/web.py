@@ -1,99 +1,169 @@
-"""One polite GET: robots.txt kept, size and time bounded, retried where that helps; runs on the workers.
+"""One polite GET: robots.txt kept, size and time bounded, a body that was cut asked for again; runs on the workers.
 
-answer = get("http://host/a.png", Limits(), wants=lambda kind: kind.startswith("image/"))
+answer = get(Errand(url="http://host/a.png"), Terms(), wants=lambda label, head: kind_of(head) is not None)
 answer.url, answer.kind, answer.body
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import http
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from dqlab.crawl.addresses import absolute
+from dqlab.crawl.addresses import absolute, site_of
+from dqlab.crawl.body import Purse, body_of
+from dqlab.crawl.errand import Errand
+from dqlab.crawl.failures import FetchFailed, Moved, TryAgain, hung_up, in_words, refusal
 from dqlab.crawl.robots import Robots
+from dqlab.crawl.rulebook import Rulebook
 from dqlab.crawl.session import session
-from dqlab.errors import DqlabError
+from dqlab.crawl.terms import Answer, Terms
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Answer", "FetchFailed", "Limits", "get"]
+__all__ = ["Wants", "get", "rules"]
 
-#: bytes read at a time
-CHUNK = 64 * 1024
-#: bytes of a robots.txt that are looked at; seconds for which it is remembered, and of how many sites
-ROBOTS_BYTES, ROBOTS_AGE, MOST_SITES = 500 * 1024, 3600, 256
-#: how many redirects are followed
-REDIRECTS = 5
+#: how many redirects are followed, and how often to the same address (some want their cookie back)
+REDIRECTS, CIRCLES = 20, 3
+#: tries at a connection that ends without an answer, and seconds before the second
+TRIES, BACK_OFF = 3, 0.3
+#: bytes of a robots.txt that are looked at
+ROBOTS_BYTES = 500 * 1024
 #: a content type and its charset (RFC 9110), whatever else the header says
-KIND = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
+KIND = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+*-]{1,127}", re.ASCII)
 CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.ASCII)
-#: characters of a reason; some of it may be the server's words
-LONGEST_REASON = 200
+#: what is asked for: pictures as they are, rather than what suits a browser best
+ACCEPT = {True: "text/html,application/xhtml+xml,*/*;q=0.8", False: "image/*,*/*;q=0.8"}
+#: says whether a body is to be read, by its label (content type) and first bytes
+Wants = Callable[[str, bytes], bool]
 
 
-class FetchFailed(DqlabError):
-    """The address gave no usable answer; the message is the reason, in a few words."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait and how much to take: seconds of silence, seconds and bytes for a whole answer."""
-
-    timeout: float = 10.0
-    deadline: float = 60.0
-    max_bytes: int = 20_000_000
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came: the `url` after redirects, `kind` the content type (lower case, bare), its charset, the body."""
-
-    url: str
-    kind: str
-    charset: str | None
-    body: bytes
-
-
-def get(url: str, limits: Limits, wants: Callable[[str], bool]) -> Answer:
+def get(
+    errand: Errand,
+    terms: Terms,
+    wants: Wants,
+    *,
+    end: float = math.inf,
+    purse: Purse | None = None,
+    stay: bool = False,
+) -> Answer:
     """
-    Fetch `url`; redirects are followed as far as robots.txt of each host allows.
+    Do `errand`; redirects are followed as far as robots.txt of each host allows.
 
-    The body of a content type that `wants` declines isn't read (b""). Raises FetchFailed with the reason.
+    Of what `wants` declines, only the first bytes are read. `end`: monotonic seconds at which it is broken off;
+    `purse`: the bytes that may be taken; `stay`: a redirect to another host raises Moved. Raises FetchFailed with the
+    reason, TryAgain if that may pass.
     """
-    end = time.monotonic() + limits.deadline
+    way = Way(errand, terms, min(end, time.monotonic() + terms.limits.deadline))
+    with way.bounded():
+        for _ in range(errand.hops, REDIRECTS + 1):
+            way.check()
+            with way.asked() as response:
+                if not response.is_redirect:
+                    return way.answer(response, wants, purse or Purse(terms.limits.max_bytes))
+                way.follow(response, stay)
+    raise FetchFailed(f"more than {REDIRECTS} redirects")
 
-    def allowed(place: str) -> None:
-        in_time(end, limits.deadline)
-        if not rules(site(place), limits).allows(place):
+
+class Way:
+    """The way of one errand: where it has come to, when it ends."""
+
+    def __init__(self, errand: Errand, terms: Terms, end: float) -> None:
+        self.errand, self.terms, self.end = errand, terms, end
+        self.place = errand.target
+        self.been: list[str] = []
+        self.latency = 0.0
+
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """Let the time that there is hold for everything that is asked, and turn what goes wrong into words."""
+        from dqlab.crawl.transport import Bounds, bounded
+
+        limits = self.terms.limits
+        with in_words(limits, self.end), bounded(Bounds(self.end, limits.timeout, self.terms.reach)) as self.bounds:
+            yield
+
+    def check(self) -> None:
+        """Go no further if that isn't allowed, or if it leads in circles."""
+        if not rules(self.place, self.terms).allows(self.place):
             raise FetchFailed("robots.txt forbids it")
+        self.been.append(self.place)
+        if self.been.count(self.place) > CIRCLES:
+            raise FetchFailed("it redirects in circles")
 
-    with failures_in_words(limits), opened(url, limits.timeout, allowed) as (response, place):
-        return answer(response, place, limits, wants, end)
+    @contextmanager
+    def asked(self, more: dict[str, str] | None = None) -> Iterator[requests.Response]:
+        """Ask for the place; a connection that ends without an answer (it may have been an old one) is tried again."""
+        headers = self.headers() | (more or {})
+        for tries in range(1, TRIES + 1):
+            began = time.monotonic()
+            try:
+                response = session(self.terms.asking).get(self.place, headers, self.terms.limits.timeout)
+                break
+            except Exception as error:
+                if tries == TRIES or not hung_up(error):
+                    raise
+                time.sleep(max(0.0, min((tries - 1) * BACK_OFF, self.end - time.monotonic())))
+        self.latency = time.monotonic() - began
+        with response:
+            yield response
 
+    def headers(self) -> dict[str, str]:
+        """Return what the request says beside the session's own."""
+        errand = self.errand
+        headers = {"Accept": ACCEPT[errand.page]} | self.terms.asking.for_site(site_of(self.place))
+        if errand.referer and (said := referer(errand.referer, self.place)):
+            headers.setdefault("Referer", said)
+        if errand.etag:
+            headers["If-None-Match"] = errand.etag
+        if errand.last_modified:
+            headers["If-Modified-Since"] = errand.last_modified
+        return headers
 
-@contextlib.contextmanager
-def opened(
-    url: str, timeout: float, check: Callable[[str], None] = lambda url: None
-) -> Iterator[tuple[requests.Response, str]]:
-    """Ask for `url`, then for what it redirects to: the answer and its address. `check` may refuse each by raising."""
-    for _ in range(REDIRECTS + 1):
-        check(url)
-        with session().get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
-            if not response.is_redirect:
-                yield response, url
-                return
-            target = absolute(url, as_meant(response.headers["Location"]))
+    def follow(self, response: requests.Response, stay: bool) -> None:
+        """Go where the response redirects to."""
+        target = absolute(self.place, as_meant(response.headers["Location"]))
         if target is None:
             raise FetchFailed("it redirects to an address that isn't one of the web")
-        url = target
-    raise FetchFailed(f"more than {REDIRECTS} redirects")
+        if stay and site_of(target) != site_of(self.place):
+            raise Moved(target, self.errand.hops + len(self.been), self.bounds.network)
+        self.place = target
+
+    def answer(self, response: requests.Response, wants: Wants, purse: Purse) -> Answer:
+        """Read the response if it is one to be read."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        status = response.status_code
+        unchanged = status == http.HTTPStatus.NOT_MODIFIED and bool(self.errand.etag or self.errand.last_modified)
+        if status not in (http.HTTPStatus.OK, http.HTTPStatus.NON_AUTHORITATIVE_INFORMATION) and not unchanged:
+            raise refusal(status, headers)
+        label = headers.get("content-type", "").lower()
+        kind, charset = KIND.match(label.strip()), CHARSET.search(label)
+        bare = kind[0] if kind else ""
+        body = b"" if unchanged else body_of(self, response, lambda head: wants(bare, head), purse)
+        return Answer(
+            url=self.place,
+            kind=bare,
+            charset=charset and charset[1],
+            body=body,
+            headers=headers,
+            unchanged=unchanged,
+            network=self.bounds.network,
+            latency=self.latency,
+        )
+
+
+def referer(page: str, target: str) -> str | None:
+    """Return what a browser says of the `page` that it comes from: all of it to its own site, else only the site."""
+    here, there = urlsplit(page), urlsplit(target)
+    if here.scheme == "https" and there.scheme == "http":
+        return None
+    return page if (here.scheme, here.netloc) == (there.scheme, there.netloc) else f"{here.scheme}://{here.netloc}/"
 
 
 def as_meant(header: str) -> str:
@@ -104,120 +174,40 @@ def as_meant(header: str) -> str:
         return header
 
 
-def answer(response: requests.Response, url: str, limits: Limits, wants: Callable[[str], bool], end: float) -> Answer:
-    """Read the response if it is one to be read."""
-    if response.status_code != http.HTTPStatus.OK:
-        raise FetchFailed(status_in_words(response.status_code))
-    header = response.headers.get("Content-Type", "").lower()
-    kind, charset = KIND.match(header.strip()), CHARSET.search(header)
-    bare = kind[0] if kind else ""
-    body = b"".join(chunks(response, limits, end)) if wants(bare) else b""
-    return Answer(url, bare, charset and charset[1], body)
+# -- robots.txt -----------------------------------------------------------------------------------------------------
+
+#: what this process knows of the sites' rules
+rulebook = Rulebook()
 
 
-def chunks(response: requests.Response, limits: Limits, end: float) -> Iterator[bytes]:
-    """Yield the body in pieces, unpacked; stop at the limits, whatever the server had announced."""
-    too_large = FetchFailed(f"larger than {limits.max_bytes} bytes")
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > limits.max_bytes:
-        raise too_large
-    size = 0
-    # not iter_content, which waits for a full chunk, however slowly it comes
-    while chunk := response.raw.read1(CHUNK, decode_content=True):
-        size += len(chunk)
-        if size > limits.max_bytes:
-            raise too_large
-        in_time(end, limits.deadline)
-        yield chunk
+def rules(url: str, terms: Terms) -> Robots:
+    """Return the rules of the site of `url`. FetchFailed if there are none to be had: then nothing of it is."""
+    root = absolute(url, "/") or url
+    return rulebook.of(root, lambda: robots_txt(root, terms))
 
 
-def in_time(end: float, deadline: float) -> None:
-    if time.monotonic() > end:
-        raise FetchFailed(f"not finished within {deadline:g} s")
+def robots_txt(root: str, terms: Terms) -> Robots:
+    """Fetch the rules of the site at `root`."""
+    way = Way(Errand(url=root + "robots.txt", page=True), terms, time.monotonic() + terms.limits.deadline)
+    with way.bounded():
+        for _ in range(REDIRECTS + 1):
+            with way.asked() as response:
+                if response.is_redirect:
+                    way.follow(response, stay=False)
+                    continue
+                status = response.status_code
+                if status == 429 or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:  # "unreachable"
+                    raise in_robots(refusal(status, {k.lower(): v for k, v in response.headers.items()}))
+                if status != http.HTTPStatus.OK:  # "unavailable": everything is allowed
+                    return Robots("")
+                body = bytearray()
+                while len(body) < ROBOTS_BYTES and (chunk := response.raw.read1(ROBOTS_BYTES, decode_content=True)):
+                    body += chunk
+                return Robots(bytes(body[:ROBOTS_BYTES]).decode(errors="replace"))
+    raise FetchFailed(f"its robots.txt can't be had: more than {REDIRECTS} redirects")
 
 
-def site(url: str) -> str:
-    """Return scheme, host and port of `url`: what a robots.txt holds for."""
-    return absolute(url, "/") or url
-
-
-#: sites whose robots.txt couldn't be had: until when they are left alone (monotonic seconds), and the reason
-unreachable: dict[str, tuple[float, str]] = {}
-
-
-def rules(root: str, limits: Limits) -> Robots:
-    """
-    Return the rules of the site at `root`. FetchFailed if there are none to be had: then nothing of it is.
-
-    Such a site is left alone for as long as it took to find out, else each of its pictures would take that long.
-    """
-    began = time.monotonic()
-    until, why = unreachable.get(root, (began, ""))
-    if began < until:
-        raise FetchFailed(why)
-    try:
-        with failures_in_words(limits):
-            return robots(root, limits.timeout, limits.deadline, began // ROBOTS_AGE)
-    except FetchFailed as failure:
-        if len(unreachable) >= MOST_SITES:
-            unreachable.clear()
-        unreachable[root] = 2 * time.monotonic() - began, failure.message
-        raise
-
-
-@functools.lru_cache(maxsize=MOST_SITES)
-def robots(root: str, timeout: float, deadline: float, hour: float) -> Robots:
-    """Fetch the rules of the site at `root`; `hour` only makes the memory forget."""
-    end = time.monotonic() + deadline
-    with opened(root + "robots.txt", timeout) as (response, _):
-        if response.status_code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:  # "unreachable": nothing is allowed
-            raise FetchFailed(f"its robots.txt can't be had: {status_in_words(response.status_code)}")
-        if response.status_code != http.HTTPStatus.OK:  # "unavailable": everything is allowed
-            return Robots("")
-        body = b""
-        while len(body) < ROBOTS_BYTES and (chunk := response.raw.read1(CHUNK, decode_content=True)):
-            in_time(end, deadline)
-            body += chunk
-        return Robots(body[:ROBOTS_BYTES].decode(errors="replace"))
-
-
-# -- reasons --------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def failures_in_words(limits: Limits) -> Iterator[None]:
-    """Turn what requests, urllib3 and the system raise into FetchFailed with a short reason."""
-    import requests
-    import urllib3
-
-    try:
-        yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise FetchFailed(reason(error, limits)) from error
-
-
-def reason(error: BaseException, limits: Limits) -> str:
-    """Return what lies at the bottom of `error`: the system's words if it has any ("Connection refused")."""
-    import requests
-
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = getattr(cause, "reason", None) or cause.__cause__ or cause.__context__
-        cause = cause if isinstance(cause, BaseException) else None
-    for cause in reversed(chain):
-        if isinstance(cause, TimeoutError):
-            return f"no answer within {limits.timeout:g} s"
-        if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) and cause.strerror:
-            return cause.strerror
-    words = "".join(letter if letter.isprintable() else " " for letter in str(chain[-1]))
-    return " ".join(words.split())[:LONGEST_REASON] or type(chain[-1]).__name__
-
-
-def status_in_words(status: int) -> str:
-    """Return "404 Not Found" for 404."""
-    try:
-        return f"{status} {http.HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"status {status}"
+def in_robots(error: FetchFailed) -> FetchFailed:
+    """Return `error` as one about the rules."""
+    words = f"its robots.txt can't be had: {error.message}"
+    return TryAgain(words, error.pressure, error.wait) if isinstance(error, TryAgain) else FetchFailed(words)

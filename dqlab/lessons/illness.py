@@ -1,6 +1,6 @@
 """Lesson 05's exercise: three recorded runs of sick systems, and a checker that argues from the records themselves.
 
-``python -m dqlab.lessons.illness FOLDER`` makes the records anew, with a real master and real workers.
+`python -m dqlab.lessons.illness FOLDER` makes the records anew, with a real master and real workers.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _broken(master: Any) -> list[Any]:
 
 
 def make(folder: Path) -> None:
-    """Write the three records into ``folder``, without anything of this machine in them."""
+    """Write the three records into `folder`, without anything of this machine in them."""
     from dqlab import LocalWorkers, Master, wait
 
     root = Path(__file__).resolve().parent.parent.parent

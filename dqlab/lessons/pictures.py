@@ -24,7 +24,7 @@ DPI = 96
 
 
 class Picture:
-    """A figure, and the same in ``words``."""
+    """A figure, and the same in `words`."""
 
     def __init__(self, figure: Figure, words: str) -> None:
         data = io.BytesIO()
@@ -41,14 +41,14 @@ class Picture:
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure, ``width`` by ``height`` inches, that belongs to nobody but its caller."""
+    """An empty figure, `width` by `height` inches, that belongs to nobody but its caller."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
 
 
 def tiles(expected: Sequence[str], results: Sequence[str]) -> Picture:
-    """One box for each name: full when one of ``results`` begins with it, empty when none does."""
+    """One box for each name: full when one of `results` begins with it, empty when none does."""
     came = [any(result.split(" ")[0] == name for result in results) for name in expected]
     drawing = figure(0.85 * len(expected), 0.95)
     axes = drawing.add_subplot(xlim=(-0.02, len(expected)), ylim=(-0.02, 1.02))
@@ -90,7 +90,7 @@ def curves(
 
 
 def lanes(jobs: Sequence[tuple[str, float, float]], title: str, until: float | None = None) -> Picture:
-    """Who worked when: ``(worker, begin, end)`` in seconds, a lane for each worker; ``until`` ends the axis."""
+    """Who worked when: `(worker, begin, end)` in seconds, a lane for each worker; `until` ends the axis."""
     names = sorted({worker for worker, _, _ in jobs}, key=lambda name: (len(name), name))
     start = min(begin for _, begin, _ in jobs)
     drawing = figure(7.6, 0.7 + 0.32 * len(names))

@@ -15,7 +15,7 @@ __all__ = ["Gate", "freeze", "story", "thaw", "until"]
 
 
 def until(condition: Callable[[], Any], timeout: float = 20.0) -> None:
-    """Wait until ``condition()`` is true, for ``timeout`` seconds at most."""
+    """Wait until `condition()` is true, for `timeout` seconds at most."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -38,7 +38,7 @@ class Gate:
         self._path.touch()
 
     def wait(self, timeout: float = 60.0) -> None:
-        """Wait until it is open, for ``timeout`` seconds at most."""
+        """Wait until it is open, for `timeout` seconds at most."""
         until(self._path.exists, timeout)
 
 
@@ -69,7 +69,7 @@ def _tree(pid: int) -> list[Any]:
 def story(events: Iterable[dict[str, Any]], *kinds: str) -> None:
     """Print events one a line: what happened, to which task, at which worker, why or with which words.
 
-    ``kinds`` chooses some of them.
+    `kinds` chooses some of them.
     """
     tasks: dict[int, int] = {}
     for event in events:

@@ -34,6 +34,7 @@ class Message(NamedTuple):
 
     @property
     def in_handshake(self) -> bool:
+        """Whether the message is part of the handshake."""
         return self.number < HANDSHAKE
 
     def __str__(self) -> str:
@@ -49,7 +50,7 @@ def said(data: bytes) -> Any:
 
 
 class Tap:
-    """Listens on ``port``, a free one, and relays to the master's ``target`` port on this machine."""
+    """Listens on `port`, a free one, and relays to the master's `target` port on this machine."""
 
     def __init__(self, target: int) -> None:
         self.sections: dict[str, list[Message]] = {}

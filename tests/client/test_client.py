@@ -203,7 +203,7 @@ def test_a_cancelled_future_says_so(client):
 # -- as_completed and wait, ours and the standard library's ----------------------------------------
 
 BOTH = pytest.mark.parametrize(
-    "module", [sys.modules["concurrent.futures"], sys.modules["dqlab.client.future"]], ids=["standard", "dqlab"]
+    "module", [sys.modules["concurrent.futures"], sys.modules["dqlab.client.completion"]], ids=["standard", "dqlab"]
 )
 
 
@@ -449,8 +449,13 @@ def test_mutable_arguments_are_copies(client):
 
 
 def test_a_future_is_not_sent(client):
-    with pytest.raises(TypeError):
+    with pytest.raises(BadInput, match="can't be sent to a task"):
         client.submit(double, client.submit(double, 1)).result(20)
+
+
+def test_a_client_is_not_sent(client):
+    with pytest.raises(BadInput, match="inside the task"):
+        client.submit(lambda: client.stats()).result(20)
 
 
 # -- options ---------------------------------------------------------------------------------------

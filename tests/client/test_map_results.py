@@ -10,7 +10,7 @@ import pytest
 from dqlab import LocalWorkers, Master, progress
 from dqlab.client.map_results import MapResults, _Run
 from dqlab.errors import Refused
-from dqlab.wire.messages import Options
+from dqlab.wire.messages import Options, Outcome
 from tests.helpers import eventually
 
 
@@ -208,10 +208,15 @@ def test_reprs_are_short(client):
     assert repr(results) == "<dqlab map, 0 tasks out>"
 
 
+def done(values):
+    """What becomes of tasks with these results."""
+    return Outcome(state="done", result=pickle.dumps(values), attempts=1, history=[])
+
+
 def test_what_the_master_forgot_ends_a_map_only_where_it_has_not_come_yet():
-    run = _Run(6, 0)
-    run.deliver(0, 2, "done", pickle.dumps([0, 1]), 1, [])
-    run.deliver(2, 4, "done", pickle.dumps([2, 3]), 1, [])
+    run = _Run(6, 0, pickle.loads)
+    run.deliver(0, 2, done([0, 1]))
+    run.deliver(2, 4, done([2, 3]))
     assert not run.forgotten(0, 4, Refused("forgotten"))
     end, results = run.piece_at(2, 0.0)
     assert (end, list(results)) == (4, [2, 3])
@@ -227,7 +232,11 @@ class InPieces:
     """A session whose tasks come back at once, in pieces of 300; ``counts`` are the lengths of the runs."""
 
     about = {"backlog": 2_000_000, "max_attempts": 3}
+    load = staticmethod(pickle.loads)
     closed = False
+
+    def check_here(self):
+        pass
 
     def __init__(self):
         self.counts = []
@@ -238,7 +247,7 @@ class InPieces:
         values = pickle.loads(submission.payload)
         for lo in range(0, count, 300):
             hi = min(count, lo + 300)
-            submission.sink.deliver(lo, hi, "done", pickle.dumps(values[lo:hi]), 1, [])
+            submission.sink.deliver(lo, hi, done(values[lo:hi]))
 
 
 def test_runs_keep_their_length_whatever_comes_back():

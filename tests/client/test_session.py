@@ -193,6 +193,7 @@ def test_waiting_for_a_task_by_id_ends_in_time(client):
     assert client.result(future.task_id, timeout=10) == 2
 
 
+@pytest.mark.filterwarnings("ignore:dqlab. 1 task was cancelled")
 def test_waiting_for_a_task_by_id_ends_in_time_when_the_master_is_frozen():
     with Master() as master:
         future = master.submit(double, 1)
@@ -445,7 +446,7 @@ def test_a_wait_without_workers_says_so_once(capsys):
 
 
 def test_a_wait_of_as_completed_without_workers_says_so(capsys):
-    with Master() as master:
+    with pytest.warns(UserWarning, match="1 task was cancelled"), Master() as master:
         with pytest.raises(TimeoutError):
             list(as_completed([master.submit(double, 1)], timeout=2.7))
         assert "no worker" in capsys.readouterr().err

@@ -9,6 +9,11 @@ from http.server import BaseHTTPRequestHandler
 
 from dqlab.sandbox.site import Server as SandboxServer
 
+#: the smallest picture that is one
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000020000000108020000007b40e8dd"
+    "0000000b49444154789c636000030000070001b286acf40000000049454e44ae426082"
+)
 #: a route: it gets the handler and answers through it
 Route = Callable[["Handler"], None]
 

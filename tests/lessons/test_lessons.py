@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from dqlab.errors import DqlabError
-from dqlab.lessons import processes
+from dqlab.lessons import process_group, processes
 from dqlab.lessons.check.verdict import COLUMNS
 from dqlab.lessons.guess import compare
 from dqlab.lessons.scripts import Script, who_says
@@ -125,6 +125,34 @@ def test_scripts_end_with_their_block_and_with_a_killed_notebook(tmp_path: Path)
     eventually(lambda: not psutil.pid_exists(int(pid)) and not Path(folder).exists(), 10, "the guard has done its work")
 
 
+def test_what_has_left_a_scripts_group_ends_with_it_too(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(
+        "import subprocess, sys\ncommand = [sys.executable, '-c', 'import time; time.sleep(77)']\n"
+        "print(subprocess.Popen(command, start_new_session=True).pid, subprocess.Popen(command).pid)\n"
+    )
+    with Script(tmp_path / "parent.py") as parent:
+        assert parent.wait(20) and parent.exit_code == 0
+        pids = [int(word) for word in parent.lines[0].split()]
+    eventually(lambda: not any(map(psutil.pid_exists, pids)), 10, "both have ended")
+
+
+def test_a_flood_is_heard_to_its_end_and_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "flood.py").write_text("print('x' * 10_000_000)\nfor i in range(100_000): print(i)\n")
+    with Script(tmp_path / "flood.py") as flood:
+        assert flood.wait(30)
+    assert len(flood.lines) == process_group.LINES and max(map(len, flood.lines)) == process_group.LINE
+
+
+def test_what_is_frozen_ends_with_a_killed_notebook(tmp_path: Path) -> None:
+    (tmp_path / "notebook.py").write_text(
+        "import os, subprocess, sys\nfrom dqlab.lessons.processes import freeze\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(77)'], stdout=subprocess.DEVNULL)\n"
+        "freeze(child.pid)\nprint(child.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "notebook.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    eventually(lambda: not psutil.pid_exists(int(done.stdout)), 10, "the guard has ended what was frozen")
+
+
 def test_where_no_groups_of_processes_are_what_a_script_has_started_ends_with_it_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,9 +178,6 @@ def test_a_gate_is_passed_once_it_is_open(tmp_path: Path, monkeypatch: pytest.Mo
     gate.wait(0.05)
     with pytest.raises(DqlabError):
         processes.Gate().wait(0.05)
-
-
-# -- stopped, run again, killed ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(240)

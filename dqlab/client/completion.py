@@ -1,0 +1,99 @@
+"""Waiting for several futures: as they end, or until enough of them have."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import queue
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from dqlab.client.channel import SLICE
+from dqlab.client.future import HINT_AFTER, Future
+from dqlab.errors import BadInput
+
+__all__ = ["DoneAndNotDone", "as_completed", "wait"]
+
+#: what `wait` may wait for
+CONDITIONS = (
+    concurrent.futures.FIRST_COMPLETED,
+    concurrent.futures.FIRST_EXCEPTION,
+    concurrent.futures.ALL_COMPLETED,
+)
+
+#: what is waited for: whoever gives dqlab's futures gets them back as such
+F = TypeVar("F", bound=concurrent.futures.Future[Any])
+
+
+class DoneAndNotDone(NamedTuple, Generic[F]):
+    """What `wait` returns: the futures that have ended, and those that have not."""
+
+    done: set[F]
+    not_done: set[F]
+
+
+def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator[F]:
+    """The futures in the order in which they end; `TimeoutError` after `timeout` seconds.
+
+    Like `concurrent.futures.as_completed`, and safe to interrupt.
+    """
+    waiting = set(futures)
+    ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for future in waiting:
+        ended.put(future) if future.done() else future.add_done_callback(ended.put)
+    try:
+        yield from _as_they_end(waiting, ended, timeout)
+    finally:
+        for future in waiting:  # who waits again and again would leave a trace on each every time
+            with contextlib.suppress(ValueError):
+                future._done_callbacks.remove(ended.put)  # type: ignore[attr-defined]
+
+
+def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | None) -> Iterator[F]:
+    began = time.monotonic()
+    hint = HINT_AFTER
+    while waiting:
+        waited = time.monotonic() - began
+        left = SLICE if timeout is None else timeout - waited
+        try:
+            future = ended.get(timeout=max(0.0, min(left, SLICE)))
+        except queue.Empty:
+            if left <= 0:
+                raise TimeoutError(f"{len(waiting)} futures have not ended after {timeout:g} s") from None
+            if isinstance(some := next(iter(waiting)), Future):
+                some.hint_after(waited, hint)
+                hint = float("inf") if waited > hint else hint
+            continue
+        waiting.discard(future)
+        yield future
+
+
+def wait(
+    futures: Iterable[F], timeout: float | None = None, return_when: str = concurrent.futures.ALL_COMPLETED
+) -> DoneAndNotDone[F]:
+    """Wait until the futures have ended, `timeout` seconds have passed, or what `return_when` names has happened.
+
+    Like `concurrent.futures.wait`, and safe to interrupt. Raises `BadInput` for a `return_when` that is none.
+    """
+    if return_when not in CONDITIONS:
+        raise BadInput(f"return_when={return_when!r}", f"one of {', '.join(CONDITIONS)}")
+    everything = set(futures)
+    done = {future for future in everything if future.done()}
+    waiting = everything - done
+
+    def is_enough(future: F) -> bool:
+        if return_when == concurrent.futures.FIRST_EXCEPTION:
+            return not future.cancelled() and future.exception() is not None
+        return return_when == concurrent.futures.FIRST_COMPLETED
+
+    try:
+        if not any(map(is_enough, done)):
+            for future in as_completed(waiting, timeout):
+                done.add(future)
+                if is_enough(future):
+                    break
+    except TimeoutError:
+        pass
+    done |= {future for future in waiting if future.done()}
+    return DoneAndNotDone(done, everything - done)

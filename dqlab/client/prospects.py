@@ -1,0 +1,28 @@
+"""What the master's `stats()` say of the work that somebody waits for: can anybody do it?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dqlab.wire.messages import PLAIN
+
+__all__ = ["can_work", "stuck_queues"]
+
+
+def can_work(stats: dict[str, Any]) -> bool:
+    """Whether a worker is there for the work that is left, or nothing is left and results are on their way."""
+    counts = {queue: c for queue, c in stats["queues"].items() if queue != PLAIN}
+    waiting = {queue for queue, c in counts.items() if c["ready"] + c["delayed"] + c["leased"]}
+    paused = {queue for queue, c in counts.items() if c["paused"] and not c["leased"]}
+    served = [worker["queues"] for worker in stats["workers"]]
+    return not waiting or any(q is None or waiting.intersection(q) for q in served) and bool(waiting - paused)
+
+
+def stuck_queues(stats: dict[str, Any]) -> dict[str, int]:
+    """The queues in which tasks wait and which no worker serves, with the number of these tasks."""
+    served = [worker["queues"] for worker in stats["workers"]]
+    return {
+        queue: counts["ready"]
+        for queue, counts in stats["queues"].items()
+        if counts["ready"] and queue != PLAIN and not any(queues is None or queue in queues for queues in served)
+    }

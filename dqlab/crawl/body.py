@@ -1,0 +1,184 @@
+"""The body of an answer: whole, unpacked and within bounds, or not at all; what was cut on its way is asked again."""
+
+from __future__ import annotations
+
+import http
+import http.client
+import re
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from dqlab.crawl.coding import Garbled, unpacked
+from dqlab.crawl.failures import FetchFailed, NoRoom
+
+if TYPE_CHECKING:
+    import requests
+
+    from dqlab.crawl.web import Way
+
+__all__ = ["Purse", "body_of"]
+
+#: bytes read at a time, and those by which a kind is told
+CHUNK, HEAD = 64 * 1024, 4096
+#: tries at a body that is cut on its way
+TRIES = 3
+RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+
+
+class Purse:
+    """The bytes that the answers of one task may hold together; threads may share it."""
+
+    def __init__(self, room: int) -> None:
+        self.room = self.left = room
+        self.lock = threading.Lock()
+
+    def take(self, size: int, expected: int | None = None) -> None:
+        """Take `size` bytes. Raises NoRoom, with what is `expected` in all, when there aren't as many."""
+        with self.lock:
+            if size > self.left:
+                raise NoRoom(f"larger than the {self.room} bytes that there is room for", expected)
+            self.left -= size
+
+    def give(self, size: int) -> None:
+        """Give back `size` bytes."""
+        with self.lock:
+            self.left += size
+
+
+def body_of(way: Way, response: requests.Response, wants: Callable[[bytes], bool], purse: Purse) -> bytes:
+    """Return the body that `response` begins, unpacked; of what `wants` declines only the first bytes."""
+    download = Download(way, wants, purse)
+    try:
+        return download.run(response)
+    except BaseException:
+        purse.give(download.taken)
+        raise
+
+
+class Cut(Exception):
+    """The body ended before its end."""
+
+
+class Download:
+    """A body on its way."""
+
+    def __init__(self, way: Way, wants: Callable[[bytes], bool], purse: Purse) -> None:
+        self.way, self.wants, self.purse = way, wants, purse
+        self.most = way.terms.limits.max_bytes
+        self.raw = bytearray()
+        self.taken = 0
+        self.wanted: bool | None = None
+        self.coding = ""
+
+    def run(self, response: requests.Response) -> bytes:
+        """Read to the end, with as many answers as that takes."""
+        self.coding = response.headers.get("Content-Encoding", "")
+        try:
+            self.read(response)
+        except Cut:
+            self.again(response)
+        if self.wanted is False:
+            return self.head()
+        return self.unpack() if self.coding else bytes(self.raw)
+
+    def again(self, first: requests.Response) -> None:
+        """Ask for the rest, or if the server can't tell that it is still the same, for all of it."""
+        mark = first.headers.get("ETag", "")
+        mark = mark if mark and not mark.startswith("W/") else first.headers.get("Last-Modified", "")
+        for _ in range(1, TRIES):
+            rest = {"Range": f"bytes={len(self.raw)}-", "If-Range": mark} if mark and self.raw else {}
+            with self.way.asked(rest) as response:
+                if response.status_code == http.HTTPStatus.OK:
+                    self.forget()
+                    self.coding = response.headers.get("Content-Encoding", "")
+                elif response.status_code != http.HTTPStatus.PARTIAL_CONTENT or not self.continues(response):
+                    break
+                try:
+                    return self.read(response)
+                except Cut:
+                    continue
+        raise FetchFailed(f"cut on its way after {len(self.raw)} bytes, {TRIES} times")
+
+    def continues(self, response: requests.Response) -> bool:
+        """Say whether `response` goes on where the last one ended."""
+        place = RANGE.match(response.headers.get("Content-Range", ""))
+        return place is not None and int(place[1]) == len(self.raw)
+
+    def read(self, response: requests.Response) -> None:
+        """Read what comes now. Raises Cut if it ends too early."""
+        import urllib3
+
+        announced = response.headers.get("Content-Length", "")
+        expected = len(self.raw) + int(announced[:18]) if announced.isdecimal() else None
+        if expected is not None and expected > self.most:
+            raise self.too_large()
+        try:
+            while chunk := response.raw.read1(CHUNK):
+                self.take(chunk, expected)
+                if self.wanted is None and len(self.raw) >= HEAD:
+                    self.wanted = self.is_wanted()
+                if self.wanted is False:
+                    return
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            if time.monotonic() >= self.way.end:
+                raise
+            raise Cut from error
+        if response.raw.length_remaining:
+            raise Cut
+        if self.wanted is None:
+            self.wanted = self.is_wanted()
+
+    def take(self, chunk: bytes, expected: int | None) -> None:
+        """Keep `chunk`, if it may be kept."""
+        if len(self.raw) + len(chunk) > self.most:
+            raise self.too_large()
+        size = len(chunk)
+        if expected is not None and not self.raw and expected > size:  # all of it at once: else it begins in vain
+            self.purse.take(expected, expected)
+            self.taken += expected
+        elif self.taken < len(self.raw) + size:
+            self.purse.take(size, expected)
+            self.taken += size
+        self.raw += chunk
+
+    def forget(self) -> None:
+        self.raw.clear()
+        self.purse.give(self.taken)
+        self.taken = 0
+
+    def is_wanted(self) -> bool:
+        """Say whether the rest is worth reading; it is, too, if nothing can be told by the first bytes."""
+        head = self.head()
+        return self.wants(head) or (not head and bool(self.raw))
+
+    def head(self) -> bytes:
+        """Return the first bytes, unpacked as far as that goes."""
+        head = bytearray()
+        with suppress(Garbled):
+            for piece in unpacked(bytes(self.raw[:HEAD]), self.coding):
+                head += piece
+                if len(head) >= HEAD:
+                    break
+        return bytes(head[:HEAD])
+
+    def unpack(self) -> bytes:
+        """Return the body as it was before it was packed."""
+        plain = bytearray()
+        try:
+            for piece in unpacked(bytes(self.raw), self.coding):
+                if len(plain) + len(piece) > self.most:
+                    raise self.too_large()
+                self.purse.take(len(piece))
+                self.taken += len(piece)
+                plain += piece
+        except Garbled as error:
+            raise FetchFailed(str(error)) from error
+        self.purse.give(len(self.raw))
+        self.taken -= len(self.raw)
+        return bytes(plain)
+
+    def too_large(self) -> FetchFailed:
+        return FetchFailed(f"larger than {self.most} bytes (--max-bytes)")

@@ -1,0 +1,137 @@
+"""Whether a picture has its end: what was cut on its way, or lies cut on the server, is no picture.
+
+Each function takes a body of its kind. What follows the end doesn't matter: many cameras append something.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+
+__all__ = [
+    "boxes_end",
+    "gif_ends",
+    "icons_end",
+    "j2k_ends",
+    "jpeg_ends",
+    "jpeg_segments",
+    "png_ends",
+    "qoi_ends",
+    "riff_ends",
+    "svg_ends",
+    "svgz_ends",
+]
+
+#: bytes that are unpacked at a time
+PIECE = 1 << 20
+#: bytes at the end of an SVG in which its last element closes
+TAIL = 4096
+SVG_END = re.compile(rb"(?:</(?:\w+:)?svg\s*>|/>)(?:\s|<!--.*?-->|<\?.*?\?>)*\Z", re.DOTALL | re.IGNORECASE)
+#: the markers of a JPEG: the beginning of the compressed data, and the end of the picture
+SCAN, END = 0xDA, b"\xff\xd9"
+
+
+def png_ends(body: bytes) -> bool:
+    """Whether a PNG has its last chunk, IEND."""
+    at = 8
+    while at + 8 <= len(body):
+        size, name = int.from_bytes(body[at : at + 4], "big"), body[at + 4 : at + 8]
+        at += 12 + size
+        if name == b"IEND":
+            return at <= len(body)
+    return False
+
+
+def jpeg_ends(body: bytes) -> bool:
+    """Look for the end behind the first scan: before it, a thumbnail may have an end of its own."""
+    scan = next((at for at, marker in jpeg_segments(body) if marker == SCAN), None)
+    return scan is not None and body.find(END, scan) >= 0
+
+
+def jpeg_segments(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each segment of a JPEG lies, up to the first scan, and its marker."""
+    at = 2
+    while at + 4 <= len(body) and body[at] == 0xFF:
+        marker = body[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        yield at, marker
+        if marker == SCAN:
+            return
+        at += 2 + int.from_bytes(body[at + 2 : at + 4], "big")
+
+
+def gif_ends(body: bytes) -> bool:
+    """Walk from block to block to the trailer: what follows it doesn't matter."""
+
+    def table(flags: int) -> int:
+        return 3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0
+
+    try:
+        at = 13 + table(body[10])
+        while body[at] != 0x3B:
+            at += 2 if body[at] == 0x21 else 11 + table(body[at + 9])  # an extension, or a picture
+            while body[at]:
+                at += 1 + body[at]
+            at += 1
+    except IndexError:
+        return False
+    return True
+
+
+def riff_ends(body: bytes) -> bool:
+    """Whether a RIFF file (WebP) is as long as its head says."""
+    return len(body) >= 8 + int.from_bytes(body[4:8], "little")
+
+
+def boxes_end(body: bytes) -> bool:
+    """Walk from box to box of an ISO base media file; the last one may be as long as it likes."""
+    at = 0
+    while at + 8 <= len(body):
+        size = int.from_bytes(body[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(body[at + 8 : at + 16], "big")
+        if size == 0:
+            return True
+        if size < 8:
+            return False
+        at += size
+    return at == len(body)
+
+
+def icons_end(body: bytes) -> bool:
+    """Whether each picture of an icon file lies within it."""
+    entries = (body[at : at + 16] for at in range(6, 6 + 16 * int.from_bytes(body[4:6], "little"), 16))
+    return all(
+        len(entry) == 16 and int.from_bytes(entry[8:12], "little") + int.from_bytes(entry[12:16], "little") <= len(body)
+        for entry in entries
+    )
+
+
+def svg_ends(body: bytes) -> bool:
+    """Whether the last tag of an SVG closes it."""
+    return SVG_END.search(body[-TAIL:]) is not None
+
+
+def svgz_ends(body: bytes) -> bool:
+    """Whether a packed SVG unpacks to its end, and closes."""
+    packed, rest = zlib.decompressobj(wbits=31), body
+    try:
+        while rest and not packed.eof:
+            packed.decompress(rest, PIECE)  # which isn't kept: it may be a bomb
+            rest = packed.unconsumed_tail
+    except zlib.error:
+        return False
+    return packed.eof
+
+
+def j2k_ends(body: bytes) -> bool:
+    """Whether a JPEG 2000 code stream has its end marker."""
+    return body.rstrip(b"\0").endswith(END)
+
+
+def qoi_ends(body: bytes) -> bool:
+    """Whether a QOI picture has its eight last bytes."""
+    return body.endswith(b"\0\0\0\0\0\0\0\1")

@@ -1,0 +1,164 @@
+"""Why an address gave nothing, in the user's words: what requests, urllib3 and the system raise becomes a reason."""
+
+from __future__ import annotations
+
+import http
+import http.client
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dqlab.crawl.errand import Pressure
+from dqlab.errors import DqlabError
+
+if TYPE_CHECKING:
+    from dqlab.crawl.terms import Limits
+
+__all__ = ["FetchFailed", "Moved", "NoRoom", "OutOfTime", "TryAgain", "hung_up", "in_words", "refusal"]
+
+#: characters of a reason; some of it may be the server's words
+LONGEST_REASON = 200
+#: what can be done about an answer that refuses
+ADVICE = {
+    401: "give --auth",
+    403: "it may want other --user-agent, --cookies or --header",
+    407: "the proxy wants a password",
+    451: "for legal reasons",
+}
+
+
+class FetchFailed(DqlabError):
+    """The address gave no usable answer; the message is the reason, in a few words."""
+
+
+class TryAgain(FetchFailed):
+    """Another try may help. `pressure`: how the host is; `wait`: the seconds that it asked for."""
+
+    def __init__(self, message: str, pressure: Pressure = Pressure.NONE, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.pressure, self.wait = pressure, wait
+
+
+class OutOfTime(FetchFailed):
+    """The answer wasn't there when its time was over."""
+
+
+class NoRoom(FetchFailed):
+    """The body doesn't fit into what its task may hold; `size` is what it needs, if that is known."""
+
+    def __init__(self, message: str, size: int | None = None) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class Moved(FetchFailed):
+    """A redirect leads to `place` on another host, after so many `hops`; `network` is that of the first host."""
+
+    def __init__(self, place: str, hops: int, network: str | None) -> None:
+        super().__init__("it redirects to another host")
+        self.place, self.hops, self.network = place, hops, network
+
+
+@contextmanager
+def in_words(limits: Limits, end: float) -> Iterator[None]:
+    """Turn what is raised on the way to an answer, due at `end` (monotonic seconds), into FetchFailed with a reason."""
+    import requests
+    import urllib3
+
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+        raise failure(error, limits, end) from error
+    except (OSError, ValueError) as error:
+        raise failure(error, limits, end) from error
+
+
+def failure(error: BaseException, limits: Limits, end: float) -> FetchFailed:
+    """Return what `error` means to the user, by what lies at its bottom."""
+    from dqlab.crawl.transport import OutOfReach
+
+    chain = causes(error)
+    for cause in reversed(chain):
+        if isinstance(cause, TimeoutError):
+            if time.monotonic() >= end:
+                return OutOfTime(f"not finished within {limits.deadline:g} s")
+            return TryAgain(f"no answer within {limits.timeout:g} s", Pressure.AWAY)
+        if isinstance(cause, OutOfReach):
+            return FetchFailed(f"it leads to {cause}, where the start page isn't (--allow-private)")
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return FetchFailed(f"its certificate isn't valid: {cause.verify_message} (--ca FILE or --no-verify)")
+        if isinstance(cause, ssl.SSLError):
+            return FetchFailed(f"no secure connection: {printable(cause.reason or str(cause))}")
+        for kinds, words in WORDS:
+            if isinstance(cause, kinds):
+                return TryAgain(words)
+        if type(cause) is http.client.HTTPException:
+            return FetchFailed("its header has more lines than makes sense")
+        if isinstance(cause, OSError) and cause.strerror and type(cause).__module__ != "requests.exceptions":
+            return TryAgain(cause.strerror, Pressure.AWAY)
+    return FetchFailed(printable(str(chain[-1])) or type(chain[-1]).__name__)
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Return `error` and what lies below it."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        below = getattr(cause, "reason", None)
+        cause = below if isinstance(below, BaseException) else cause.__cause__ or cause.__context__
+    return chain
+
+
+#: what the server did wrong, in words
+WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((http.client.RemoteDisconnected,), "it hung up without an answer"),
+    ((http.client.LineTooLong,), "its header is longer than any that makes sense"),
+    ((http.client.BadStatusLine, http.client.UnknownProtocol), "what answers there doesn't speak HTTP"),
+)
+
+
+def printable(text: str) -> str:
+    """Return `text` as one short line."""
+    words = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(words.split())[:LONGEST_REASON]
+
+
+def status_in_words(status: int) -> str:
+    """Return "404 Not Found" for 404, and what can be done if something can."""
+    try:
+        words = f"{status} {http.HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"status {status}"
+    return f"{words} ({ADVICE[status]})" if status in ADVICE else words
+
+
+def refusal(status: int, headers: dict[str, str]) -> FetchFailed:
+    """Return the error that an answer with this `status` is."""
+    if status in (429, 503):
+        return TryAgain(status_in_words(status), Pressure.BUSY, retry_after(headers.get("retry-after", "")))
+    if status in (500, 502, 504):
+        return TryAgain(status_in_words(status))
+    return FetchFailed(status_in_words(status))
+
+
+def retry_after(header: str) -> float | None:
+    """Return the seconds that a Retry-After asks for, as a number or a date; None if it asks for none."""
+    import email.utils
+
+    if header.strip().isdecimal():
+        return float(header.strip()[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def hung_up(error: BaseException) -> bool:
+    """Say whether the server ended the connection before it had answered."""
+    import requests
+
+    text = repr(error)
+    return isinstance(error, requests.ConnectionError) and ("RemoteDisconnected" in text or "ConnectionReset" in text)

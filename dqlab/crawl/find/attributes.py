@@ -1,0 +1,90 @@
+"""Pictures in the attributes of an HTML element, whatever way of lazy loading wrote them there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dqlab.crawl.find import css
+from dqlab.crawl.find.srcset import Candidate, candidates
+from dqlab.crawl.names import has_picture_name
+
+__all__ = ["alternatives", "attached", "embedded"]
+
+#: elements that show a picture, and which attributes hold its address
+SHOW = {
+    "img": ("src",),
+    "amp-img": ("src",),
+    "amp-anim": ("src",),
+    "input": ("src",),
+    "image": ("href", "xlink:href", "src"),
+    "feimage": ("href", "xlink:href"),
+    "source": (),  # its src is a film or a sound
+}
+#: attributes from which a script loads the picture later; what stands in `src` meanwhile is a placeholder
+LAZY = re.compile(
+    r"data-(?:(?:lazy|ll|defer|delayed|img|image|actual|real|origin|original|async|pagespeed-lazy)-?)?"
+    r"(?:src|original|lazy|lazyload|echo)|data-(?:lazy|delayed)-url"
+)
+#: the same for a srcset
+LAZY_SET = re.compile(r"data-[\w-]*srcset|data-original-set")
+#: attributes of any element that hold a picture's address
+ANYWHERE = ("background", "poster")
+#: what `rel` says of a link to a picture
+PICTURE_LINKS = {
+    "icon",
+    "apple-touch-icon",
+    "apple-touch-icon-precomposed",
+    "apple-touch-startup-image",
+    "mask-icon",
+    "fluid-icon",
+    "image_src",
+}
+#: what `property`, `name` or `itemprop` of a meta element say of a picture
+PICTURE_META = re.compile(
+    r"og:image(?::url|:secure_url)?|twitter:image(?::src|\d)?|thumbnail(?:url)?|image|msapplication-\w*(?:image|logo)",
+    re.IGNORECASE,
+)
+
+
+def alternatives(tag: str, given: dict[str, str]) -> list[Candidate]:
+    """Return the versions of the one picture that the element shows, a srcset's among them; [] if it shows none."""
+    if tag not in SHOW:
+        return []
+    lazy_sets = [value for name, value in given.items() if LAZY_SET.fullmatch(name)]
+    lazy = [value for name, value in given.items() if tag != "source" and LAZY.fullmatch(name) and is_path(value)]
+    sets = lazy_sets or ([] if lazy else [given.get("srcset", "")])
+    singles = lazy or ([] if lazy_sets else [given[name] for name in SHOW[tag] if name in given])
+    return [Candidate(single) for single in singles] + [one for each in sets for one in candidates(each)]
+
+
+def is_path(value: str) -> bool:
+    """Say whether a script's attribute holds an address and not, say, a number."""
+    return "/" in value or "." in value or "?" in value
+
+
+def attached(given: dict[str, str]) -> Iterator[str]:
+    """Yield references to pictures in attributes that any element may have: backgrounds, posters, styles, data-*."""
+    for name, value in given.items():
+        if name == "style" or (name.startswith("data-") and "url(" in value):
+            if "(" in value:
+                yield from css.read(value).images
+        elif name in ANYWHERE or (name.startswith("data-") and has_picture_name(value)):
+            yield value
+
+
+def embedded(tag: str, given: dict[str, str]) -> Iterator[str]:
+    """Yield references to the pictures of elements that may hold other things too: meta, link, object, embed."""
+    if tag == "meta":
+        names = (given.get(key, "") for key in ("property", "name", "itemprop"))
+        if any(PICTURE_META.fullmatch(name) for name in names) and "content" in given:
+            yield given["content"]
+    elif tag == "link":
+        rels = set(given.get("rel", "").lower().split())
+        if PICTURE_LINKS & rels or given.get("itemprop") == "image" or given.get("as", "").lower() == "image":
+            yield given.get("href", "")
+            yield from (candidate.reference for candidate in candidates(given.get("imagesrcset", "")))
+    elif tag in ("object", "embed"):
+        reference = given.get("data" if tag == "object" else "src", "")
+        if given.get("type", "").lower().startswith("image/") or has_picture_name(reference):
+            yield reference

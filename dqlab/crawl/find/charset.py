@@ -1,0 +1,56 @@
+"""The text of a document: the charset that holds, as browsers decide it (WHATWG Encoding)."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+__all__ = ["text_of"]
+
+#: what a document begins with that says its charset by itself
+MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+#: bytes at the beginning in which a page may name its charset
+BEGINNING = 4096
+DECLARED = re.compile(rb"<(?:meta|\?xml)[^>]{1,500}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+#: charsets that are read as a larger one, as everybody means it
+MEANT = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
+#: codecs that are no charset of a page, though Python knows them
+UNFIT = {"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape"}
+
+
+def text_of(body: bytes, charset: str | None = None) -> str:
+    """Return the text of `body`; `charset` is what the server said. What can't be read is replaced."""
+    for mark, name in MARKS.items():
+        if body.startswith(mark):
+            return body.decode(name, "replace")
+    declared = DECLARED.search(body, 0, BEGINNING)
+    within = declared[1].decode() if declared else None
+    if within and within.lower().startswith("utf-16"):  # it isn't, as the name could be read
+        within = "utf-8"
+    for named in (charset, within):
+        if named and (text := decoded(body, named)) is not None:
+            return text
+    try:
+        return body.decode()
+    except ValueError:
+        return body.decode("cp1252", "replace")
+
+
+def decoded(body: bytes, charset: str) -> str | None:
+    """Return `body` read as `charset`; None if there is no such charset."""
+    try:
+        name = codecs.lookup(charset).name
+        if name in UNFIT:
+            return None
+        return body.decode(MEANT.get(name, name), "replace")
+    except (LookupError, ValueError):
+        return None

@@ -1,0 +1,48 @@
+"""Pictures in JSON-LD (schema.org), as search engines read it from a page's scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["references"]
+
+#: properties whose value is a picture: an address, an ImageObject, or a list of them
+PICTURES = {"image", "images", "logo", "photo", "photos", "primaryimageofpage", "thumbnail", "thumbnailurl"}
+#: where an ImageObject keeps its address
+ADDRESS = ("contentUrl", "url")
+#: things that are pictures wherever they stand
+TYPES = {"ImageObject", "Photograph", "Barcode"}
+#: what old pages wrap a script in
+WRAPPING = ("<!--", "//<![CDATA[", "<![CDATA[", "//]]>", "]]>", "-->", ";")
+
+
+def references(text: str) -> Iterator[str]:
+    """Yield the references to pictures in the script `text`; none if it isn't JSON."""
+    text = text.strip()
+    for wrapping in WRAPPING:
+        text = text.removeprefix(wrapping).removesuffix(wrapping).strip()
+    try:
+        document = json.loads(text, strict=False)
+    except (ValueError, RecursionError):  # many a page's own mistake
+        return
+    waiting: list[tuple[Any, bool]] = [(document, False)]  # with: is it a picture?
+    while waiting:
+        value, picture = waiting.pop()
+        if isinstance(value, str):
+            if picture:
+                yield value
+        elif isinstance(value, list):
+            waiting += [(element, picture) for element in reversed(value)]
+        elif isinstance(value, dict):
+            waiting += reversed(list(parts(value, picture)))
+
+
+def parts(thing: dict[str, Any], picture: bool) -> Iterator[tuple[Any, bool]]:
+    """Yield the values of `thing`, each with: is it a picture?"""
+    types = thing.get("@type")
+    picture = picture or any(kind in TYPES for kind in (types if isinstance(types, list) else [types]) if kind)
+    own = next((name for name in ADDRESS if isinstance(thing.get(name), str)), None) if picture else None
+    for name, value in thing.items():
+        yield value, name == own or name.lower() in PICTURES

@@ -1,0 +1,52 @@
+"""Where the crawl's tasks run: on any executor. Queues, time limits and hints are used where the executor has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+__all__ = ["Lanes"]
+
+#: tasks that an executor is taken to run at a time if nobody says it
+WORKERS = 4
+#: seconds beyond a task's own limits after which the worker's process is taken to hang
+GRACE = 60.0
+#: seconds between two looks at how many workers there are
+LOOK = 1.0
+
+
+class Lanes:
+    """
+    An executor with a queue for pages and one for pictures, if it knows queues.
+
+    `workers`: the tasks that it runs at a time, None to ask it; `seconds`: what a task may take by its own limits.
+    """
+
+    def __init__(self, executor: Executor, workers: int | None, seconds: float) -> None:
+        self.executor, self.fixed = executor, workers
+        self.pages = self.images = executor
+        if hasattr(executor, "options"):
+            self.pages = executor.options(queue="pages", timeout=seconds + GRACE)
+            self.images = executor.options(queue="images", timeout=seconds + GRACE)
+        self.looked = 0.0
+        self.workers = workers or WORKERS
+        self.look()
+
+    def look(self) -> int:
+        """Return how many tasks run at a time, by the newest count."""
+        now = time.monotonic()
+        if self.fixed is None and hasattr(self.executor, "stats") and now - self.looked > LOOK:
+            self.looked = now
+            self.workers = len(self.executor.stats()["workers"]) or self.workers
+        return self.workers
+
+    def submit(self, of_pages: bool, task: Callable, *arguments: Any) -> Future:
+        """Submit a task."""
+        return (self.pages if of_pages else self.images).submit(task, *arguments)
+
+    def hint(self) -> None:
+        """Say so if nobody is there who could do the work."""
+        if hasattr(self.executor, "hint_if_stuck"):
+            self.executor.hint_if_stuck()

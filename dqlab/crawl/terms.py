@@ -1,0 +1,52 @@
+"""On what terms a crawl fetches, and what an answer is: records that web, pages, pictures and tasks share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dqlab.crawl.asking import Asking
+from dqlab.crawl.pages import Reading
+
+__all__ = ["Answer", "Limits", "Terms"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait and how much to take: seconds of silence, seconds and bytes for a whole answer."""
+
+    timeout: float = 10.0
+    deadline: float = 60.0
+    max_bytes: int = 20_000_000
+
+
+@dataclass(frozen=True)
+class Terms:
+    """
+    On what terms a crawl fetches; travels to the workers. `reach`: the networks into which redirects and pictures may
+    lead, None for all; `ignore`: wishes of owners that don't count (`directives`); `reading`: how pages are read.
+    """
+
+    limits: Limits = Limits()
+    asking: Asking = Asking()
+    reach: frozenset[str] | None = None
+    ignore: tuple[str, ...] = ()
+    reading: Reading = Reading()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What came: the `url` after redirects, `kind` the content type as labelled (lower case, bare), its charset, the body.
+
+    `headers` have lower-case names; `unchanged`: the copy that is here already is still right; `network`: where the
+    server is; `latency`: seconds until the header was there.
+    """
+
+    url: str
+    kind: str
+    charset: str | None
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    unchanged: bool = False
+    network: str | None = None
+    latency: float = 0.0

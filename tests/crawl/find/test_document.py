@@ -1,0 +1,165 @@
+"""What kind of document a body is, and what sitemaps, feeds and style sheets lead to."""
+
+import gzip
+
+import pytest
+
+from dqlab.crawl.find import Found, Unreadable, find
+from dqlab.crawl.find.document import is_readable
+from dqlab.crawl.find.srcset import best, candidates
+
+URL = "http://host/x"
+SITEMAP = b"""<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"
+    xmlns:i="http://www.google.com/schemas/sitemap-image/1.1" xmlns:video="http://www.google.com/schemas/sitemap-video/1.1">
+    <url><loc> http://host/a.html </loc><i:image><i:loc>http://host/a.png?x=1&amp;y=2</i:loc></i:image></url>
+    <url><loc><![CDATA[http://host/b.html]]></loc><video:video><video:thumbnail_loc>http://host/v.png</video:thumbnail_loc>
+    <video:content_loc>http://host/v.mp4</video:content_loc></video:video></url></urlset>"""
+
+
+def page(body, kind="", charset=None):
+    return find(body if isinstance(body, bytes) else body.encode(), URL, kind, charset)
+
+
+class TestKinds:
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            ("<p><img src=a.png>", "text/html"),
+            (
+                '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><img src="a.png"/></html>',
+                "application/xml",
+            ),
+            ('<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><img src="a.png"/></html>', "text/html"),
+            ("<html><img src=a.png></html>", "text/plain"),
+            ("\n<!DOCTYPE html><img src=a.png>", ""),
+            ("<!-- x --><html><img src=a.png>", "application/octet-stream"),
+            (".x { background: url(a.png) }", "text/css"),
+            (gzip.compress(b"<html><img src=a.png></html>"), "application/gzip"),
+        ],
+    )
+    def test_the_body_says_it_where_the_label_does_not(self, body, kind):
+        assert page(body, kind) == Found(images=("http://host/a.png",))
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "words"),
+        [
+            ("<x/>", "application/xml", "it is application/xml, which isn't read"),
+            ("PK", "application/zip", "it is application/zip"),
+            ("words", "", "it is of no known kind"),
+            (b"\x1f\x8bnonsense", "application/gzip", "application/gzip"),
+        ],
+    )
+    def test_what_is_not_read_is_said(self, body, kind, words):
+        with pytest.raises(Unreadable, match=words):
+            page(body, kind)
+
+    def test_which_labels_are_worth_a_look(self):
+        assert all(map(is_readable, ("text/html", "application/rss+xml", "text/xml", "", "binary/octet-stream")))
+        assert not any(map(is_readable, ("application/pdf", "video/mp4", "image/png")))
+
+
+class TestSitemaps:
+    def test_pages_and_pictures(self):
+        assert page(SITEMAP, "application/xml") == Found(
+            images=("http://host/a.png?x=1&y=2", "http://host/v.png"),
+            links=("http://host/a.html", "http://host/b.html"),
+        )
+
+    def test_packed(self):
+        assert page(gzip.compress(SITEMAP), "application/x-gzip").links
+
+    def test_an_index(self):
+        body = "<sitemapindex><sitemap><loc>/1.xml</loc></sitemap><sitemap><loc>2.xml.gz</loc></sitemap></sitemapindex>"
+
+        assert page(body, "text/xml") == Found(parts=("http://host/1.xml", "http://host/2.xml.gz"))
+
+    def test_a_cut_one_is_read_as_far_as_it_goes(self):
+        assert page(SITEMAP[: SITEMAP.index(b"<url><loc><![")], "application/xml").links == ("http://host/a.html",)
+
+    def test_no_entity_is_expanded(self):
+        bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><urlset><url><loc>/&b;</loc></url></urlset>'
+
+        assert page(b'<?xml version="1.0"?>' + bomb, "text/xml") == Found()
+
+
+class TestFeeds:
+    def test_rss(self):
+        body = """<rss version="2.0" xmlns:media="http://search.yahoo.com/mrss/"
+            xmlns:content="http://purl.org/rss/1.0/modules/content/"><channel><link>http://host/</link>
+            <image><url>logo.png</url></image><item><link>/1.html</link><enclosure url="a.jpg" type="image/jpeg"/>
+            <enclosure url="a.mp3" type="audio/mpeg"/><media:content url="b" medium="image"/>
+            <media:content url="film.mp4" type="video/mp4"/><media:thumbnail url="c.jpg"/>
+            <description>&lt;img src="d.png"&gt;</description>
+            <content:encoded><![CDATA[<a href="e-large.jpg"><img src="e.jpg"></a>]]></content:encoded></item>
+            </channel></rss>"""
+
+        names = ("logo.png", "a.jpg", "b", "c.jpg", "d.png", "e.jpg")
+        assert page(body, "application/rss+xml") == Found(
+            images=tuple(f"http://host/{name}" for name in names),
+            enlarged=("http://host/e-large.jpg",),
+            links=("http://host/", "http://host/1.html"),
+        )
+
+    def test_atom(self):
+        body = """<feed xmlns="http://www.w3.org/2005/Atom"><logo>logo.png</logo><link rel="self" href="/feed"/>
+            <entry><link href="/1.html"/><link rel="enclosure" href="a.jpg" type="image/jpeg"/>
+            <content type="html">&lt;img src=b.png&gt;</content></entry><entry><content type="xhtml">
+            <div xmlns="http://www.w3.org/1999/xhtml"><img src="c.png"/></div></content></entry></feed>"""
+
+        assert page(body, "application/atom+xml") == Found(
+            images=tuple(f"http://host/{name}" for name in ("logo.png", "a.jpg", "b.png", "c.png")),
+            links=("http://host/1.html",),
+        )
+
+
+class TestCharsets:
+    @pytest.mark.parametrize(
+        ("body", "charset", "name"),
+        [
+            ("<img src=ä.png>".encode(), None, "%C3%A4"),
+            ("<img src=ä.png>".encode("latin-1"), None, "%C3%A4"),
+            ("<img src=ä.png>".encode("latin-1"), "latin-1", "%C3%A4"),
+            ("<img src=ä.png>".encode(), "klingon", "%C3%A4"),
+            ("<img src=ä.png>".encode(), "base64", "%C3%A4"),
+            ("<img src=ä.png>".encode(), "idna", "%C3%A4"),
+            ("<img src=ä.png>".encode("utf-16"), None, "%C3%A4"),
+            ("<img src=ä.png>".encode("utf-8-sig"), "latin-1", "%C3%A4"),
+            ("<meta charset=gb2312><img src=图.png>".encode("gbk"), None, "%E5%9B%BE"),
+            ("<meta charset=shift_jis><img src=ü.png>".encode(), "utf-8", "%C3%BC"),
+            (
+                "<meta http-equiv=Content-Type content='text/html; charset=koi8-r'><img src=я.png>".encode("koi8-r"),
+                None,
+                "%D1%8F",
+            ),
+            ("<meta charset=utf-16><img src=ä.png>".encode(), None, "%C3%A4"),
+        ],
+    )
+    def test_the_one_that_holds(self, body, charset, name):
+        assert page(body, "text/html", charset).images == (f"http://host/{name}.png",)
+
+
+class TestSrcset:
+    @pytest.mark.parametrize(
+        ("srcset", "references"),
+        [
+            ("a.png", ["a.png"]),
+            ("a.png 1x, b.png 2x", ["a.png", "b.png"]),
+            ("a.png 1x,b.png 2x", ["a.png", "b.png"]),
+            ("a.png, b.png 480w", ["a.png", "b.png"]),
+            ("\n  a.png 1x ,\n b,c.png 1.5x,", ["a.png", "b,c.png"]),
+            ("data:image/png;base64,AA 1x, b.png 2x", ["data:image/png;base64,AA", "b.png"]),
+            ("", []),
+            (" , ,, ", []),
+        ],
+    )
+    def test_candidates(self, srcset, references):
+        assert [candidate.reference for candidate in candidates(srcset)] == references
+
+    def test_the_best(self):
+        assert best(candidates("a 100w, b 300w 200h, c 200w")).reference == "b"
+        assert best(candidates("a, b 1.5x, c 3x")).reference == "c"
+
+    @pytest.mark.timeout(10)
+    def test_a_hostile_one_takes_no_time(self):
+        for text in ("a, " * 300_000, "a" + "," * 300_000, "a " * 300_000, "," * 300_000, "a" * 300_000):
+            candidates(text)
