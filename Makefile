@@ -20,7 +20,7 @@ lab: $(VENV)/.lab  ## open the course in JupyterLab (without a browser: print it
 demo: $(VENV)/.lab  ## a crawl in the terminal, in a few seconds, with a worker killed on the way
 	@$(BIN)/python -m dqlab.demo
 
-test: $(VENV)/.test  ## run linters, types, tests and notebooks; PART=... runs a part (broker, notebooks, long, ...)
+test: $(VENV)/.$(if $(filter ecosystem,$(PART)),ecosystem,test)  ## run linters, types, tests and notebooks; PART=... runs a part (broker, notebooks, long, ...)
 	@$(BIN)/python -m tests $(PART)
 
 lint: $(VENV)/.test  ## only linters and types
@@ -53,6 +53,9 @@ $(VENV)/.lab: pyproject.toml $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml $(VENV)/.lab
 	$(call install,lab$(,)test)
+
+$(VENV)/.ecosystem: pyproject.toml $(VENV)/.test
+	$(call install,lab$(,)test$(,)ecosystem)
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.lab
 	$(call install,lab$(,)bench)

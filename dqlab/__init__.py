@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from dqlab.launch.local_workers import LocalWorkers
     from dqlab.launch.master import Master
     from dqlab.launch.ssh import SSHWorkers
-    from dqlab.worker.child import current
+    from dqlab.process.current import current
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -82,7 +82,7 @@ else:
             "launch.master": ("Master",),
             "launch.local_workers": ("LocalWorkers",),
             "launch.ssh": ("SSHWorkers",),
-            "worker.child": ("current",),
+            "process.current": ("current",),
             "dashboard.view": ("Dashboard",),
             "dashboard.perfetto": ("trace",),
         },

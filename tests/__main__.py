@@ -1,7 +1,8 @@
 """Run the project's checks, as `make test PART=...` does: `python -m tests [PART]`.
 
 PART is a folder of tests, or `lint` (linters and types), `notebooks` (each run strictly, outputs compared), or `long`
-(what takes minutes: tests marked so, and everything on other Pythons). Without it, all but `long`.
+(what takes minutes: tests marked so, and everything on other Pythons). Without it, all but `long`. `ecosystem` runs its
+`long` tests too: they want packages that only its own extra installs.
 """
 
 import argparse
@@ -91,14 +92,21 @@ def main() -> int:
         print(*table(seconds), sep="\n")
     else:
         print("== tests", flush=True)
-        chosen = [f"tests/{part}"] if part in FOLDERS else ["tests", "-m", "long"] if part else ["tests"]
-        if pytest.main(
-            [*chosen, "--continue-on-collection-errors"], plugins=[Account(seconds, by_file=part in FOLDERS)]
-        ):
+        account = Account(seconds, by_file=part in FOLDERS)
+        if pytest.main([*chosen_tests(part), "--continue-on-collection-errors"], plugins=[account]):
             failed.append("tests")
     if failed:
         print("FAILED:", ", ".join(failed))
     return int(bool(failed))
+
+
+def chosen_tests(part: str | None) -> list[str]:
+    """What pytest is told to run for a part."""
+    if part == "ecosystem":
+        return ["tests/ecosystem", "-m", "long or not long"]
+    if part == "long":
+        return ["tests", "-m", "long", "--ignore=tests/ecosystem"]
+    return [f"tests/{part}"] if part in FOLDERS else ["tests"]
 
 
 def commands(part: str | None) -> dict[str, list[str]]:

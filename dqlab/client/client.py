@@ -64,8 +64,10 @@ class Client(concurrent.futures.Executor):
 
     @property
     def _max_workers(self) -> int:
-        """How many workers there are, as adaptive, dask and others ask an executor; 1 before the first."""
-        return max(1, len(self.stats()["workers"]))
+        """How many workers its queue has, or gets from a launcher of ours, as others ask an executor; at least 1."""
+        serve = [w for w in self.stats()["workers"] if w["queues"] is None or self._options.queue in w["queues"]]
+        started = sum(len(launcher) for launcher in self.launchers if launcher.serves(self._options.queue))
+        return max(1, len(serve), started)
 
     @property
     def connection(self) -> Connection:

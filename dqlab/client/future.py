@@ -14,11 +14,11 @@ from _thread import RLock
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
-from dqlab.client.results import Load, load_error, unpack
+from dqlab.client.results import Load, load_error
 from dqlab.errors import BacklogFull, BadInput, DqlabError
 from dqlab.wire.messages import Found, Outcome
 
-__all__ = ["HINT_AFTER", "Future", "FutureRun"]
+__all__ = ["HINT_AFTER", "Future"]
 
 #: seconds of waiting after which somebody looks whether there is a worker at all
 HINT_AFTER = 2.0
@@ -63,42 +63,6 @@ class Asker(Protocol):
 
     def check_here(self) -> None:
         """Raise `MasterGone` in a forked copy of the client's process, where no outcome ever comes."""
-
-
-class FutureRun:
-    """The futures of consecutive tasks that went out as one run (a `submission.Sink`)."""
-
-    def __init__(self, futures: list[Future[Any]]) -> None:
-        self.futures = futures
-        self._waiting = set(range(len(futures)))
-
-    def goes_out(self, first: int) -> bool:
-        """Calls always do: their futures are held by somebody."""
-        return True
-
-    def deliver(self, lo: int, hi: int, outcome: Outcome) -> bool:
-        """Tasks [lo, hi) are final; return whether that was the last of the run."""
-        self._waiting.difference_update(range(lo, hi))
-        if outcome.state == "done":
-            load = self.futures[0].load
-            for future, data in zip(self.futures[lo:hi], unpack(outcome.result, hi - lo, load), strict=True):
-                future.fulfil(data)
-        else:
-            for future in self.futures[lo:hi]:
-                future.end(outcome)
-        return not self._waiting
-
-    def gone(self, error: DqlabError) -> None:
-        """There will be no outcome."""
-        for future in self.futures:
-            future.gone(error)
-
-    def forgotten(self, lo: int, hi: int, error: DqlabError) -> bool:
-        """There will be none of those of tasks [lo, hi) that have none; return as `deliver` does."""
-        self._waiting.difference_update(range(lo, hi))
-        for future in self.futures[lo:hi]:
-            future.gone(error)
-        return not self._waiting
 
 
 class Future(concurrent.futures.Future[T]):
@@ -182,10 +146,8 @@ class Future(concurrent.futures.Future[T]):
 
     def cancel(self) -> bool:
         """Cancel the task if it has not started; asks the master."""
-        if self._outcome is not None:
+        if self._outcome is not None or self.task_id is None:
             return self.cancelled()
-        if self.task_id is None:
-            return False
         try:
             if self._client.cancel([(self.task_id, 1)]):
                 self._cancelled()

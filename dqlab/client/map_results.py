@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -91,7 +92,10 @@ class _Run:
 
 
 class MapResults:
-    """The iterator that `map` returns. `close()`, or forgetting it, cancels what has not started."""
+    """The iterator that `map` returns. `close()` cancels what has not started, and so does forgetting it half-way.
+
+    Forgetting it before anybody has asked for a result cancels nothing: who calls `map` for its effects gets them.
+    """
 
     def __init__(
         self, session: Session, options: Options, function: Callable[..., Any],
@@ -114,7 +118,9 @@ class MapResults:
         self._outgoing: tuple[_Run, Header, bytes] | None = None  #: a run that is not on its way yet
         self._current: Iterator[Any] = iter(())
         self._exhausted = self._closed = False
+        self._begun = True  # an interrupt now, or an error of the items, cancels what is out
         self._draw()
+        self._begun = False  #: whether somebody has asked for a result
 
     def __repr__(self) -> str:
         return f"<dqlab map, {self._out_items} tasks out>"
@@ -144,8 +150,13 @@ class MapResults:
                 self._session.cancel_later(ranges)
 
     def __del__(self) -> None:
-        if hasattr(self, "_closed"):
+        if not hasattr(self, "_begun"):
+            return  # what was given to `map` made no sense
+        if self._begun:
             self.close()
+        elif not self._exhausted:
+            drawn = f"only the {self._out_items} items were drawn that may be out at a time"
+            warnings.warn(f"dqlab: nobody took the results of a map: {drawn}", stacklevel=2)
 
     # An interrupt is delivered after a call or at a turn of a loop, never between two plain assignments. So each step
     # below leaves a state from which the next call goes on: nothing drawn is lost, nothing goes out twice.
@@ -188,6 +199,7 @@ class MapResults:
 
     def _advance(self) -> bool:
         """Make `_current` the next stretch of results; False at the end."""
+        self._begun = True
         waited_since, hinted = time.monotonic(), False
         while not self._closed:
             self._session.check_here()

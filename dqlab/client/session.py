@@ -19,11 +19,12 @@ from typing import Any
 from dqlab.client.channel import Channel, Origin, pause
 from dqlab.client.collector import Collector
 from dqlab.client.connections import PATIENCE, Connections
-from dqlab.client.prospects import stuck_queues
 from dqlab.client.results import loader
 from dqlab.client.sender import Sender
+from dqlab.client.stuck import why_stuck
 from dqlab.client.submission import Submission, Waiting
 from dqlab.errors import DqlabError, MasterGone
+from dqlab.process.current import current
 from dqlab.wire.connection_file import Connection
 
 __all__ = ["Session"]
@@ -87,22 +88,16 @@ class Session(Connections):
         self.origin.check()
 
     def hint_if_stuck(self) -> None:
-        """Say so, once, when somebody waits and no worker is there to do the work."""
+        """Say so, once, when somebody waits for what no worker is there, or free, to do."""
         if self._hinted or self.error is not None or self.closed:
             return
         try:
-            stuck = stuck_queues(self.call("stats", timeout=1.0))
+            stats = self.call("stats", timeout=1.0)
         except (TimeoutError, ConnectionError):
             return
-        if stuck:
+        if why := why_stuck(stats, self._waiting.ranges(), current() is not None):
             self._hinted = True
-            count = sum(stuck.values())
-            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
-            print(
-                f"dqlab: {tasks} in {', '.join(stuck)} and no worker serves it. "
-                "Start one: LocalWorkers(master, 2), or `dqlab worker CONNECTION` in a terminal.",
-                file=sys.stderr,
-            )
+            print(f"dqlab: {why}", file=sys.stderr)
 
     # -- submitting -----------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
-from dqlab.client.future import Future, FutureRun
+from dqlab.client.future import Future
+from dqlab.client.future_run import FutureRun
 from dqlab.errors import DqlabError, Refused
 from dqlab.wire.messages import KEPT, Finished, Header, NewTasks, Options, Outcome
 

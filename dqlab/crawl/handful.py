@@ -24,7 +24,7 @@ from dqlab.crawl.images import Image, image_of, is_picture
 from dqlab.crawl.kinds import is_web_page
 from dqlab.crawl.terms import Answer, Terms
 from dqlab.crawl.web import Wants, get, rules
-from dqlab.worker.child import current
+from dqlab.process.current import current
 
 __all__ = ["SECONDS", "fetch"]
 

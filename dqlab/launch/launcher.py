@@ -96,6 +96,10 @@ class Launcher:
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
+    def serves(self, queue: str) -> bool:
+        """Whether its workers take tasks of that queue."""
+        return self._settings["queues"] is None or queue in self._settings["queues"]
+
     @property
     def names(self) -> list[str]:
         """Names of the workers that have joined and live, in the order in which they were started."""

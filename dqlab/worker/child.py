@@ -18,35 +18,19 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
+from dqlab.process.current import HERE
 from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.functions import Functions
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, Cursor
 from dqlab.worker.task_runner import FLUSH, TaskRunner
 
-__all__ = ["Current", "current", "load_handler"]
+__all__ = ["load_handler"]
 
 #: characters of one printed piece; the rest of it is cut
 PRINT_CHARS = 8_000
-
-
-@dataclass
-class Current:
-    """Where the code that asks is running: `worker` is its name, `task` the id of the task."""
-
-    worker: str = ""
-    task: int = 0
-
-
-_current = Current()
-
-
-def current() -> Current | None:
-    """The worker and task that the calling code runs in; None outside of a worker."""
-    return _current if _current.worker else None
 
 
 class _Printer(io.TextIOBase):
@@ -67,7 +51,7 @@ class _Printer(io.TextIOBase):
     def flush_task(self) -> None:
         text, self._rest = self._rest, ""
         if text:
-            self._send(("printed", _current.task, text[:PRINT_CHARS]))
+            self._send(("printed", HERE.task, text[:PRINT_CHARS]))
 
 
 class _Child:
@@ -81,7 +65,7 @@ class _Child:
         self._delivering = False
         self._speaking = threading.RLock()  #: threads of a task print too, and a frame must not get between another's
         self._printer = _Printer(self._say_printed)
-        self._runner = TaskRunner(self._cursor, _current, self)
+        self._runner = TaskRunner(self._cursor, HERE, self)
 
     def say(self, message: Any, now: bool = False) -> None:
         """Add a message to those that go out together: soon, or `now`."""
@@ -147,7 +131,7 @@ class _Child:
         sys.stdout = self._printer
         while True:
             _, name, results, jobs, functions = read_frame(self._in)
-            _current.worker, self._said = name, time.perf_counter()
+            HERE.worker, self._said = name, time.perf_counter()
             self._runner.results.plain = results == PLAIN
             self._run_jobs(jobs, functions)
             self.say(("end",), now=True)
@@ -164,7 +148,7 @@ class _Child:
                 continue
             if function is not None and not self._functions.suits(function):
                 self.give_way()
-            _current.task = first + lease.lo
+            HERE.task = first + lease.lo
             self._cursor[STARTED] = time.monotonic_ns()
             self._cursor[BEGUN] = base + lease.lo  # loading may crash as well; it counts against the first task
             try:

@@ -63,7 +63,7 @@ def test_source_that_only_the_client_has_stands_in_the_workers_traceback(monkeyp
     ]
     text = "".join([*frames, "KeyError: 'x'\n"])
     error = load_error(7, failed(1, [], kind="error", exception=cloudpickle.dumps(KeyError("x")), traceback=text))
-    assert error.__cause__.text == "".join([frames[0], "    return 1 / x\n", *frames[1:], "KeyError: 'x'\n"])
+    assert error.__cause__.tb == "".join([frames[0], "    return 1 / x\n", *frames[1:], "KeyError: 'x'\n"])
 
 
 interrupts = [KeyboardInterrupt()]

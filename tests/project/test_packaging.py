@@ -18,6 +18,7 @@ import dqlab
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LAB = PROJECT["optional-dependencies"]["lab"]
+ECOSYSTEM = PROJECT["optional-dependencies"]["ecosystem"]
 
 #: What neither `import dqlab` nor a worker on another machine needs.
 HEAVY = {"IPython", "PIL", "anywidget", "bs4", "ipywidgets", "jupyterlab", "matplotlib", "numpy", "requests", "tqdm"}
@@ -59,7 +60,7 @@ def test_the_base_needs_only_what_the_crawl_needs() -> None:
 
 
 def test_what_the_package_imports_is_what_it_asks_for() -> None:
-    asked = {requirement.partition(">=")[0] for requirement in [*PROJECT["dependencies"], *LAB]}
+    asked = {requirement.partition(">=")[0] for requirement in [*PROJECT["dependencies"], *LAB, *ECOSYSTEM]}
     asked |= {"idna", "ipython", "traitlets"}  # requests, ipykernel and ipywidgets stand on these
     imported = set()
     for file in (ROOT / "dqlab").rglob("*.py"):
