@@ -24,7 +24,7 @@ from dqlab.process.current import HERE
 from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.functions import Functions
-from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, Cursor
+from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, SharedNumbers
 from dqlab.worker.task_runner import FLUSH, TaskRunner
 
 __all__ = ["load_handler"]
@@ -55,7 +55,7 @@ class _Printer(io.TextIOBase):
 
 
 class _Child:
-    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, cursor: Cursor) -> None:
+    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, cursor: SharedNumbers) -> None:
         self._in, self._out, self._cursor = stdin, stdout, cursor.numbers
         self._functions = Functions()
         self._items: OrderedDict[int, Any] = OrderedDict()
@@ -192,7 +192,7 @@ def main() -> None:
     # What C code or a subprocess of a task prints must not get between the frames.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    child = _Child(stdin, stdout, Cursor.open(sys.argv[1]))
+    child = _Child(stdin, stdout, SharedNumbers.open(sys.argv[1]))
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=child.forked)
     try:

@@ -18,7 +18,7 @@ from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN, Failure, R
 from dqlab.wire.plain_data import load_plain
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.job import Job
-from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, Cursor
+from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, SharedNumbers
 
 __all__ = ["ChildProcess"]
 
@@ -55,7 +55,7 @@ class ChildProcess:
         self.ready = False
         self._known: BoundedCache[str, None] = BoundedCache(FUNCTION_BYTES)  #: the functions that the child has
         self._payloads: deque[int] = deque(maxlen=PAYLOADS_HELD)
-        self._cursor = Cursor.create(f"dqlab-{os.getpid()}-{self.generation}")
+        self._cursor = SharedNumbers.create(f"dqlab-{os.getpid()}-{self.generation}")
         fds = [self._cursor.fd] if self._cursor.fd is not None else []
         self._group = ProcessGroup("dqlab.worker.child_start", self._cursor.handle, pass_fds=fds)
         threading.Thread(target=self._listen, args=(self._group.stdout, self.generation), daemon=True).start()

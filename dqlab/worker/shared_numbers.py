@@ -11,21 +11,21 @@ import mmap
 import os
 import tempfile
 
-__all__ = ["BEGUN", "LIMIT", "STARTED", "Cursor"]
+__all__ = ["BEGUN", "LIMIT", "STARTED", "SharedNumbers"]
 
 BEGUN, LIMIT, STARTED = range(3)
 _SIZE = 4096
 
 
-class Cursor:
-    """`numbers` is the shared array; `handle` is what the child opens it by: `Cursor.open(handle)`."""
+class SharedNumbers:
+    """`numbers` is the shared array; `handle` is what the child opens it by: `SharedNumbers.open(handle)`."""
 
     def __init__(self, memory: mmap.mmap, handle: str, fd: int | None) -> None:
         self.memory, self.handle, self.fd = memory, handle, fd
         self.numbers = memoryview(memory).cast("q")
 
     @classmethod
-    def create(cls, name: str) -> Cursor:
+    def create(cls, name: str) -> SharedNumbers:
         """Make the shared memory; no file of it is left, however its processes end."""
         if os.name == "nt":
             return cls(mmap.mmap(-1, _SIZE, tagname=name), name, None)  # type: ignore[call-arg]
@@ -35,7 +35,7 @@ class Cursor:
         return cls(mmap.mmap(fd, _SIZE), str(fd), fd)
 
     @classmethod
-    def open(cls, handle: str) -> Cursor:
+    def open(cls, handle: str) -> SharedNumbers:
         """The same memory, in the child."""
         if os.name == "nt":
             return cls(mmap.mmap(-1, _SIZE, tagname=handle), handle, None)  # type: ignore[call-arg]

@@ -144,17 +144,14 @@ class Worker:
                     request(self._data, "leave", "stopped")
                     return
             if self._reports or not self._stopping:
-                self._exchange(0.0 if self._child.busy or self._held or self._stopping else self._patience)
+                at_once = self._child.busy or self._held or self._stopping
+                self._exchange(0.0 if at_once else LAST_WAIT if self.settings.until_empty else IDLE_WAIT)
             if self._goodbye or (self._idle() and self.settings.until_empty and self._nothing_left()):
                 with contextlib.suppress(Exception):
                     request(self._data, "leave", "nothing left to do")
                 return
             if self._held and not self._child.busy and not self._stopping:
                 self._child.feed(self._held.take())
-
-    @property
-    def _patience(self) -> float:
-        return LAST_WAIT if self.settings.until_empty else IDLE_WAIT
 
     def _idle(self) -> bool:
         return not self._child.busy and not self._held and not self._reports
