@@ -26,7 +26,6 @@ import pytest
 
 from dqlab import LocalWorkers, Master, TaskFailed
 from tests.cluster import cluster, run, script
-from tests.helpers import eventually
 
 #: seconds after which CPython's tests take something for stuck
 LONG = 60
@@ -189,14 +188,6 @@ class TestAsCompleted:
     def test_duplicate_futures(self, executor):
         future = executor.submit(time.sleep, 0.2)
         assert len(list(futures.as_completed(itertools.repeat(future, 3)))) == 1
-
-    def test_free_reference_yielded_future(self, executor):
-        waiting = [executor.submit(mul, i, i) for i in range(8)]
-        for future in futures.as_completed(waiting):
-            waiting.remove(future)
-            reference = weakref.ref(future)
-            del future
-            eventually(lambda reference=reference: reference() is None, what="end of a future that nobody holds")
 
 
 def sleep_and_raise(t):
