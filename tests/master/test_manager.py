@@ -362,7 +362,7 @@ def test_a_worker_that_lies_about_its_outcomes_changes_nothing(master: Master) -
     future = master.submit(len, "abc")
     master.flush(10)
     with own_hand(address_of(master), "worker") as liar:
-        name, _ = get(liar.ask("broker", "join", "here", 1, None, True))
+        name, *_ = get(liar.ask("broker", "join", "here", 1, None, True))
         of_no_lease = ("done", 99, 0, 1, b"x", 0.1)
         assert liar.ask("broker", "exchange", [of_no_lease], 0.0)[0] == "#RETURN"
         for reports in ([("no such kind", 1, 0, 1, None, 0.0)], [(1, 2)], [None], 5, [("done", 1, 0, 1, None, 0.1)]):

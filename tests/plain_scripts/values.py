@@ -28,7 +28,7 @@ for value in values:
 
 class Thing: pass
 
-for value in (Thing(), Thing, decimal.Decimal, complex, print, ValueError('x'), range(3), datetime.tzinfo()):
+for value in (Thing(), Thing, decimal.Decimal, complex, print, ValueError('x'), slice(3), datetime.tzinfo()):
     for queue in (task, result):
         try:
             queue.put(value)
