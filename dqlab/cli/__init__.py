@@ -4,14 +4,17 @@ Begin with `command`; `master`, `worker` and `status` are one sub-command each, 
 told which master it is for. Each loads what it needs only when it is asked for.
 """
 
+from __future__ import annotations
+
 __all__ = ["main"]
 
 
-def main() -> int:
-    """Run one command and return its exit code; Ctrl-C ends it without a traceback while it is loaded, too."""
+def main(argv: list[str] | None = None) -> int:
+    """Run one command, the process's own words or `argv`, and return its exit code; Ctrl-C ends it without a traceback
+    while it is loaded, too."""
     try:
         from dqlab.cli import command
 
-        return command.main()
+        return command.main(argv)
     except KeyboardInterrupt:
         return 130

@@ -338,7 +338,7 @@ def test_status_as_json_has_the_stated_shape():
 
 
 def test_status_for_people():
-    with Master() as master:
+    with pytest.warns(UserWarning, match="1 task was cancelled"), Master() as master:
         empty = dqlab("status", master.connection_file).stdout
         assert "no worker is connected" in empty
         master.submit(double, 1)

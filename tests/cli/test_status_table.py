@@ -18,7 +18,7 @@ def test_queues_and_workers_stand_in_columns():
     worker = scene.join()
     scene.submit(30)
     scene.submit(5, queue="images")
-    scene.broker.pause("images", True, scene.now)
+    scene.broker.states.pause("images", True, scene.now)
     scene.work(worker, seconds=0.5)
     scene.now += 0.5
     lines = status_table(scene.broker.stats(scene.now), "lab1:5000").splitlines()
