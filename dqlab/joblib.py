@@ -24,7 +24,7 @@ except ImportError as missing:
 __all__ = ["DqlabBackend"]
 
 
-class DqlabBackend(AutoBatchingMixin, ParallelBackendBase):
+class DqlabBackend(AutoBatchingMixin, ParallelBackendBase):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Gives joblib's batches to `master`, a `Master` or another client; raises `BadInput` without one."""
 
     supports_retrieve_callback = True
@@ -37,12 +37,12 @@ class DqlabBackend(AutoBatchingMixin, ParallelBackendBase):
         self._master = master
         self._out: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **options: Any) -> int:
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **options: Any) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Begin a `Parallel`; return how many batches shall be out at a time."""
         self.parallel = parallel
         return self.effective_n_jobs(n_jobs)
 
-    def effective_n_jobs(self, n_jobs: int | None) -> int:
+    def effective_n_jobs(self, n_jobs: int | None) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`n_jobs`; one for each worker if it is negative or None."""
         # The attribute is private by its name only: it is what everybody asks an executor of the standard library.
         return self._master._max_workers if n_jobs is None or n_jobs < 0 else max(1, n_jobs)

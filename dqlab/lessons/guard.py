@@ -10,7 +10,7 @@ import sys
 
 __all__ = ["Guard", "guard"]
 
-#: It is told what has started (+ a group of processes, ! a single one), what has ended (-) and which folder to remove
+#: it is told what has started (+ a group of processes, ! a single one), what has ended (-) and which folder to remove
 #: (/), and acts when its input ends. It is nobody's child, so a kernel that ends all its children leaves it alone.
 PROGRAM = """
 import os, shutil, signal, subprocess, sys

@@ -192,7 +192,7 @@ class Lease(Message):
     #: report each task at once: a lost result could not be made again
     careful: bool = takes(checks.FLAG)
     header: Header = takes_message(Header)
-    #: None if this worker was sent the run's payload before
+    #: is None if this worker was sent the run's payload before
     payload: Any = takes(optional(checks.VALUE))
 
 

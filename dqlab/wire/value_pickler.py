@@ -8,7 +8,7 @@ import pickle
 import types
 from collections import ChainMap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 
@@ -36,7 +36,7 @@ class ValuePickler(cloudpickle.Pickler):
     """Pickles any value; `by_value` says whether code is in it, which only the same version of Python reads."""
 
     dispatch_table: Any = ChainMap(
-        {types.CodeType: _reduce_code, functools.cached_property: _reduce_cached_property},
+        cast(dict[type, Any], {types.CodeType: _reduce_code, functools.cached_property: _reduce_cached_property}),
         dict(cloudpickle.Pickler.dispatch_table),
     )
 

@@ -34,6 +34,7 @@ class Reporter(Protocol):
 
     def give_way(self) -> NoReturn:
         """End the process between two tasks, once all is said."""
+        ...
 
     def end_copy(self, exc: BaseException | None) -> NoReturn:
         """A copy of the process that a task has forked came out of that task."""

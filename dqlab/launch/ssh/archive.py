@@ -17,9 +17,9 @@ from dqlab.errors import LaunchFailed
 
 __all__ = ["archive"]
 
-#: What dqlab can't do without.
+#: what dqlab can't do without.
 NEEDED = ("dqlab", "cloudpickle")
-#: What the crawl imports, and what that imports; left out where it is not installed.
+#: what the crawl imports, and what that imports; left out where it is not installed.
 WANTED = (
     "requests",
     "urllib3",
@@ -31,9 +31,9 @@ WANTED = (
     "typing_extensions",
     "tqdm",
 )
-#: What belongs to a package: compiled parts don't, each of these packages has a Python twin of them.
+#: what belongs to a package: compiled parts don't, each of these packages has a Python twin of them.
 KINDS = (".py", ".pem")
-#: The date of every file in it, so that equal content gives equal bytes.
+#: the date of every file in it, so that equal content gives equal bytes.
 DATE = (1980, 1, 1, 0, 0, 0)
 
 

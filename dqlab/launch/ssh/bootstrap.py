@@ -21,7 +21,7 @@ import sys
 import tempfile
 import zipfile
 
-#: The file in an unpacked archive that lists what else must be there.
+#: the file in an unpacked archive that lists what else must be there.
 CONTENT = "CONTENT"
 
 

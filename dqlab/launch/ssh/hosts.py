@@ -16,9 +16,9 @@ from dqlab.launch.launcher import check_count
 
 __all__ = ["Host", "read_hosts"]
 
-#: USER@HOST:PORT, of which only HOST is needed: a name of ~/.ssh/config or the network, an IPv4 or an [IPv6] address.
+#: a host as USER@HOST:PORT; only HOST is needed: a name of ~/.ssh/config or the network, an IPv4 or [IPv6] address.
 WRITTEN = re.compile(r"((?P<user>[^@]*)@)?(?P<host>\[[^]]*\]|[^:]*)(:(?P<port>\d+))?")
-#: What such names consist of; nothing that ssh or a shell would read as something else.
+#: what such names consist of; nothing that ssh or a shell would read as something else.
 HOST_NAME = re.compile(r"\w[\w.-]*|\[?[0-9a-fA-F:]+(%\w+)?\]?")
 USER_NAME = re.compile(r"\w[\w.+-]*")
 PYTHON = re.compile(r"[^-\s'\"\\`$&|;<>()*?!#{}\n][^'\"`$&|;<>()*?!#{}\n]*")

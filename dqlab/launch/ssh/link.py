@@ -28,17 +28,17 @@ from dqlab.process.owned_process import REACT
 
 __all__ = ["Link", "Plan"]
 
-#: How long it may take until workers can be started there (connecting, and sending an archive), in seconds.
+#: how long it may take until workers can be started there (connecting, and sending an archive), in seconds.
 READY_S = 120.0
-#: The pause before a dropped host is tried again: doubled each time from the first to the longest, in seconds.
+#: the pause before a dropped host is tried again: doubled each time from the first to the longest, in seconds.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-#: How long the far side may take to end once its input has ended, in seconds.
+#: how long the far side may take to end once its input has ended, in seconds.
 END_S = 4.0
-#: How long its thread may take to end after that, in seconds.
+#: how long its thread may take to end after that, in seconds.
 JOIN_S = 10.0
-#: How long workers look for the master once the tunnel is silent: it leads nowhere else, and they are started anew.
+#: how long workers look for the master once the tunnel is silent: it leads nowhere else, and they are started anew.
 GIVE_UP_S = 10.0
-#: What Python is told to do over there: forget the folder that it runs in (a queue.py there is not the standard
+#: what Python is told to do over there: forget the folder that it runs in (a queue.py there is not the standard
 #: library's), and go on with `bootstrap`.
 FIRST = "import sys; sys.path = list(filter(None, sys.path)); exec(sys.stdin.readline())"
 
@@ -51,7 +51,7 @@ class Plan:
     settings: dict[str, Any]  #: of the workers: authkey (base64), queues, handler
     version: str  #: of dqlab; both sides must have the same
     archive: tuple[str, bytes] | None  #: its name and content, to be sent; None: what is installed there is used
-    ssh_config: Path | None  #: None: the user's own
+    ssh_config: Path | None  #: if not the user's own
 
 
 class Link(WorkerGroup):

@@ -28,12 +28,12 @@ __all__ = ["ALIVE_COUNT", "ALIVE_S", "HostFailed", "Tunnel"]
 
 #: ssh asks a silent far side every so many seconds, and gives the connection up after so many unanswered questions.
 ALIVE_S, ALIVE_COUNT = 3, 3
-#: How long connecting may take, in seconds.
+#: how long connecting may take, in seconds.
 CONNECT_S = 10
-#: How long ssh may take to tell the tunnel's port once the far side speaks, and to end once it was killed, in seconds.
+#: how long ssh may take to tell the tunnel's port once the far side speaks, and to end once it was killed, in seconds.
 TELL_S = 5.0
 
-#: What must be so, whatever the user's configuration says (of several values ssh takes the first that it meets).
+#: what must be so, whatever the user's configuration says (of several values ssh takes the first that it meets).
 FORCED = {
     "IgnoreUnknown": "*",  # some of these are younger than some ssh in use; the user's own IgnoreUnknown is overruled
     "LogLevel": "INFO",  # else the tunnel's port is not told
@@ -61,29 +61,29 @@ FORCED = {
     "ServerAliveCountMax": str(ALIVE_COUNT),
 }
 
-#: Lines of ssh and Python that don't say what went wrong.
+#: lines of ssh and Python that don't say what went wrong.
 CHATTER = re.compile(r"Allocated port|Warning: Permanently added|\*\* |@|Traceback|\s|$")
-#: Failures of the network, which may pass; others stay until somebody does something about them.
+#: failures of the network, which may pass; others stay until somebody does something about them.
 PASSING = re.compile(
     "refused|timed out|No route|unreachable|resolve hostname|reset by|closed by|Connection closed|Broken pipe|"
     "not responding|exchange_identification|lost connection"
 )
-#: A forward of the user's own configuration that can't be had, when ours (listen port 0) can.
+#: a forward of the user's own configuration that can't be had, when ours (listen port 0) can.
 FOREIGN_FORWARD = re.compile(r"Could not request local|failed for listen (port [1-9]|path)|cannot listen to")
-#: The error of our own forward.
+#: the error of our own forward.
 NO_TUNNEL = "remote port forwarding failed for listen port 0"
-#: The error of a host whose key is not known, or known to be another.
+#: the error of a host whose key is not known, or known to be another.
 UNKNOWN_KEY = "Host key verification failed"
-#: The error of a user whom a host doesn't know; in brackets follows what it would have accepted.
+#: the error of a user whom a host doesn't know; in brackets follows what it would have accepted.
 REFUSED_KEY = "Permission denied ("
-#: Failures that stay until somebody does something, though what follows from them reads as one of the network.
+#: failures that stay until somebody does something, though what follows from them reads as one of the network.
 STAYING = (UNKNOWN_KEY, REFUSED_KEY, NO_TUNNEL)
-#: What a shell answers with when it can't run a program.
+#: what a shell answers with when it can't run a program.
 NOT_RUNNABLE = (126, 127, 9009)
-#: What ssh ends with when it has failed itself; else it is what the far side has ended with.
+#: what ssh ends with when it has failed itself; else it is what the far side has ended with.
 SSH_FAILED = 255
 
-#: What is said -> what to do about it; the first that fits.
+#: what is said -> what to do about it; the first that fits.
 HINTS = {
     "IDENTIFICATION HAS CHANGED": "another machine answers there, or it was set up anew: ask who runs it",
     UNKNOWN_KEY: "to accept its key, type: ssh {config}-o StrictHostKeyChecking=accept-new -o RemoteCommand=none "
@@ -237,7 +237,7 @@ def essence(lines: Iterable[str]) -> str:
     return " / ".join([line for line in lines if not CHATTER.match(line)][-3:])
 
 
-#: What a forked child of this process must not keep open, or the far side would not notice that this process ended.
+#: what a forked child of this process must not keep open, or the far side would not notice that this process ended.
 _inputs: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
