@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -274,7 +275,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(holder=st.sampled_from(["a", "b"]))
     def plain_killed(self, holder):
         """The connection ends without a word before it."""
-        self.now += 2.0
+        self.time_passes(2.0)
         self.broker.plain.hang_up(holder, self.now)
         self.count_done.discard(holder)
         for task in self.holders.pop(holder, []):
@@ -514,9 +515,11 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(old=late, kind=st.sampled_from(["done", "error", "died", "lost", "released"]))
     def settle_again(self, old, kind):
         """A worker says something of what it does not hold any more: dropped, and counted if it was an outcome."""
-        value = {"done": b"results", "error": Failure(kind="error", summary="ValueError: late"), "died": "killed"}.get(
-            kind
-        )
+        value: Any = {"done": b"results", "died": "killed"}.get(kind)
+        if kind == "error":
+            value = Failure(kind="error", summary="ValueError: late")
+        if kind == "done" and self.model.tasks[old.first + old.lo].queue == PLAIN:
+            value = ["late"] * (old.hi - old.lo)
         outcome = Report(kind=kind, token=old.token, lo=old.lo, hi=old.hi, value=value, seconds=1.0)
         self.broker.leases.settle(old.worker, [outcome], self.now)
         if kind not in ("lost", "released"):

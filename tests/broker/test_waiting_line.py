@@ -31,11 +31,11 @@ def drain(line: WaitingLine, n: int) -> list[int]:
 
 
 def test_an_empty_line_has_no_front():
-    assert WaitingLine().front() is None
+    assert WaitingLine("default").front() is None
 
 
 def test_clients_take_turns_and_each_ones_tasks_keep_their_order():
-    line = WaitingLine()
+    line = WaitingLine("default")
     line.append(1, span_of(10, 3))
     line.append(2, span_of(20, 2))
     line.append(1, span_of(13, 1))
@@ -43,14 +43,14 @@ def test_clients_take_turns_and_each_ones_tasks_keep_their_order():
 
 
 def test_what_has_waited_once_comes_first():
-    line = WaitingLine()
+    line = WaitingLine("default")
     line.append(1, span_of(10, 2))
     line.appendleft(1, span_of(5, 1))
     assert drain(line, 9) == [5, 10, 11]
 
 
 def test_who_is_blocked_waits_and_keeps_its_place():
-    line = WaitingLine()
+    line = WaitingLine("default")
     line.append(1, span_of(10, 1))
     line.append(2, span_of(20, 1))
     client, span = line.front(blocked={1})
@@ -60,14 +60,14 @@ def test_who_is_blocked_waits_and_keeps_its_place():
 
 
 def test_taking_a_part_leaves_the_rest_at_the_front():
-    line, span = WaitingLine(), span_of(10, 5)
+    line, span = WaitingLine("default"), span_of(10, 5)
     line.append(1, span)
     assert line.take(1, 2).first == 10
     assert line.front() == (1, span) and (span.first, len(span)) == (12, 3)
 
 
 def test_spans_that_are_no_longer_ready_are_dropped_when_their_turn_comes():
-    line, gone = WaitingLine(), span_of(10, 2)
+    line, gone = WaitingLine("default"), span_of(10, 2)
     line.append(1, gone)
     line.append(2, span_of(20, 1))
     gone.state = State.CANCELLED
@@ -77,7 +77,7 @@ def test_spans_that_are_no_longer_ready_are_dropped_when_their_turn_comes():
 
 
 def test_a_piece_goes_back_behind_what_it_was_cut_off():
-    line, span, behind = WaitingLine(), span_of(10, 5), span_of(30, 1)
+    line, span, behind = WaitingLine("default"), span_of(10, 5), span_of(30, 1)
     line.append(1, span)
     line.append(1, behind)
     tail = span.cut(3, 5)
@@ -88,7 +88,7 @@ def test_a_piece_goes_back_behind_what_it_was_cut_off():
 
 def cut_to_pieces():
     """A line with one span that was cut into six pieces of one task each, and another span behind it."""
-    line, span = WaitingLine(), span_of(10, 6)
+    line, span = WaitingLine("default"), span_of(10, 6)
     line.append(1, span)
     line.append(1, span_of(30, 1))
     pieces = [span]
@@ -116,7 +116,7 @@ def test_cancelled_pieces_are_dropped_sooner_or_later(many, monkeypatch):
 
 
 def test_cancelled_spans_do_not_pile_up_in_a_line_that_nobody_takes_from():
-    line = WaitingLine()
+    line = WaitingLine("default")
     line.append(1, span_of(1, 1))
     for i in range(5_000):
         span = span_of(10 + i, 1)

@@ -60,6 +60,7 @@ def threads() -> int:
     return sum(thread.name == "dqlab-dashboard" for thread in threading.enumerate())
 
 
+@pytest.mark.filterwarnings("ignore:dqlab. .* cancelled at the end of the master")
 def test_add_stop_and_kill_act_on_the_workers() -> None:
     with cluster(workers=1) as (master, workers):
         dashboard = Dashboard(master)

@@ -52,6 +52,7 @@ def test_stop_leaves_nothing():
         assert master.stats()["workers"] == []
 
 
+@pytest.mark.filterwarnings("ignore:dqlab. .* cancelled at the end of the master")
 def test_stop_kills_who_does_not_end_in_time():
     with cluster(1) as (master, workers):
         master.submit(time.sleep, 60)
@@ -113,6 +114,7 @@ def test_the_key_is_in_no_command_line_and_no_environment():
             assert not any(key in value for value in process.environ().values())
 
 
+@pytest.mark.filterwarnings("ignore:dqlab. .* cancelled at the end of the master")
 def test_the_end_of_the_block_does_not_wait_for_what_nobody_can_do():
     began = time.monotonic()
     with cluster(1, queues=["served"]) as (master, _):
@@ -143,6 +145,7 @@ def test_an_interrupt_while_the_master_comes_up_leaves_nothing(monkeypatch):
     eventually(lambda: not marked_processes(os.environ[MARK]), timeout=5, what="the master's end")
 
 
+@pytest.mark.filterwarnings("ignore:dqlab. .* cancelled at the end of the master")
 def test_an_interrupt_of_the_end_leaves_nothing(tmp_path):
     class Impatient:
         def stop(self, timeout=10.0):

@@ -70,6 +70,7 @@ def test_all_or_nothing():
         eventually(lambda: len(marked_processes(os.environ[MARK])) == 1, 10, "only the master is there")
 
 
+@pytest.mark.filterwarnings("ignore:dqlab. .* cancelled at the end of the master")
 @pytest.mark.parametrize("busy", [False, True])
 def test_the_end_does_not_wait_for_frozen_workers(busy):
     with cluster(2, lease=5) as (master, workers):
