@@ -148,6 +148,9 @@ def test_an_interrupt_while_the_master_comes_up_leaves_nothing(monkeypatch):
 @pytest.mark.filterwarnings("ignore:dqlab. .* cancelled at the end of the master")
 def test_an_interrupt_of_the_end_leaves_nothing(tmp_path):
     class Impatient:
+        def wait(self):
+            raise KeyboardInterrupt
+
         def stop(self, timeout=10.0):
             if timeout > 0:
                 raise KeyboardInterrupt
@@ -162,7 +165,7 @@ def test_an_interrupt_of_the_end_leaves_nothing(tmp_path):
     master.submit(work)
     eventually((tmp_path / "begun").exists, timeout=30, what="a task in hand")
     with pytest.raises(KeyboardInterrupt):
-        master.shutdown(wait=False)
+        master.shutdown()
     eventually(lambda: len(workers) == 0 and not master._process.alive, timeout=5, what="the end of all")
 
 
