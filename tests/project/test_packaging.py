@@ -123,7 +123,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_plain_make_names_every_target(bare: Path) -> None:
     targets = [line.split()[1] for line in make(bare).stdout.splitlines()]
-    assert targets == ["help", "lab", "demo", "test", "lint", "bench", "clean"]
+    assert targets == ["help", "lab", "demo", "test", "lint", "bench", "html", "reset", "clean"]
 
 
 @pytest.mark.parametrize(("target", "extras"), [("lab", "lab"), ("test", "lab,test"), ("bench", "lab,bench")])
