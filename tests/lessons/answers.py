@@ -15,6 +15,16 @@ from dqlab.lessons import check
 ROOT = Path(__file__).resolve().parents[2]
 
 
+#: how many answers of a table are tried in every run; the others are `long`
+EVERY_RUN = 6
+
+
+def rows(table: dict[str, tuple[Any, ...]]) -> list[Any]:
+    """The answers of a table, each a parameter of a test with its name."""
+    marks = [()] * EVERY_RUN + [pytest.mark.long] * len(table)
+    return [pytest.param(*row, id=name, marks=mark) for (name, row), mark in zip(table.items(), marks, strict=False)]
+
+
 def solution(lesson: str) -> str:
     """The code of the solution that a lesson folds away, the last of its folded boxes."""
     cells = json.loads((ROOT / "notebooks" / f"{lesson}.ipynb").read_text("utf8"))["cells"]

@@ -8,7 +8,7 @@ import pytest
 
 from dqlab.lessons import check
 from dqlab.lessons.check import patient_worker
-from tests.lessons.answers import solution, verdict
+from tests.lessons.answers import rows, solution, verdict
 
 BEGIN = """
 import logging, os, queue, subprocess, sys, time
@@ -94,7 +94,7 @@ TABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("script", "says"), TABLE.values(), ids=TABLE.keys())
+@pytest.mark.parametrize(("script", "says"), rows(TABLE))
 def test_answers_to_00(
     script: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

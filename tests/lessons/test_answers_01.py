@@ -8,7 +8,7 @@ import pytest
 
 from dqlab.lessons import check
 from dqlab.lessons.check import raw_messages
-from tests.lessons.answers import learner, solution, verdict
+from tests.lessons.answers import learner, rows, solution, verdict
 
 RIGHT = solution("01_master")
 
@@ -53,7 +53,7 @@ TABLE: dict[str, tuple[str, Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "count", "says"), TABLE.values(), ids=TABLE.keys())
+@pytest.mark.parametrize(("code", "count", "says"), rows(TABLE))
 def test_answers_to_01(
     code: str, count: Any, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from dqlab.lessons import check
 from dqlab.lessons.check import atomic_save
-from tests.lessons.answers import learner, solution, verdict
+from tests.lessons.answers import learner, rows, solution, verdict
 
 RIGHT = solution("02_workers")
 JOINED = """
@@ -83,7 +83,7 @@ TABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "says"), TABLE.values(), ids=TABLE.keys())
+@pytest.mark.parametrize(("code", "says"), rows(TABLE))
 def test_answers_to_02(
     code: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dqlab import Master, SSHWorkers
 from dqlab.lessons.machines import average_there, lanes
 from dqlab.sandbox.ssh import ssh_hosts
+from tests.lessons.answers import rows
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_other_machines.ipynb"
 IMAGES = {f"/{i}.png": b"." * (1000 * i) for i in range(1, 12)}
@@ -130,7 +131,7 @@ TABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("body", "says"), TABLE.values(), ids=TABLE.keys())
+@pytest.mark.parametrize(("body", "says"), rows(TABLE))
 def test_answers_to_04(verdict: Callable[..., str], body: str, says: str) -> None:
     right = cell("from statistics import mean").replace("average_size", "right")
     code = answer(f"import os\n{right}\ndef average_size(paths):\n{body}\n")
