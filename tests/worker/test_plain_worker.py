@@ -158,15 +158,19 @@ def test_system_exit_in_the_handler_ends_it(lab: Lab, queues: Queues) -> None:
     assert "enough" in said and queues.results(1) == ["a"] and queues.waiting() == 1
 
 
-def test_it_takes_one_task_at_a_time(lab: Lab, queues: Queues) -> None:
-    queues.put(*"abc")
-    handler = lab.handler(
+def handler_that_waits(lab: Lab) -> str:
+    """A handler that returns its value once there is a file `go` in the lab's folder."""
+    return lab.handler(
         "import pathlib, time\n"
         "def handle(x):\n"
         f"    while not pathlib.Path({str(lab.folder)!r}, 'go').exists(): time.sleep(0.01)\n"
         "    return x\n"
     )
-    worker = lab.worker("--handler", handler)
+
+
+def test_it_takes_one_task_at_a_time(lab: Lab, queues: Queues) -> None:
+    queues.put(*"abc")
+    worker = lab.worker("--handler", handler_that_waits(lab))
     eventually(lambda: queues.waiting() == 2)
     worker.popen.send_signal(signal.SIGTERM)  # after the task in hand: a signal that comes in mid-task loses nothing
     (lab.folder / "go").touch()
@@ -276,13 +280,7 @@ def test_the_end_of_the_master_ends_it_with_one_line(lab: Lab) -> None:
 
 def test_a_master_that_is_started_again_gets_the_result_of_the_task_in_hand(lab: Lab) -> None:
     master = lab.plain_master()
-    handler = lab.handler(
-        "import pathlib, time\n"
-        "def handle(x):\n"
-        f"    while not pathlib.Path({str(lab.folder)!r}, 'go').exists(): time.sleep(0.01)\n"
-        "    return x\n"
-    )
-    worker = lab.worker("--handler", handler)
+    worker = lab.worker("--handler", handler_that_waits(lab))
     with hand(lab.address) as by_hand:
         queues = Queues(by_hand, lab)
         queues.put("one")
