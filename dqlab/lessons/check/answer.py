@@ -53,7 +53,6 @@ class Answer(ProcessGroup):
         self.seconds = seconds
         self._folder = tempfile.TemporaryDirectory(prefix="dqlab-answer-", ignore_cleanup_errors=True)
         super().__init__([sys.executable, "-c", COMMAND, self._folder.name], name, {"TMPDIR": self._folder.name})
-        self._began: float | None = None
         self.give(pickle.dumps((sys.path, sources)) + call)
 
     def end(self) -> None:
