@@ -20,7 +20,7 @@ from dqlab.lessons.scripts import Script, who_says
 from tests.helpers import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-LESSONS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
+LESSONS = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 #: characters of a code line that JupyterLab shows without a scroll bar in a window of 1280 pixels, and lines of a cell
