@@ -80,8 +80,11 @@ class Tap:
         with self._lock:
             self.sections[name], self._now = self._now, []
 
-    def before_reply(self, request: Any, reply: Any) -> None:
-        """Called with each request and its reply, as values, before the reply is passed on; a subclass may act."""
+    def before_reply(self, connection: int, request: Any, reply: Any) -> None:
+        """Called before a reply is passed on, with it and its request as values; a subclass may act.
+
+        `connection` says on the how-many-eth they were said.
+        """
 
     def counts(self) -> None:
         """Print how many messages each section has."""
@@ -136,4 +139,5 @@ class Tap:
             if message.direction == "->":
                 self._asked[message.connection] = said(message.data)
             else:
-                self.before_reply(self._asked.get(message.connection), said(message.data))
+                connection = message.connection
+                self.before_reply(connection, self._asked.get(connection), said(message.data))

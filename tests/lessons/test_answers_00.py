@@ -48,6 +48,20 @@ ASKING = """
             looked = 0
             result.put(task.get(TAKE) + ' ------> success')
 """
+#: the same among the two workers themselves: while one hesitates, the other takes the last url of a page
+HESITATING = ASKING.replace("result.put(task.get(TAKE)", "time.sleep(0.3); result.put(task.get(timeout=0.1)")
+#: it asks as well, and is ready for what it hears to be no longer true
+CATCHING = """
+    looked = 0
+    while looked < 30:
+        try:
+            url = None if task.empty() else task.get(timeout=0.1)
+        except queue.Empty:
+            url = None
+        looked = 0 if url else looked + 1
+        time.sleep(0.1)
+        if url: result.put(f"{url} ------> success")
+"""
 LEAVES_A_CHILD = """
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(77)"])
 """
@@ -64,15 +78,20 @@ TABLE = {
         "page 1 was done (8 of 8 urls), a worker went home, and page 2 came 1.5 s later. What ended its loop? An empty "
         "queue is not the end of the work: wait a while in task.get, and leave when it raises queue.Empty.",
     ),
-    "counting": (BEGIN + COUNTING, "a worker went home, and page 2 came 1.5 s later. What ended its loop?"),
     "the race": (
         BEGIN + ASKING.replace("TAKE", "timeout=1"),
         "a worker asked whether the queue is empty, and it wasn't; before its task.get, another worker took that url. "
         "What is true of a shared queue is true for a moment: ask nothing, wait in task.get with a timeout=, and catch "
         "queue.Empty there. So it came that worker ",
     ),
-    "the race, without a timeout": (BEGIN + ASKING.replace("TAKE", ""), "before its task.get, another worker took"),
+    "the race, among themselves": (BEGIN + HESITATING, "before its task.get, another worker took that url."),
+    "logging": (
+        BEGIN + "    logging.basicConfig(level=10)\n" + RIGHT.replace("result.put", "logging.info(url); result.put"),
+        "Yes: 20 of 20 urls",
+    ),
     "too patient": (BEGIN + NOT_WAITING, "still runs 4 s after the last url. When does it go home?"),
+    "counting": (BEGIN + COUNTING, "a worker went home, and page 2 came 1.5 s later. What ended its loop?"),
+    "the race, without a timeout": (BEGIN + ASKING.replace("TAKE", ""), "before its task.get, another worker took"),
     "twice": (BEGIN + RIGHT.replace("result.put", "for _ in 1, 2: result.put"), "has 2 results, and should have 1"),
     "other words": (BEGIN + RIGHT.replace("success", "done"), "------> success'; one of yours reads 'url_"),
     "lazy": (BEGIN + "    time.sleep(60)", "after 2 s there are 0 of 8 results of this page; the workers still run."),
@@ -84,10 +103,8 @@ TABLE = {
     "endless": ("while True: pass", "after 2 s there are 0 of 8 results of this page"),
     "a flood": (BEGIN + FLOOD, "after 2 s there are 0 of 8 results of this page"),
     "leaves a child": (BEGIN + LEAVES_A_CHILD + RIGHT, "Yes: 20 of 20 urls, each once, though page 2 came late;"),
-    "logging": (
-        BEGIN + "    logging.basicConfig(level=10)\n" + RIGHT.replace("result.put", "logging.info(url); result.put"),
-        "Yes: 20 of 20 urls",
-    ),
+    "asks and catches": (BEGIN + CATCHING, "Yes: 18 of 18 urls"),
+    "asks, catches, ends badly": (BEGIN + CATCHING + "    1 / 0", "Not yet: worker A crashed (exit code 1): ZeroDiv"),
     "sys.exit(0)": (BEGIN + RIGHT + "    sys.exit(0)", "Yes: 20 of 20 urls"),
     "slow but right": (BEGIN + RIGHT.replace("result.put", "time.sleep(0.2); result.put"), "Yes: 20 of 20 urls"),
     "solution": (solution("00_two_scripts"), "Yes: 20 of 20 urls, each once, though page 2 came late; then both"),
@@ -101,7 +118,7 @@ def test_answers_to_00(
     path = tmp_path / "my_worker.py"
     path.write_text(script)
     monkeypatch.setattr(patient_worker.random, "randint", lambda least, most: 17)  # urls, and the last three
-    monkeypatch.setattr(patient_worker, "LEAVE_PATIENCE", 4.0 if "4 s" in says or "race" in says else 15.0)
+    monkeypatch.setattr(patient_worker, "LEAVE_PATIENCE", 4.0 if "4 s" in says or "worker took" in says else 15.0)
     patience = 2.0 if "after 2 s" in says else 20.0
     began = time.monotonic()
     assert says in verdict(check.worker_that_stays, str(path), patience=patience, capsys=capsys)

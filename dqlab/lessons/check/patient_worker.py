@@ -43,53 +43,73 @@ def worker_that_stays(path: str = "my_worker.py", *, patience: float = PAGE_PATI
     with dqlab.Master(authkey=KEY) as master, Rival(master) as rival, ExitStack() as stack:
         master.tasks.put_many(pages[0])
         workers = [stack.enter_context(Script(path, rival.port, name=f"worker {letter}")) for letter in "AB"]
-        results = _page(master, workers, pages[0], patience)
-        _both_stay(workers)
+        results = _page(master, workers, pages[0], rival, patience)
+        _both_stay(workers, rival)
         master.tasks.put_many(pages[1])
-        results += _page(master, workers, pages[1], patience)
-        for url in last:
-            rival.wants(url)
+        results += _page(master, workers, pages[1], rival, patience)
+        urls = [*pages[0], *pages[1]]
+        while last and not rival.taken:  # whoever waits in `get` for the one that was taken may not get another
+            rival.wants(last[0])
+            urls.append(last.pop(0))
             results += _last(master, workers, rival, patience)
-        _each_once(results, [name for name in names if name not in rival.taken])
+        _each_once(results, [url for url in urls if url not in rival.taken])
         _all_leave(workers, rival)
-    return f"{len(names)} of {len(names)} urls, each once, though page 2 came late; then both workers went home."
+    return f"{len(urls)} of {len(urls)} urls, each once, though page 2 came late; then both workers went home."
 
 
 class Rival(Tap):
     """Another worker, on the wire between `master` and the learner's, that is quicker than they are.
 
     When one of them asks whether the queue is empty and hears that it isn't, the url has just been taken; `taken` says
-    which.
+    which. The learner's two may be as quick as that to each other: `found_nothing` says whether one of them heard that
+    there is a url, and got none.
     """
 
     def __init__(self, master: dqlab.Master) -> None:
         super().__init__(master.connection.port)
         self.taken: list[str] = []
+        self.found_nothing = False
         self._master = master
         self._armed = False
+        self._promised: dict[int, bool] = {}
 
     def wants(self, url: str) -> None:
         """Put `url` on the queue, and take it away from whoever looks before it takes."""
         self._armed = True
         self._master.tasks.put(url)
 
-    def before_reply(self, request: Any, reply: Any) -> None:
-        """Called with what a worker asked and will hear."""
-        if self._armed and request[:2] in (("tasks", "empty"), ("tasks", "qsize")):
-            if reply in (("#RETURN", False), ("#RETURN", 1)):
+    def before_reply(self, connection: int, request: Any, reply: Any) -> None:
+        """Note what a worker hears that looks, and what it gets then; be quicker, if that is wanted."""
+        if not isinstance(request, tuple) or request[:1] != ("tasks",):
+            return
+        if request[1] in ("empty", "qsize"):
+            self._promised[connection] = there = reply[0] == "#RETURN" and bool(reply[1]) == (request[1] == "qsize")
+            if there and self._armed:
                 self._armed = False
                 try:
                     self.taken.append(self._master.tasks.get_nowait())
                 except queue.Empty:
                     pass  # the other worker has it
+        elif self._promised.pop(connection, False) and b"Empty" in (reply if isinstance(reply, bytes) else b""):
+            self.found_nothing = True
+
+    def crossed(self, error: str = "") -> str:
+        """The words before what became of a worker to which somebody was quicker; "" if `error` is of another kind."""
+        if not (self.taken or self.found_nothing) or (error and "Empty" not in error):
+            return ""
+        return (
+            "a worker asked whether the queue is empty, and it wasn't; before its task.get, another worker took that "
+            "url. What is true of a shared queue is true for a moment: ask nothing, wait in task.get with a timeout=, "
+            "and catch queue.Empty there. So it came that "
+        )
 
 
-def _both_stay(workers: list[Script]) -> None:
+def _both_stay(workers: list[Script], rival: Rival) -> None:
     """Nobody goes home between the pages."""
     deadline = time.monotonic() + PAGE_PAUSE
     while time.monotonic() < deadline and all(worker.running for worker in workers):
         time.sleep(0.01)
-    _nobody_crashed(workers)
+    _nobody_crashed(workers, rival)
     # One that left is enough: the other may have been caught in `get` only because somebody was quicker than it.
     if not all(worker.running for worker in workers):
         raise NotYet(
@@ -99,14 +119,14 @@ def _both_stay(workers: list[Script]) -> None:
         )
 
 
-def _page(master: dqlab.Master, workers: list[Script], urls: list[str], patience: float) -> list[str]:
+def _page(master: dqlab.Master, workers: list[Script], urls: list[str], rival: Rival, patience: float) -> list[str]:
     """The results of one page."""
     results: list[str] = []
     deadline = time.monotonic() + patience
     while len(results) < len(urls):
         ended = not any(worker.running for worker in workers)  # asked first: whoever has ended may have crashed
         if not _took(master, results):
-            _nobody_crashed(workers)
+            _nobody_crashed(workers, rival)
             if ended:
                 raise NotYet(
                     f"both workers ended, and {len(results)} of {len(urls)} results of this page came. Does each url "
@@ -135,14 +155,14 @@ def _last(master: dqlab.Master, workers: list[Script], rival: Rival, patience: f
     before, deadline = len(rival.taken), time.monotonic() + min(patience, RIVAL_PATIENCE)
     while not results and len(rival.taken) == before and time.monotonic() < deadline:
         _took(master, results)
-    return results if results or len(rival.taken) > before else _page(master, workers, [""], patience)
+    return results if results or len(rival.taken) > before else _page(master, workers, [""], rival, patience)
 
 
-def _nobody_crashed(workers: list[Script], before: str = "") -> None:
+def _nobody_crashed(workers: list[Script], rival: Rival) -> None:
     for worker in workers:
         if not worker.running and worker.wait(LAST_WORDS) and worker.exit_code:
-            what = f"{worker.name} crashed ({spoken(worker.exit_code)})"
-            raise NotYet(f"{before}{what}: {worker.error or 'it said nothing'}", "\n".join(readable(worker.traceback)))
+            what = f"{worker.name} crashed ({spoken(worker.exit_code)}): {worker.error or 'it said nothing'}"
+            raise NotYet(rival.crossed(worker.error) + what, "\n".join(readable(worker.traceback)))
 
 
 def _each_once(results: list[str], urls: list[str]) -> None:
@@ -156,18 +176,11 @@ def _each_once(results: list[str], urls: list[str]) -> None:
 
 
 def _all_leave(workers: list[Script], rival: Rival) -> None:
-    quicker = (
-        "a worker asked whether the queue is empty, and it wasn't; before its task.get, another worker took that url. "
-        "What is true of a shared queue is true for a moment: ask nothing, wait in task.get with a timeout=, and catch "
-        "queue.Empty there. So it came that "
-        if rival.taken
-        else ""
-    )
     deadline = time.monotonic() + LEAVE_PATIENCE
     for worker in workers:
         if not worker.wait(max(0.0, deadline - time.monotonic())):
             raise NotYet(
-                f"{quicker}{worker.name} still runs {LEAVE_PATIENCE:g} s after the last url. When does it go home? A "
-                "timeout= of about 5 s is patient enough."
+                f"{rival.crossed()}{worker.name} still runs {LEAVE_PATIENCE:g} s after the last url. When does it go "
+                "home? A timeout= of about 5 s is patient enough."
             )
-    _nobody_crashed(workers, quicker)
+    _nobody_crashed(workers, rival)
