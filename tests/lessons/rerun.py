@@ -17,6 +17,9 @@ from tests.helpers import eventually
 #: seconds after which a cell that starts processes is stopped; that one cell may take; that a stop takes to arrive
 STOP, CELL, ARRIVAL = 1.0, 60, 0.1
 
+#: what a cell has in which the kernel is killed: it starts processes, as each lesson does somewhere
+STARTS = re.compile(r"\bwith .*(Master|run)\(|\w+Workers\(master\b")
+
 
 def execute(client: BlockingKernelClient, code: str) -> dict[str, Any]:
     """Run one cell and return the kernel's reply."""
@@ -71,9 +74,10 @@ def main(notebook: Path) -> int:
             if (reply := execute(client, cell))["status"] == "error":
                 print(f"{cell}\n{reply['ename']}: {reply['evalue']}")
                 return 1
-        client.execute(next(cell for cell in code if re.search(r"(?m)^with .*LocalWorkers\(", cell)))
         process = psutil.Process(kernel.provisioner.pid)
-        eventually(lambda: len(process.children(recursive=True)) > 1, 20, "processes of the notebook")
+        before = set(process.children(recursive=True))
+        client.execute(next(cell for cell in code if STARTS.search(cell)))
+        eventually(lambda: set(process.children(recursive=True)) - before, 20, "processes of the cell")
     print("stopped, run again, killed")
     return 0
 
