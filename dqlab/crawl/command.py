@@ -7,6 +7,7 @@ import signal
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from dqlab.crawl.checks import REFRESH
 from dqlab.crawl.driver import Crawl
@@ -73,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
     """Do it, print the summary, and return the exit code."""
     check_engine(args)  # nonsense is refused before anything starts
     known = {field.name for field in fields(Settings)}
-    given = {name: value for name, value in vars(args).items() if name in known}
-    settings = Settings(**given | {"auth": resolve_auth(args.auth, args.url or "")})
+    given: dict[str, Any] = {name: value for name, value in vars(args).items() if name in known}
+    given["auth"] = resolve_auth(args.auth, args.url or "")
+    settings = Settings(**given)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         keep = {"keep_duplicates": settings.keep_duplicates, "keep_old": settings.refresh == "keep"}

@@ -27,9 +27,10 @@ class Lanes:
     def __init__(self, executor: Executor, workers: int | None, seconds: float) -> None:
         self.executor, self.fixed = executor, workers
         self.pages = self.images = executor
-        if hasattr(executor, "options"):
-            self.pages = executor.options(queue="pages", timeout=seconds + GRACE)
-            self.images = executor.options(queue="images", timeout=seconds + GRACE)
+        if options := getattr(executor, "options", None):
+            self.pages = options(queue="pages", timeout=seconds + GRACE)
+            self.images = options(queue="images", timeout=seconds + GRACE)
+        self.stats: Callable[[], dict[str, Any]] | None = getattr(executor, "stats", None)
         self.looked = 0.0
         self.workers = workers or WORKERS
         self.look()
@@ -37,9 +38,9 @@ class Lanes:
     def look(self) -> int:
         """Return how many tasks run at a time, by the newest count."""
         now = time.monotonic()
-        if self.fixed is None and hasattr(self.executor, "stats") and now - self.looked > LOOK:
+        if self.fixed is None and self.stats and now - self.looked > LOOK:
             self.looked = now
-            self.workers = len(self.executor.stats()["workers"]) or self.workers
+            self.workers = len(self.stats()["workers"]) or self.workers
         return self.workers
 
     def submit(self, of_pages: bool, task: Callable, *arguments: Any) -> Future:
@@ -48,5 +49,5 @@ class Lanes:
 
     def hint(self) -> None:
         """Say so if nobody is there who could do the work."""
-        if hasattr(self.executor, "hint_if_stuck"):
-            self.executor.hint_if_stuck()
+        if hint := getattr(self.executor, "hint_if_stuck", None):
+            hint()

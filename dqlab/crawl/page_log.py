@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from dqlab.crawl.addresses import absolute
 from dqlab.crawl.manifest import PART
@@ -52,8 +53,9 @@ class PageLog:
             for line in lines:
                 given = parsed(line)
                 try:
-                    addresses = {name: tuple(given.pop(name, ())) for name in LISTS}
-                    yield given.pop("asked"), given.pop("depth"), Page(**given | addresses)
+                    asked, depth = given.pop("asked"), given.pop("depth")
+                    given |= {name: tuple(given.get(name, ())) for name in LISTS}
+                    yield asked, depth, Page(**given)
                 except (KeyError, TypeError):  # none of ours
                     continue
 
@@ -79,7 +81,7 @@ class PageLog:
         self._log.flush()
 
 
-def parsed(line: str) -> dict:
+def parsed(line: str) -> dict[str, Any]:
     """Return the line's fields; {} if it is torn."""
     try:
         given = json.loads(line)

@@ -39,7 +39,8 @@ class Session:
     """
 
     def __init__(self, asking: Asking) -> None:
-        import requests
+        import requests.auth
+        import requests.cookies
         import urllib3
 
         from dqlab.crawl.transport import Adapter
@@ -60,7 +61,8 @@ class Session:
 
     def get(self, url: str, headers: dict[str, str], timeout: float) -> requests.Response:
         """Ask for `url`, an address as `absolute` writes them; return the answer with its body unread."""
-        import requests
+        import requests.cookies
+        import requests.structures
 
         request = requests.PreparedRequest()
         request.method, request.url = "GET", url

@@ -161,11 +161,11 @@ class Secure(Kept, HTTPSConnection):
 
 
 class PlainPool(HTTPConnectionPool):
-    ConnectionCls = Plain
+    ConnectionCls: Any = Plain
 
 
 class SecurePool(HTTPSConnectionPool):
-    ConnectionCls = Secure
+    ConnectionCls: Any = Secure
 
 
 POOLS = {"http": PlainPool, "https": SecurePool}

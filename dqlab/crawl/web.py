@@ -99,20 +99,24 @@ class Way:
 
     @contextmanager
     def asked(self, more: dict[str, str] | None = None) -> Iterator[requests.Response]:
-        """Ask for the place; a connection that ends without an answer (it may have been an old one) is tried again."""
-        headers = self.headers() | (more or {})
-        for tries in range(1, TRIES + 1):
+        """Ask for the place."""
+        with self.answered(self.headers() | (more or {})) as response:
+            yield response
+
+    def answered(self, headers: dict[str, str]) -> requests.Response:
+        """Return the answer; a connection that ends without one (it may have been an old one) is tried again."""
+        tries = 0
+        while True:
             began = time.monotonic()
             try:
                 response = session(self.terms.asking).get(self.place, headers, self.terms.limits.timeout)
-                break
+                self.latency = time.monotonic() - began
+                return response
             except Exception as error:
+                tries += 1
                 if tries == TRIES or not hung_up(error):
                     raise
                 time.sleep(max(0.0, min((tries - 1) * BACK_OFF, self.end - time.monotonic())))
-        self.latency = time.monotonic() - began
-        with response:
-            yield response
 
     def headers(self) -> dict[str, str]:
         """Return what the request says beside the session's own."""
