@@ -33,11 +33,13 @@ def test_it_runs_where_there_is_nothing_but_python(tmp_path: Path, monkeypatch: 
     name, data = archive("1.2")
     bootstrap.unpack(data, name)
     program = (
-        "import dqlab, dqlab.worker.worker, dqlab.worker.child, dqlab.crawl, cloudpickle, requests, bs4, certifi, sys\n"
+        "import dqlab, dqlab.worker.worker, dqlab.worker.child, cloudpickle, requests, certifi, sys\n"
+        "import dqlab.crawl.transport\n"
         "print(requests.certs.where())\n"
-        "print(bs4.BeautifulSoup('<a href=x>', 'html.parser').a['href'])\n"
+        "from dqlab.crawl.find import find\n"
+        "print(*find(b'<img src=x>', 'http://a/').images)\n"
         "here = sys.argv[1]\n"
-        "print(all(m.__file__.startswith(here) for m in (dqlab, cloudpickle, requests, bs4, certifi)))"
+        "print(all(m.__file__.startswith(here) for m in (dqlab, cloudpickle, requests, certifi)))"
     )
     folder = bootstrap.cache_folder(name)
     assert folder == str(tmp_path / "dqlab" / name)
@@ -46,9 +48,9 @@ def test_it_runs_where_there_is_nothing_but_python(tmp_path: Path, monkeypatch: 
         env={"PYTHONPATH": folder}, cwd=tmp_path, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    where, href, all_from_there = run.stdout.split()
+    where, picture, all_from_there = run.stdout.split()
     assert Path(where).is_file() and where.startswith(folder)
-    assert (href, all_from_there) == ("x", "True")
+    assert (picture, all_from_there) == ("http://a/x", "True")
     assert [path.name for path in (tmp_path / "dqlab").iterdir()] == [name], "no temporary folder is left"
 
 
@@ -110,4 +112,4 @@ def test_the_list_is_what_dqlab_says_it_needs() -> None:
             seen.add(name)
             todo += requires(name) or []
     wanted = {modules[name.replace("_", "-")] for name in seen if name.replace("_", "-") in modules}
-    assert {"cloudpickle", "requests", "bs4", "soupsieve"} <= wanted <= set(module.NEEDED + module.WANTED)
+    assert {"cloudpickle", "requests", "urllib3"} <= wanted <= set(module.NEEDED + module.WANTED)

@@ -21,7 +21,7 @@ LAB = PROJECT["optional-dependencies"]["lab"]
 ECOSYSTEM = PROJECT["optional-dependencies"]["ecosystem"]
 
 #: What neither `import dqlab` nor a worker on another machine needs.
-HEAVY = {"IPython", "PIL", "anywidget", "bs4", "ipywidgets", "jupyterlab", "matplotlib", "numpy", "requests", "tqdm"}
+HEAVY = {"IPython", "PIL", "anywidget", "ipywidgets", "jupyterlab", "matplotlib", "numpy", "requests", "tqdm"}
 
 
 def run(*command: str, timeout: float = 60, **options) -> subprocess.CompletedProcess[str]:
@@ -56,7 +56,7 @@ def test_every_public_name_is_there(name: str) -> None:
 
 def test_the_base_needs_only_what_the_crawl_needs() -> None:
     names = {requirement.partition(">=")[0] for requirement in PROJECT["dependencies"]}
-    assert names == {"beautifulsoup4", "cloudpickle", "requests", "tqdm", "urllib3"}
+    assert names == {"cloudpickle", "requests", "tqdm", "urllib3"}
 
 
 def test_what_the_package_imports_is_what_it_asks_for() -> None:

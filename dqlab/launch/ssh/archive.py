@@ -26,9 +26,6 @@ WANTED = (
     "idna",
     "certifi",
     "charset_normalizer",
-    "bs4",
-    "soupsieve",
-    "typing_extensions",
     "tqdm",
 )
 #: what belongs to a package: compiled parts don't, each of these packages has a Python twin of them.
