@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 from dqlab import __version__
-from dqlab.errors import BadInput, ConnectionFailed, NotDqlab, Refused
+from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, NotDqlab, Refused
 from dqlab.wire.address import place
 from dqlab.wire.connection import DIAL_TIMEOUT, PlainConnection, dial
 from dqlab.wire.greeting import Greeting
@@ -29,6 +30,9 @@ def open_broker(
         if not conn.poll(timeout):
             raise ConnectionFailed(f"what answers at {place(*address)} says nothing", "is it a master of dqlab?")
         conn.proof = greeting.check_welcome(role, _answer(conn), place(*address))
+    except pickle.UnpicklingError as exc:
+        conn.close()
+        raise AuthenticationFailed(f"what answers at {place(*address)} is no master of dqlab: {exc}") from None
     except BaseException:
         conn.close()
         raise
