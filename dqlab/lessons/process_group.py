@@ -67,6 +67,11 @@ class ProcessGroup:
         self.end()
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether the process itself is there."""
         return self._process.poll() is None
@@ -75,6 +80,11 @@ class ProcessGroup:
     def exit_code(self) -> int | None:
         """What it ended with: 0 if all was well, minus the signal that ended it, None as long as it runs."""
         return self._process.poll()
+
+    @property
+    def errors(self) -> list[str]:
+        """The last lines that went to standard error."""
+        return list(self._errors)
 
     @property
     def error(self) -> str:

@@ -1,4 +1,4 @@
-"""What lesson 02 does to processes: wait for them, freeze them, let them go on. And the events of a task as a story."""
+"""What lessons do to processes: wait, freeze, let go on, bound their memory. And the events of a task as a story."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from dqlab.errors import DqlabError
+from dqlab.errors import BadInput, DqlabError
 from dqlab.lessons.guard import guard
 
-__all__ = ["Gate", "freeze", "story", "thaw", "until"]
+__all__ = ["Gate", "freeze", "limit_memory", "story", "thaw", "until"]
 
 
 def until(condition: Callable[[], Any], timeout: float = 20.0) -> None:
@@ -57,6 +57,15 @@ def thaw(pid: int) -> None:
     for process in reversed(_tree(pid)):
         process.resume()
         guard.note("-", process.pid)
+
+
+def limit_memory(pid: int, mebibytes: int) -> None:
+    """Let a process have so much memory and no more, whatever it is asked to build. Linux only."""
+    import psutil
+
+    if not hasattr(psutil, "RLIMIT_AS"):
+        raise BadInput("this system can't bound another process's memory", "skip the cell: it is for Linux")
+    psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (mebibytes << 20, mebibytes << 20))
 
 
 def _tree(pid: int) -> list[Any]:

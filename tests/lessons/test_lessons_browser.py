@@ -15,6 +15,9 @@ from tests.helpers import eventually
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
+#: lessons that are looked at in every run; the others are `long`, as each takes half a minute here
+EVERY_RUN = "05"
+
 #: seconds that a notebook may take here, where JupyterLab and a browser want their share of the machine
 PATIENCE = 150
 
@@ -74,8 +77,14 @@ def saved(page: Page, file: Path) -> list[dict[str, Any]]:
     return eventually(outputs, 20, "a notebook saved with outputs")
 
 
+def marked(notebook: Path) -> Any:
+    """A notebook as a parameter of a test, with its name."""
+    later = notebook.stem[0].isdigit() and notebook.stem[:2] > EVERY_RUN
+    return pytest.param(notebook, id=notebook.stem, marks=[pytest.mark.long] if later else [])
+
+
 @pytest.mark.timeout(PATIENCE + 90)
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", [marked(path) for path in NOTEBOOKS])
 def test_it_runs_in_jupyterlab(notebook: Path, lab: tuple[str, Path]) -> None:
     address, folder = lab
     base, token = address.partition("/lab/tree/")[0], address.partition("token=")[2]

@@ -9,6 +9,16 @@ from dqlab.lessons.check.atomic_save import idempotent, pieces
 from dqlab.lessons.check.littles_law import workers_needed
 from dqlab.lessons.check.patient_worker import worker_that_stays
 from dqlab.lessons.check.raw_messages import raw_client
+from dqlab.lessons.check.ten_messages import careful_load
 from dqlab.lessons.check.verdict import NotYet, checker
 
-__all__ = ["NotYet", "checker", "idempotent", "pieces", "raw_client", "worker_that_stays", "workers_needed"]
+__all__ = [
+    "NotYet",
+    "careful_load",
+    "checker",
+    "idempotent",
+    "pieces",
+    "raw_client",
+    "worker_that_stays",
+    "workers_needed",
+]
