@@ -78,7 +78,8 @@ class PlainConnection(connection.Connection):
         self.send_parts(pack(obj))
 
     def send_parts(self, parts: list[Any]) -> None:
-        """Send what `pack` has made of a value."""
+        """Send what `pack` has made of a value; `OSError` once the connection is closed or the other side gone."""
+        self._check_closed()  # type: ignore[attr-defined]
         if sum(map(len, parts)) > AHEAD:
             for part in parts:
                 self.send_bytes(part)

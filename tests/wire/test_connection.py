@@ -55,6 +55,13 @@ def test_values_cross_in_both_directions(pair: tuple[PlainConnection, PlainConne
         assert receiver.recv() == VALUES
 
 
+@pytest.mark.parametrize("size", [1, 1 << 22])
+def test_a_closed_connection_sends_nothing(pair: tuple[PlainConnection, PlainConnection], size: int) -> None:
+    pair[0].close()
+    with pytest.raises(OSError, match="closed"):
+        pair[0].send(b"x" * size)
+
+
 @pytest.mark.parametrize("size", [0, 1, AHEAD - 20, AHEAD, AHEAD + 20, 1 << 22])
 def test_messages_of_all_sizes_one_after_another(pair: tuple[PlainConnection, PlainConnection], size: int) -> None:
     values = [b"x" * size, "between", b"y" * size, "last"]
