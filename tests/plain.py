@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from tests.helpers import eventually
 ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(__file__).parent / "plain_scripts"
 
+#: what begins a message whose payloads follow it
+FOLLOWED = "#FOLLOWED"
 #: the key of every tutorial
 KEY = b"abc"
 
@@ -151,7 +154,15 @@ class Hand:
 
     def answer(self) -> tuple[str, Any]:
         assert self.conn.poll(20), "no answer"
-        return self.conn.recv()
+        return self.recv()
+
+    def recv(self) -> tuple[str, Any]:
+        """The next message, with the payloads that follow it."""
+        kind, *rest = self.conn.recv()
+        if kind != FOLLOWED:
+            return kind, *rest
+        count, message = rest
+        return pickle.loads(message, buffers=[self.conn.recv_bytes() for _ in range(count)])
 
     def close(self) -> None:
         self.conn.close()

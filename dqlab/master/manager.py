@@ -43,6 +43,8 @@ MAX_STRANGERS = 64
 ACCEPT_PAUSE = 0.05
 #: characters of what was wrong with a request, as its sender and the events are told
 REASON_CHARS = 300
+#: arguments that are the same whenever a call with them is repeated, and not what is put
+UNCHANGING = frozenset({type(None), bool, int, float})
 #: how a master is told to serve more
 MORE_NAMES = "--task-name, --result-name, --plain-queue and --plain-event give others"
 
@@ -180,16 +182,18 @@ class MasterServer(managers.Server):
 
     def _answer_next(self, peer: Peer, perform: Callable[..., Any]) -> None:
         """Read one request and answer it, or leave that to whoever brings about what it waits for."""
-        try:
-            request = peer.recv()
-        except (EOFError, OSError):
-            raise
-        except Exception as exc:  # whatever a malformed pickle raises
-            reason = f"the master takes plain data only: {exc}"
-            self.waiting.do_now(self.waiting.broker.plain.refuse, id(peer), reason[:REASON_CHARS])
-            peer.send(self._refuse(reason))
-            return
-        answer = self._answer(peer, perform, peer, request)
+        call = peer.recv_known()
+        if call is None:
+            try:
+                call = partial(perform, peer, peer.load())
+            except (EOFError, OSError):
+                raise
+            except Exception as exc:  # whatever a malformed pickle raises
+                reason = f"the master takes plain data only: {exc}"
+                self.waiting.do_now(self.waiting.broker.plain.refuse, id(peer), reason[:REASON_CHARS])
+                peer.send(self._refuse(reason))
+                return
+        answer = self._answer(peer, call)
         if answer is not None:
             peer.send(answer)
 
@@ -201,10 +205,10 @@ class MasterServer(managers.Server):
             log.exception("an answer could not be sent", extra={"action": "answer"})
             peer.cut_off()
 
-    def _answer(self, peer: Peer, call: Callable[..., Any], *args: Any) -> tuple[str, Any] | None:
+    def _answer(self, peer: Peer, call: Callable[[], Any]) -> tuple[str, Any] | None:
         """What a call returns or raises, as BaseManager's clients understand it; None if that comes later."""
         try:
-            result = call(*args)
+            result = call()
             if isinstance(result, Wait):
                 peer.waits = result
                 result = self.waiting.wait(result, partial(self._tell, peer))
@@ -258,17 +262,18 @@ class MasterServer(managers.Server):
         return answer
 
     def _call(self, peer: Peer, request: Any) -> Any:
-        if peer.expected is not None:
+        proves = peer.expected is not None
+        if proves:
             request = self._proved(peer, request)
         ident, method, args, kwds = request
         served = self._objects.get(ident)
         arguments = bind(served.kind if served else ident, method, args, kwds)
         if served is None or (not peer.role and ident not in self._objects.public.values()):
             raise Refused(f"{ident!r} is for dqlab's own peers, which say hello first", "is your dqlab an older one?")
-        call = peer.calls.get((ident, method))
-        if call is None:
-            call = peer.calls[ident, method] = getattr(served.find(peer), method)
-        return call(**arguments)
+        call = partial(getattr(served.find(peer), method), **arguments)
+        if not proves and UNCHANGING.issuperset(map(type, arguments.values())):
+            peer.remember(call)
+        return call()
 
     def _proved(self, peer: Peer, message: Any) -> Any:
         """The first request, once the proof that comes with it is right; the connection ends if it is not."""

@@ -21,6 +21,8 @@ __all__ = ["LONGEST_WAIT", "ControlLines", "Peer"]
 LONGEST_WAIT = 10.0
 #: bytes of an answer that any connection takes at once when nothing else is on its way there
 SHORT = 1 << 16
+#: messages of one connection of which the call is remembered, and bytes of such a one: a `get` has 60
+REPEATED, REPEATED_BYTES = 100, 128
 #: protocol of the pickles for unchanged scripts: every Python 3 can read it
 SCRIPT_PROTOCOL = 4
 
@@ -42,7 +44,8 @@ class Peer:
         self.waits: Wait | None = None  #: for what it has asked last
         self.worker: Worker | None = None  #: the worker that joined here
         self.client: Client | None = None  #: the client that this is
-        self.calls: dict[tuple[str, str], Callable[..., Any]] = {}  #: what it has called before
+        self._message: bytes | bytearray = b""  #: what it has sent last
+        self._calls: dict[bytes | bytearray, Callable[[], Any]] = {}  #: by the message that has asked for them
         self._objects: dict[type, Any] = {}
         self._conn, self._thread = conn, threading.get_ident()
         self._sending = threading.Lock()  #: others send here too, and must not when it is closed and its number reused
@@ -55,10 +58,32 @@ class Peer:
 
     def recv(self) -> Any:
         """The next message; `EOFError` when the peer has hung up, or has not waited for its answer."""
-        message = self._conn.recv()
+        return self._conn.load(self._recv_bytes())
+
+    def recv_known(self) -> Callable[[], Any] | None:
+        """Receive the next message; the call that `remember` has kept for one of the same bytes.
+
+        Where there is none, `load` has the value.
+        """
+        message = self._recv_bytes()
+        return self._calls.get(message) if len(message) <= REPEATED_BYTES else None
+
+    def load(self) -> Any:
+        """The value of the message that was received last."""
+        return self._conn.load(self._message)
+
+    def remember(self, call: Callable[[], Any]) -> None:
+        """The last message asks for this call, and will whenever it comes again: it need not be read and checked."""
+        if len(self._message) <= REPEATED_BYTES:
+            if len(self._calls) >= REPEATED:
+                self._calls.clear()
+            self._calls[self._message] = call
+
+    def _recv_bytes(self) -> bytes | bytearray:
+        self._message = self._conn.recv_bytes()
         if self.waits is not None and self.waits.pending:
             raise EOFError
-        return message
+        return self._message
 
     def send(self, message: Any) -> None:
         """Send a message, from whatever thread; on a connection that has ended nobody hears it."""

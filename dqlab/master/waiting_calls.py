@@ -129,15 +129,15 @@ class WaitingCalls:
                 if topic.what is What.COMMANDS:
                     self._take_commands(str(topic.about))
                 elif topic.what is What.READY:
-                    self._serve_ready(str(topic.about))
+                    self._serve_ready(topic)
                 else:
                     for wait in list(self._waiting.get(topic, ())):
                         self._try(wait)
 
-    def _serve_ready(self, queue: str) -> None:
-        for topic in (topics.ready(queue), topics.ANY_QUEUE):
+    def _serve_ready(self, news: Topic) -> None:
+        for topic in (news, topics.ANY_QUEUE):
             for wait in list(self._waiting.get(topic, ())):
-                if not self._states.ready_in(queue):
+                if not self._states.ready_in(str(news.about)):
                     return
                 self._try(wait)
 

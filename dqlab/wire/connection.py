@@ -64,7 +64,11 @@ class PlainConnection(connection.Connection):
 
     def recv(self) -> Any:
         """Return the next value; `EOFError` when the other side has closed."""
-        value = load_plain(self.recv_bytes())
+        return self.load(self.recv_bytes())
+
+    def load(self, data: bytes | bytearray) -> Any:
+        """The value of a message, which `recv_bytes` has returned just now; payloads that follow it are received."""
+        value = load_plain(data)
         if isinstance(value, tuple) and len(value) == 3 and value[0] == _FOLLOWED:
             _, count, message = value
             if type(count) is not int or not 0 < count <= MOST_BESIDE:

@@ -18,14 +18,15 @@ __all__ = ["METHODS", "Method", "bind"]
 
 
 class Method(NamedTuple):
-    """The arguments of a method, in order, of which the last `optional` ones may be left out."""
+    """The arguments of a method, in order, of which the last `optional` ones may be left out, and the others not."""
 
     arguments: dict[str, Check]
-    optional: int = 0
+    optional: int
+    required: frozenset[str]
 
 
 def _takes(optional: int = 0, **arguments: Check) -> Method:
-    return Method(arguments, optional)
+    return Method(arguments, optional, frozenset(list(arguments)[: len(arguments) - optional]))
 
 
 _STANDARD = {
@@ -95,13 +96,13 @@ def bind(object: str, method: str, args: Any, kwargs: Any) -> dict[str, Any]:
         raise Refused(f"{checks.shown(method)} may not be called on {object!r}")
     if type(args) not in (tuple, list) or type(kwargs) is not dict:
         raise Refused(f"{method} with {type(args).__name__} and {type(kwargs).__name__} for its arguments")
-    arguments, spare = methods[method]
+    arguments, _, required = methods[method]
     bound = dict(zip(arguments, args, strict=False))
     for name, value in kwargs.items():
         if name not in arguments or name in bound:
             raise Refused(f"{method} takes no argument {checks.shown(name)}")
         bound[name] = value
-    if len(args) > len(arguments) or any(name not in bound for name in list(arguments)[: len(arguments) - spare]):
+    if len(args) > len(arguments) or not bound.keys() >= required:
         raise Refused(f"{method} takes {', '.join(arguments) or 'no arguments'}, not {len(args)} arguments")
     for name, value in bound.items():
         check = arguments[name]

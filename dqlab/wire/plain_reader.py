@@ -36,6 +36,8 @@ _MEMOIZE, _TEXT, _BYTE, _TWO_BYTES, _FLOAT, _BYTES, _GET, _MARK, _TUPLE, _STOP =
     )
 )  # fmt: skip
 _float_at = struct.Struct(">d").unpack_from
+#: what pickles of protocols 4 and 5 begin with, and bytes of that: the protocol, and a frame with its length
+_BEGINS, _BEGIN_BYTES = (b"\x80\x04\x95", b"\x80\x05\x95"), 11
 
 
 def _unknown(m: Machine, stack: list[Any], at: int) -> int:
@@ -69,7 +71,8 @@ def read_pickle(data: bytes | bytearray, buffers: Iterable[Any] = ()) -> Any:
 def _run(m: Machine) -> Any:
     # What lies above the last mark is `stack`; what lies below waits in `below`, a list for each mark.
     # A length that goes beyond the end is noticed when the next opcode is looked for there.
-    data, memo, at = m.data, m.memo, 0
+    # A text is nearly always remembered at once.
+    data, memo, at = m.data, m.memo, _BEGIN_BYTES if m.data[:3] in _BEGINS else 0
     stack: list[Any] = []
     below: list[list[Any]] = []
     while True:
@@ -80,7 +83,10 @@ def _run(m: Machine) -> Any:
         elif code == _TEXT:
             start = at + 2
             at = start + data[at + 1]
-            stack.append(data[start:at].decode("utf-8", "surrogatepass"))
+            stack.append(text := data[start:at].decode("utf-8", "surrogatepass"))
+            if data[at] == _MEMOIZE:
+                memo.append(text)
+                at += 1
         elif code == _BYTE:
             stack.append(data[at + 1])
             at += 2

@@ -31,6 +31,7 @@ class ResultPickler:
 
     def __init__(self) -> None:
         self._dumper = Dumper()
+        self._frozen = False  #: whether any result so far was no atom
         self.plain = False
 
     def dump(self, value: Any) -> bytes:
@@ -41,7 +42,10 @@ class ResultPickler:
         """A result that is no atom, as it is now, for `pack`."""
         if kind == "plain":
             return load_plain(dump_plain(value))
-        return Pickled(self.dump(value)) if kind not in CALLS else value
+        if kind in CALLS:
+            return value
+        self._frozen = True
+        return Pickled(self.dump(value))
 
     def pack(self, results: list[Any], kind: str) -> bytes:
         """The results of several tasks of one run: a pickled list of atoms, or a pickled tuple of pickles."""
@@ -49,7 +53,7 @@ class ResultPickler:
             return dump_plain(results)
         if kind in CALLS:
             return results[0] if len(results) == 1 else pickle.dumps(results, 5)
-        if Pickled in set(map(type, results)):
+        if self._frozen and Pickled in set(map(type, results)):
             return pickle.dumps(tuple(bytes(r) if type(r) is Pickled else pickle.dumps(r, 5) for r in results), 5)
         return pickle.dumps(results, 5)
 

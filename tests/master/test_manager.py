@@ -493,6 +493,19 @@ def test_a_peer_that_hangs_up_while_it_waits_is_missed_at_once(here: RunningMast
 # -- size, and other addresses -----------------------------------------------------------------------------------------
 
 
+def test_what_is_asked_again_in_the_same_bytes_is_done_again(master: Master) -> None:
+    with hand(address_of(master)) as script:
+        values = [*range(120), 1, True, 1.0, None, 1]  # more than are remembered, and some that are equal
+        for value in values:
+            assert script.ask("tasks", "put", value) == ("#RETURN", None)
+        assert [repr(get(script.ask("tasks", "get", timeout=5))) for _ in values] == list(map(repr, values))
+        assert [script.ask("tasks", "get", False)[0] for _ in range(2)] == ["#ERROR"] * 2
+        assert [get(script.ask("tasks", "qsize")) for _ in range(2)] == [0, 0]
+        script.ask("tasks", "put", "late")
+        assert get(script.ask("tasks", "qsize")) == 1
+        assert [script.ask("tasks", "get", True, -1)[0] for _ in range(2)] == ["#TRACEBACK"] * 2
+
+
 def test_fifty_megabytes_go_through_the_plain_queues(master: Master) -> None:
     value = os.urandom(1 << 20) * 50
     with hand(address_of(master)) as peer:

@@ -39,7 +39,7 @@ EVERY = [(name, method) for name, methods in METHODS.items() for method in metho
 
 @pytest.mark.parametrize(("name", "method"), EVERY)
 def test_each_method_exists_and_takes_what_the_table_says(name: str, method: str) -> None:
-    arguments, optional = METHODS[name][method]
+    arguments, optional, _ = METHODS[name][method]
     found = list(inspect.signature(getattr(OBJECTS[name], method)).parameters.values())[1:]
     assert [parameter.name for parameter in found] == list(arguments)
     spare = [parameter.name for parameter in found if parameter.default is not parameter.empty]
@@ -218,7 +218,7 @@ class Fuzzed:
             ident = {"queue": "queue more", "event": "event done"}.get(name, name)
             peer.conn.send((ident, method, args, {}))
             if peer.conn.poll(PATIENCE):
-                kind, value = peer.conn.recv()
+                kind, value = peer.recv()
                 assert kind in ("#RETURN", "#ERROR", "#TRACEBACK", "beat"), (kind, value)
                 if kind == "#TRACEBACK":
                     assert value.startswith(("Refused: ", "BadInput: ")), value
