@@ -1,6 +1,6 @@
 """Workers that somebody here started, wherever they run: what all launchers share.
 
-A launcher says which command starts a worker (`LocalWorkers`), or brings groups of workers of its own (`SSHWorkers`).
+A launcher says of which groups its workers are made: a process for each (`CommandLauncher`), or a host (`SSHWorkers`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import base64
 import os
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from dqlab.client.client import Client
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.launch.worker_group import WorkerGroup
-from dqlab.launch.worker_process import WorkerProcess
 from dqlab.process.owned_process import ASK_AGAIN, LOOK, STOP_TIMEOUT
 from dqlab.wire.connection_file import Connection
 from dqlab.wire.messages import check_queue
@@ -28,12 +28,12 @@ START_TIMEOUT = 30.0
 Self = TypeVar("Self", bound="Launcher")
 
 
-class Launcher:
+class Launcher(ABC):
     """Workers of one master that were started here and end with this process, with `stop`, or with the master.
 
     What their tasks have started ends with them, unless it has left its process group (`setsid`, a daemon).
 
-    `n`        how many, each in a process that `command` starts
+    `n`        how many
     `queues`   the queues they serve; None: all
     `handler`  `"module:function"`, for the queue of plain tasks
 
@@ -53,18 +53,9 @@ class Launcher:
             self._siblings.remove(self)
             raise
 
-    def command(self) -> list[str]:
-        """The command that becomes `dqlab worker --owned`: its pipes reach the worker."""
-        raise NotImplementedError
-
-    def environment(self, n: int) -> Mapping[str, str] | None:
-        """The environment of the next `n` workers; None: ours."""
-        return None
-
+    @abstractmethod
     def groups(self, n: int) -> list[WorkerGroup]:
         """The groups that make up `n` more workers; nothing of them starts yet."""
-        environment = self.environment(n)
-        return [WorkerProcess(self.command(), self._settings, environment) for _ in range(n)]
 
     def _begin(self, new: list[WorkerGroup]) -> None:
         """Start all of them or none. They are owned before the first one starts, so an interrupt loses none."""

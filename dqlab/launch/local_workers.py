@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dqlab.launch.launcher import Launcher
+from dqlab.launch.command_launcher import CommandLauncher
 from dqlab.process.python_command import python_command
 from dqlab.worker.blas_threads import with_blas_threads
 
 __all__ = ["LocalWorkers"]
 
 
-class LocalWorkers(Launcher):
+class LocalWorkers(CommandLauncher):
     """`n` worker processes on this machine, serving some queues (None: all; plain tasks only with a `handler`).
 
     Numpy and its kin start threads of their own. Here each worker's may use its share of the cores: the cores divided

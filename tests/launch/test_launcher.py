@@ -11,21 +11,21 @@ import time
 import pytest
 
 from dqlab import LaunchFailed, LocalWorkers, Master
-from dqlab.launch.launcher import Launcher
+from dqlab.launch.command_launcher import CommandLauncher
 from dqlab.process.owned_process import REACT
 from dqlab.process.python_command import python_command
 from tests.cluster import child_of, cluster, gone
 from tests.helpers import MARK, eventually, marked_processes
 
 
-class ShellWorkers(Launcher):
+class ShellWorkers(CommandLauncher):
     """Workers behind a shell, as they may be behind `docker exec` or a batch system."""
 
     def command(self):
         return ["sh", "-c", 'cd / && exec "$@"', "sh", *python_command("dqlab.cli", "worker", "--owned")]
 
 
-class UnsharedWorkers(Launcher):
+class UnsharedWorkers(CommandLauncher):
     """Workers in process namespaces of their own, where they have other process ids."""
 
     def command(self):
