@@ -36,9 +36,10 @@ class DoneAndNotDone(NamedTuple, Generic[F]):
 def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     """The futures in the order in which they end; `TimeoutError` after `timeout` seconds.
 
-    Like `concurrent.futures.as_completed`, and safe to interrupt.
+    Like `concurrent.futures.as_completed`, and safe to interrupt. Takes anybody's futures that call back when they end,
+    as those of `concurrent.futures` and of Dask do; raises `BadInput` for others.
     """
-    waiting = set(futures)
+    waiting = _checked(futures)
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for future in waiting:
         ended.put(future) if future.done() else future.add_done_callback(ended.put)
@@ -46,8 +47,19 @@ def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator
         yield from _as_they_end(waiting, ended, timeout)
     finally:
         for future in waiting:  # who waits again and again would leave a trace on each every time
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(AttributeError, ValueError):  # Dask's keep theirs elsewhere
                 future._done_callbacks.remove(ended.put)  # type: ignore[attr-defined]
+
+
+def _checked(futures: Iterable[F]) -> set[F]:
+    """The futures as a set, if they are such as can be waited for here."""
+    everything = list(futures)
+    for future in everything:
+        if hasattr(future, "get_loop"):
+            raise BadInput(f"{future!r} is asyncio's", "await it, or take asyncio.as_completed")
+        if not hasattr(future, "add_done_callback"):
+            raise BadInput(f"{future!r} is no future", "give what submit(...) returned")
+    return set(everything)
 
 
 def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | None) -> Iterator[F]:
@@ -74,11 +86,12 @@ def wait(
 ) -> DoneAndNotDone[F]:
     """Wait until the futures have ended, `timeout` seconds have passed, or what `return_when` names has happened.
 
-    Like `concurrent.futures.wait`, and safe to interrupt. Raises `BadInput` for a `return_when` that is none.
+    Like `concurrent.futures.wait`, and safe to interrupt. Takes what `as_completed` takes; raises `BadInput` for other
+    futures, and for a `return_when` that is none.
     """
     if return_when not in CONDITIONS:
         raise BadInput(f"return_when={return_when!r}", f"one of {', '.join(CONDITIONS)}")
-    everything = set(futures)
+    everything = _checked(futures)
     done = {future for future in everything if future.done()}
     waiting = everything - done
 

@@ -1,5 +1,6 @@
 """A client is a `concurrent.futures.Executor`: the standard library's own tests of one, where they apply, and more."""
 
+import asyncio
 import concurrent.futures
 import itertools
 import operator
@@ -212,6 +213,15 @@ def test_as_completed(client, module):
     slow, quick = client.submit(time.sleep, 0.6), client.submit(double, 1)
     assert list(module.as_completed([slow, quick, quick], timeout=20)) == [quick, slow]
     assert list(module.as_completed([])) == []
+
+
+def test_what_cannot_be_waited_for_is_refused():
+    loop = asyncio.new_event_loop()
+    with pytest.raises(BadInput, match="is asyncio's .*asyncio.as_completed"):
+        list(as_completed([loop.create_future()], timeout=1))
+    loop.close()
+    with pytest.raises(BadInput, match="7 is no future"):
+        wait([7], timeout=1)
 
 
 @BOTH
