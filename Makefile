@@ -20,7 +20,7 @@ lab: $(VENV)/.lab  ## open the course in JupyterLab (without a browser: print it
 demo: $(VENV)/.lab  ## a crawl in the terminal, in a few seconds, with a worker killed on the way
 	@$(BIN)/python -m dqlab.demo
 
-test: $(VENV)/.$(if $(filter ecosystem,$(PART)),ecosystem,test)  ## run linters, types, tests and notebooks; PART=... runs a part (broker, notebooks, long, ...)
+test: $(VENV)/.$(if $(filter ecosystem engines,$(PART)),ecosystem,test)  ## run linters, types, tests and notebooks; PART=... runs a part (broker, notebooks, long, ...)
 	@$(BIN)/python -m tests $(PART)
 
 lint: $(VENV)/.test  ## only linters and types

@@ -1,8 +1,8 @@
 """Run the project's checks, as `make test PART=...` does: `python -m tests [PART]`.
 
 PART is a folder of tests, or `lint` (linters and types), `notebooks` (each run strictly, outputs compared), or `long`
-(what takes minutes: tests marked so, and everything on other Pythons). Without it, all but `long`. `ecosystem` runs its
-`long` tests too: they want packages that only its own extra installs.
+(what takes minutes: tests marked so, and everything on other Pythons). Without it, all but `long`. `ecosystem` and
+`engines` run their `long` tests too: they want packages that only the extra `ecosystem` installs.
 """
 
 import argparse
@@ -32,6 +32,8 @@ LINT = {
     "pyright": ["-m", "basedpyright"],
     "imports": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
 }
+#: parts whose `long` tests want packages that only an extra of their own installs
+WITH_MORE = ("ecosystem", "engines")
 NOTEBOOKS = {"notebooks": [
     "-m", "pytest", "notebooks", "--nbval", "--nbval-sanitize-with=tests/sanitize.cfg", "--nbval-cell-timeout=180",
     "--nbval-kernel-startup-timeout=120", "-p", "tests.conftest", "--override-ini=filterwarnings=default",
@@ -102,10 +104,10 @@ def main() -> int:
 
 def chosen_tests(part: str | None) -> list[str]:
     """What pytest is told to run for a part."""
-    if part == "ecosystem":
-        return ["tests/ecosystem", "-m", "long or not long"]
+    if part in WITH_MORE:
+        return [f"tests/{part}", "-m", "long or not long"]
     if part == "long":
-        return ["tests", "-m", "long", "--ignore=tests/ecosystem"]
+        return ["tests", "-m", "long", *(f"--ignore=tests/{part}" for part in WITH_MORE)]
     return [f"tests/{part}"] if part in FOLDERS else ["tests"]
 
 

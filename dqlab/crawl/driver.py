@@ -59,9 +59,10 @@ def crawl(
     """
     Bring every picture of the site at `url` into the folder `out`, by the workers of `executor`, and say how it went.
 
-    `executor`: a dqlab client, or any other executor of `concurrent.futures`; `progress`: show a bar (None: if there is
-    a screen); `options`: see `Settings`. Raises BadInput for arguments without sense and FetchFailed if nothing comes
-    from `url`.
+    `executor`: a dqlab client, or any other executor of `concurrent.futures`, such as Dask's `Client.get_executor()`,
+    ipyparallel's `view.executor`, or what `dqlab.engines.engine` gives; `progress`: show a bar (None: if there is a
+    screen); `options`: see `Settings`. Raises BadInput for arguments without sense, FetchFailed if nothing comes from
+    `url`, and DqlabError if the executor breaks; what has arrived stays then, and another crawl goes on from there.
     """
     settings = settings_of(url, options)
     with Store(out, keep_duplicates=settings.keep_duplicates, keep_old=settings.refresh == "keep") as store:
@@ -108,7 +109,9 @@ class Crawl:
                     self.draw()
                 finished = True
             except BrokenExecutor as error:
-                raise DqlabError(f"the executor is broken: {error}", "what has arrived stays; begin again") from error
+                raise DqlabError(
+                    f"the executor is broken: {error}", "what has arrived stays; the same crawl goes on"
+                ) from error
             finally:
                 for future in list(self.out):
                     future.cancel()
@@ -175,7 +178,9 @@ class Crawl:
             outcomes = future.result()
         except (ConnectionFailed, BrokenExecutor):  # the master or the executor, not the site
             raise
-        except (Exception, CancelledError) as error:  # the worker's process died or hung over it
+        except CancelledError as error:  # by whom? Not by us, who wait for it
+            raise BrokenExecutor("it has cancelled what it was given; has its scheduler gone?") from error
+        except Exception as error:  # the worker's process died or hung over it
             why = getattr(error, "reason", "") or str(error).partition("\n")[0] or type(error).__name__
             for errand in self.frontier.lost(handful):
                 self.settle(Outcome(errand=errand, again=why))

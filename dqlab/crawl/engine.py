@@ -1,4 +1,4 @@
-"""Where a crawl from the command line runs: on workers of its own, or on those of a master elsewhere."""
+"""Where a crawl from the command line runs: on workers of its own, on those of a master elsewhere, or on Dask."""
 
 from __future__ import annotations
 
@@ -6,38 +6,54 @@ import argparse
 import contextlib
 import os
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 
-from dqlab.errors import BadInput, LaunchFailed
+from dqlab.engines import engine
+from dqlab.errors import BadInput, DqlabError, LaunchFailed
+from dqlab.process.current import current
 from dqlab.wire.connection_file import read_key
 
 __all__ = ["add_engine", "check_engine", "executor"]
 
-#: workers when neither -n nor --connection is given: each has many requests under way, so more than cores bring nothing
+#: workers when none of the options is given: each has many requests under way, so more than cores bring nothing
 WORKERS = min(4, max(2, os.cpu_count() or 1))
 #: seconds that workers get for the task in hand when the crawl is broken off
 STOP_SOON = 1.0
+#: seconds after which somebody who waits for Dask's first worker is told so
+HINT_AFTER = 2.0
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the crawl runs to `parser`."""
-    who = parser.add_mutually_exclusive_group()
-    who.add_argument("-n", dest="workers", metavar="N", type=int, help=f"workers of its own (here: {WORKERS})")
-    who.add_argument("--connection", metavar="CONNECTION", help="a running master: connection file or HOST:PORT")
+    parser.add_argument("-n", dest="workers", metavar="N", type=int, help=f"workers of its own (here: {WORKERS})")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--connection", metavar="CONNECTION", help="a running master: connection file or HOST:PORT")
+    help = "a Dask scheduler: tcp://HOST:PORT or the file that it wrote; local: one of its own, with N workers"
+    where.add_argument("--dask", metavar="ADDRESS", help=help)
     parser.add_argument("--authkey-file", metavar="F", help="file with the key of that master")
 
 
 def check_engine(args: argparse.Namespace) -> None:
     """Refuse what makes no sense, before anything starts."""
-    if args.workers is not None and args.workers < 1:
+    if args.workers is None:
+        return
+    if args.workers < 1:
         raise BadInput(f"-n {args.workers} makes no sense", "take 1 worker or more")
+    running = args.connection or (args.dask if args.dask != "local" else None)
+    if running:
+        raise BadInput(f"-n {args.workers} is not allowed with {running}", "the workers are those that are there")
 
 
 @contextlib.contextmanager
 def executor(args: argparse.Namespace) -> Iterator[Executor]:
-    """Connect to the master named, or start one with workers for the time of the crawl."""
+    """Connect to what is named, or start a master with workers for the time of the crawl."""
     from dqlab import LocalWorkers, Master, connect
 
+    if args.dask:
+        with engine(dask_address(args.dask, args.workers)) as dask:
+            check_workers(dask)
+            yield dask
+        return
     if args.connection:
         key = read_key(args.authkey_file) if args.authkey_file else None
         with connect(args.connection, authkey=key) as client:
@@ -51,6 +67,29 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
             workers.stop(timeout=STOP_SOON)
             master.shutdown(wait=False)
             raise
+
+
+def dask_address(where: str, workers: int | None) -> str:
+    """The address of an engine for what `--dask` names."""
+    if where == "local":
+        return f"dask://local?n={workers or WORKERS}"
+    return where if "://" in where else f"dask://{where}"
+
+
+def check_workers(dask: Executor) -> None:
+    """Wait until one of Dask's workers has run a function of ours; raises `LaunchFailed` if they don't have dqlab."""
+    probe = dask.submit(current)
+    while True:
+        try:
+            probe.result(timeout=HINT_AFTER)
+            return
+        except TimeoutError:
+            dask.hint_if_stuck()  # type: ignore[attr-defined]
+        except BrokenExecutor as error:
+            raise DqlabError(str(error), "start it again; the same command goes on") from error
+        except Exception as error:
+            why = str(error).partition("\n")[0]
+            raise LaunchFailed(f"Dask's workers can't run dqlab: {why}", "install it there, in our version") from error
 
 
 def joined(workers: object) -> None:

@@ -1,4 +1,4 @@
-"""Where the crawl's tasks run: on any executor. Queues, time limits and hints are used where the executor has them."""
+"""Where the crawl's tasks run: on any executor. Queues, time limits, hints and counts are used where it has them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ class Lanes:
         if options := getattr(executor, "options", None):
             self.pages = options(queue="pages", timeout=seconds + GRACE)
             self.images = options(queue="images", timeout=seconds + GRACE)
-        self.stats: Callable[[], dict[str, Any]] | None = getattr(executor, "stats", None)
         self.looked = 0.0
         self.workers = workers or WORKERS
         self.look()
@@ -38,10 +37,17 @@ class Lanes:
     def look(self) -> int:
         """Return how many tasks run at a time, by the newest count."""
         now = time.monotonic()
-        if self.fixed is None and self.stats and now - self.looked > LOOK:
+        if self.fixed is None and now - self.looked > LOOK:
             self.looked = now
-            self.workers = len(self.stats()["workers"]) or self.workers
+            self.workers = self.count() or self.workers
         return self.workers
+
+    def count(self) -> int:
+        """Return how many tasks the executor runs at a time, 0 if it doesn't say."""
+        if stats := getattr(self.executor, "stats", None):
+            return len(stats()["workers"])
+        # Private by its name only: it is what everybody asks an executor of the standard library.
+        return getattr(self.executor, "_max_workers", 0)
 
     def submit(self, of_pages: bool, task: Callable, *arguments: Any) -> Future:
         """Submit a task."""

@@ -61,7 +61,7 @@ def test_the_base_needs_only_what_the_crawl_needs() -> None:
 
 def test_what_the_package_imports_is_what_it_asks_for() -> None:
     asked = {requirement.partition(">=")[0] for requirement in [*PROJECT["dependencies"], *LAB, *ECOSYSTEM]}
-    asked |= {"idna", "ipython", "traitlets"}  # requests, ipykernel and ipywidgets stand on these
+    asked |= {"dask", "idna", "ipython", "traitlets"}  # distributed, requests, ipykernel, ipywidgets stand on these
     imported = set()
     for file in (ROOT / "dqlab").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf8"))):
