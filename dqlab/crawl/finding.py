@@ -226,7 +226,7 @@ class Finding:
 
 def too_small(image: Image, settings: Settings) -> str | None:
     """Return in which way `image` is smaller than `settings` ask for; None if it isn't, or doesn't say its size."""
-    if len(image.body) < settings.min_bytes:
+    if image.size < settings.min_bytes:
         return f"smaller than {settings.min_bytes} bytes"
     if settings.min_size and image.width is not None and image.height is not None:
         width, height = settings.min_size

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dqlab.crawl import pages
 from dqlab.crawl.addresses import site_of
@@ -22,6 +23,7 @@ from dqlab.crawl.errand import Errand, Outcome
 from dqlab.crawl.failures import FetchFailed, Moved, NoRoom, OutOfTime, TryAgain
 from dqlab.crawl.images import Image, image_of, is_picture
 from dqlab.crawl.kinds import is_web_page
+from dqlab.crawl.landing import land
 from dqlab.crawl.terms import Answer, Terms
 from dqlab.crawl.web import Wants, get, rules
 from dqlab.process.current import current
@@ -120,7 +122,7 @@ class Handful:
         if is_page:
             page = pages.read(answer, errand, self.terms.reading)
         else:
-            image = image_of(errand, answer, seconds, self.worker, self.terms.ignore)
+            image = self.landed(image_of(errand, answer, seconds, self.worker, self.terms.ignore))
         return Outcome(
             errand=errand,
             page=page,
@@ -131,6 +133,12 @@ class Handful:
             sitemaps=site.sitemaps if errand.page and not errand.depth else (),
             network=answer.network,
         )
+
+    def landed(self, image: Image) -> Image:
+        """Return `image` with its body where it belongs, if that can be reached from here."""
+        place = self.terms.landing
+        landed = land(image.body, place) if place and image.body else None
+        return replace(image, body=b"", landed=landed) if landed else image
 
     def failed(self, errand: Errand, why: str, began: float) -> Outcome:
         """Return the outcome of an errand that no other try would mend."""

@@ -8,6 +8,7 @@ from dqlab.crawl.dimensions import dimensions
 from dqlab.crawl.directives import refusal
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.kinds import fault, kind_of
+from dqlab.crawl.landing import Landed
 from dqlab.crawl.terms import Answer
 
 __all__ = ["Image", "image_of", "is_picture"]
@@ -20,7 +21,7 @@ class Image:
 
     `content_type` and `suffix` are what the bytes are, whatever the label says; `width` and `height` in pixels; `etag`
     and `last_modified` as the server said; `unchanged`: the copy that is here already is still right; `seconds` it
-    took, `worker` that fetched it (None: nobody knows).
+    took, `worker` that fetched it (None: nobody knows); `landed`: where the body lies, if it isn't here.
     """
 
     url: str
@@ -37,6 +38,12 @@ class Image:
     etag: str | None = None
     last_modified: str | None = None
     unchanged: bool = False
+    landed: Landed | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the body."""
+        return self.landed.bytes if self.landed else len(self.body)
 
 
 def is_picture(label: str, head: bytes) -> bool:

@@ -1,14 +1,15 @@
 """The folder that a crawl fills: pictures, and `manifest.jsonl` with a line for each of them.
 
-A picture is written under a temporary name, then renamed, then gets its line, appended and flushed: whatever kills the
-crawl, a finished picture stays known. What is the same as a picture that is here gets a line only. One crawl at a time
-writes a folder.
+A picture is written under a temporary name (see `landing`), then renamed, then gets its line, appended and flushed:
+whatever kills the crawl, a finished picture stays known. What is the same as a picture that is here gets a line only.
+One crawl at a time writes a folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 import weakref
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pathlib import Path
 from dqlab.crawl import kinds
 from dqlab.crawl.dimensions import dimensions
 from dqlab.crawl.images import Image
+from dqlab.crawl.landing import Landing
 from dqlab.crawl.manifest import PART, VERSION, Entry, Manifest, mark
 from dqlab.crawl.names import dated, folded, names
 from dqlab.errors import BadInput, DqlabError
@@ -52,6 +54,7 @@ class Store:
     def _open(self) -> None:
         """Learn what is here, and begin to write."""
         self._sweep()
+        self.landing = Landing(self.folder / PART)
         self.manifest = Manifest(self.folder)
         #: marks of the names of files here, whoever wrote them
         self._taken = {mark(folded(path.name)) for path in self.folder.iterdir()}
@@ -84,6 +87,7 @@ class Store:
         with writing(self.folder):
             if image.error is None:
                 entry = self._kept(entry, image, before)
+                self.landing.leave(image.landed)
             self.manifest.add(entry)
         return entry
 
@@ -118,17 +122,17 @@ class Store:
 
     def _kept(self, entry: Entry, image: Image, before: Entry | None) -> Entry:
         """Write the picture where it belongs, unless its content is here, and return its line."""
-        digest = hashlib.sha256(image.body).hexdigest()
-        entry = replace(entry, bytes=len(image.body), sha256=digest)
+        digest = image.landed.sha256 if image.landed else hashlib.sha256(image.body).hexdigest()
+        entry = replace(entry, bytes=image.size, sha256=digest)
         if before and before.sha256 == digest:
             return replace(entry, path=before.path, duplicate_of=before.duplicate_of)
         if before:
             self._set_aside(before)
         twin = None if self.keep_duplicates else self.manifest.same(digest)
-        if twin and twin.path and twin.url != image.url and self._holds(twin.path, image.body):
+        if twin and twin.path and twin.url != image.url and self._holds(twin.path, image):
             return replace(entry, path=twin.path, duplicate_of=twin.duplicate_of or twin.url)
         path = self._name(image)
-        self._write(path, image.body)
+        self._write(path, image)
         self._taken.add(mark(folded(path)))
         return replace(entry, path=path)
 
@@ -155,18 +159,21 @@ class Store:
             if place not in self._taken or (before and before.path == name and place not in self.manifest.shared):
                 return name
             # written by a crawl that was killed before it could write the line
-            if place not in self.manifest.paths and self._holds(name, image.body):
+            if place not in self.manifest.paths and self._holds(name, image):
                 return name
         raise DqlabError(f"every name for {image.url} is taken in {self.folder}", "crawl into an empty folder")
 
-    def _holds(self, name: str, body: bytes) -> bool:
+    def _holds(self, name: str, image: Image) -> bool:
         file = self.folder / name
-        return file.is_file() and not file.is_symlink() and file.read_bytes() == body
+        if not file.is_file() or file.is_symlink() or file.stat().st_size != image.size:
+            return False
+        return file.read_bytes() == (self.landing.file(image.landed).read_bytes() if image.landed else image.body)
 
-    def _write(self, name: str, body: bytes) -> None:
-        part = self.folder / f"{PART}{name}"
+    def _write(self, name: str, image: Image) -> None:
+        part = self.landing.file(image.landed) if image.landed else self.folder / f"{PART}{name}"
         try:
-            part.write_bytes(body)
+            if not image.landed:
+                part.write_bytes(image.body)
             os.replace(part, self.folder / name)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -174,7 +181,10 @@ class Store:
 
     def _sweep(self) -> None:
         for part in self.folder.glob(f"{PART}*"):
-            part.unlink(missing_ok=True)
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def lock(folder: Path) -> int | None:

@@ -23,7 +23,8 @@ class Limits:
 class Terms:
     """
     On what terms a crawl fetches; travels to the workers. `reach`: the networks into which redirects and pictures may
-    lead, None for all; `ignore`: wishes of owners that don't count (`directives`); `reading`: how pages are read.
+    lead, None for all; `ignore`: wishes of owners that don't count (`directives`); `reading`: how pages are read;
+    `landing`: the folder for pictures, for those who can reach it.
     """
 
     limits: Limits = Limits()
@@ -31,6 +32,7 @@ class Terms:
     reach: frozenset[str] | None = None
     ignore: tuple[str, ...] = ()
     reading: Reading = Reading()
+    landing: str | None = None
 
 
 @dataclass(frozen=True)

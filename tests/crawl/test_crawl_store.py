@@ -166,9 +166,12 @@ class TestAgain:
 
     def test_temporary_files_of_a_killed_crawl_are_swept_up(self, out):
         (out / f"{PART}x.png").write_bytes(b"half")
+        (out / f"{PART}12ab").mkdir()
+        (out / f"{PART}12ab" / "landed").write_bytes(b"half")
 
-        with Store(out):
-            assert files(out) == ["a.png", MANIFEST]
+        with Store(out) as store:
+            assert files(out) == [store.landing.place.name, "a.png", MANIFEST]
+        assert files(out) == ["a.png", MANIFEST]
 
     @pytest.mark.parametrize(
         "line",

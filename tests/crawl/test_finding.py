@@ -248,7 +248,7 @@ class TestGoingOn:
         first.take(START, page(links=["x"]))
         first.close(finished=False)
 
-        assert [file.name for file in store.folder.iterdir()] == ["manifest.jsonl"]
+        assert [file.name for file in store.folder.iterdir() if file.is_file()] == ["manifest.jsonl"]
 
     def test_a_crawl_of_another_site_begins_anew(self, finding, store):
         first = finding(log=True, max_pages=1)

@@ -1,0 +1,62 @@
+"""Where pictures lie until they have their names: a folder within the crawl's own, written by those who fetch them.
+
+A worker on the machine of the crawl, or on one that shares its disk, finds that folder and writes into it; what remains
+to be done is to rename the file. One that doesn't find it sends the bytes along with its outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Landed", "Landing", "land"]
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A body that has landed: the name of its file, how many bytes it has, and their SHA-256."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def land(body: bytes, place: str) -> Landed | None:
+    """Write `body` into the folder `place` of some crawl; None if that isn't here, or can't be written to."""
+    landed = Landed(secrets.token_hex(8), len(body), hashlib.sha256(body).hexdigest())
+    path = os.path.join(place, landed.name)
+    try:
+        with open(path, "xb", buffering=0) as file:
+            whole = file.write(body) == len(body)
+    except OSError:
+        whole = False
+    if not whole:
+        with suppress(OSError):
+            os.unlink(path)
+    return landed if whole else None
+
+
+class Landing:
+    """The folder `place` of one crawl; nobody else can have one of its name."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = Path(f"{place}{secrets.token_hex(8)}").absolute()
+        self.place.mkdir()
+
+    def file(self, landed: Landed) -> Path:
+        """Where a picture lies; in this folder, whatever a worker says."""
+        return self.place / Path(landed.name).name
+
+    def leave(self, landed: Landed | None) -> None:
+        """Throw away what is still there of a picture."""
+        if landed:
+            self.file(landed).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove the folder; who comes too late to write into it sends the bytes."""
+        shutil.rmtree(self.place, ignore_errors=True)
