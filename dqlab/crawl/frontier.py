@@ -25,7 +25,7 @@ MOST, MOST_PAGES = 32, 8
 #: threads in one handful
 THREADS = 32
 #: addresses one after the other on one thread of a handful, and seconds that they should take about
-ROUNDS, SECONDS = 8, 0.1
+ROUNDS, SECONDS = 16, 0.1
 #: tries at an address, and at one whose host refuses because it has too much to do
 TRIES, TRIES_BUSY = 3, 6
 #: seconds before another try, times two with each
@@ -132,10 +132,12 @@ class Frontier:
             name = self.turns.popleft()
             line = self.lines[name]
             waiting = line.of(pages)
-            threads = min(self.share(line.host, now), len(waiting), THREADS - sum(slots.values()), most - len(errands))
+            rounds = self.rounds(line.host)
+            some = min(len(waiting), most - len(errands))
+            threads = min(self.share(line.host, now), -(-some // rounds), THREADS - sum(slots.values()))
             if threads > 0:
                 fair = max(threads, -(-len(waiting) // self.workers))  # near the end, something is left for each worker
-                count = min(threads * self.rounds(line.host), fair, most - len(errands))
+                count = min(threads * rounds, fair, some)
                 slots[name] = threads
                 errands += [waiting.popleft() for _ in range(count)]
             if line.pages or line.images:

@@ -37,6 +37,8 @@ class Robots:
 
     def allows(self, address: str) -> bool:
         """Say whether `address` may be fetched."""
+        if not self._rules:
+            return True
         parts = urlsplit(address)
         path = spelled(parts.path + ("?" + parts.query if parts.query else "")) or "/"
         # longest pattern first; of two equally long ones the one that allows

@@ -179,12 +179,30 @@ class Adapter(requests.adapters.HTTPAdapter):
         self.tls: dict[str, Any] = {}
         if ca:
             self.tls["ssl_context"] = ssl.create_default_context(cadata=ca)
+        self.pools: dict[tuple[str, str, Any], Any] = {}
         super().__init__(HOSTS, CONNECTIONS, urllib3.Retry(0, read=False, redirect=0))
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
         """Make the pools of connections; see `requests`."""
         super().init_poolmanager(connections, maxsize, block, **options, **self.tls)
         self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """Return the pool for a request; see `requests`, which takes as long to look for it as to ask."""
+        if proxies:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        scheme, _, place = request.url.split("/", 3)[:3]
+        pool = self.pools.get((scheme, place, verify))
+        if pool is None or pool.pool is None:  # closed, as there were too many others
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            if len(self.pools) >= HOSTS:
+                self.pools.clear()
+            self.pools[scheme, place, verify] = pool
+        return pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """Return what stands in the request line; see `requests`."""
+        return super().request_url(request, proxies) if proxies else request.path_url
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """The pools of connections behind a proxy; see `requests`."""

@@ -186,7 +186,7 @@ rulebook = Rulebook()
 
 def rules(url: str, terms: Terms) -> Robots:
     """Return the rules of the site of `url`. FetchFailed if there are none to be had: then nothing of it is."""
-    root = absolute(url, "/") or url
+    root = "/".join(url.split("/", 3)[:3]) + "/"
     return rulebook.of(root, lambda: robots_txt(root, terms))
 
 
