@@ -87,7 +87,7 @@ class Crawl:
             delay=settings.delay,
         )
         reading = Reading(self.finding.scope, settings.best, directives_ignored(settings.ignores))
-        self.terms = Terms(limits, settings.asking(), None, settings.ignores, reading)
+        self.terms = Terms(limits, settings.asking(), None, settings.ignores, reading, str(store.landing.place))
         self.reach = EVERYWHERE
         self.source: Iterator[Errand] | None = self.finding.begin()
         self.unread = self.wanted = 0  # pages and pictures that aren't settled
@@ -226,6 +226,7 @@ class Crawl:
         why = self.finding.refuses(image) if image.error is None and not image.unchanged else None
         if why is not None:
             self.count["refused"] += 1
+            self.store.landing.leave(image.landed)
             return
         entry = self.store.add(image, self.frontier.attempts(errand.url))
         if entry.error is not None:
@@ -265,4 +266,5 @@ class Crawl:
             page_reasons=tuple(self.page_reasons.most_common()),
             more_pages=self.finding.more_pages,
             notes=tuple(self.finding.notes),
+            by=self.lanes.names(),
         )

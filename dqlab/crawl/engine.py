@@ -1,4 +1,4 @@
-"""Where a crawl from the command line runs: on workers of its own, on those of a master elsewhere, or on Dask."""
+"""Where a crawl from the command line runs: in threads, on workers of its own or of a master elsewhere, or on Dask."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
 
-from dqlab.engines import engine
+from dqlab.crawl.threads import Threads
 from dqlab.errors import BadInput, DqlabError, LaunchFailed
 from dqlab.process.current import current
 from dqlab.wire.connection_file import read_key
 
 __all__ = ["add_engine", "check_engine", "executor"]
 
-#: workers when none of the options is given: each has many requests under way, so more than cores bring nothing
+#: workers of a Dask of its own if nobody says how many: each has many requests under way
 WORKERS = min(4, max(2, os.cpu_count() or 1))
 #: seconds that workers get for the task in hand when the crawl is broken off
 STOP_SOON = 1.0
@@ -25,7 +25,8 @@ HINT_AFTER = 2.0
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the crawl runs to `parser`."""
-    parser.add_argument("-n", dest="workers", metavar="N", type=int, help=f"workers of its own (here: {WORKERS})")
+    help = "workers of its own, each a process (default: threads of this process, which cost less)"
+    parser.add_argument("-n", dest="workers", metavar="N", type=int, help=help)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--connection", metavar="CONNECTION", help="a running master: connection file or HOST:PORT")
     help = "a Dask scheduler: tcp://HOST:PORT or the file that it wrote; local: one of its own, with N workers"
@@ -46,20 +47,27 @@ def check_engine(args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def executor(args: argparse.Namespace) -> Iterator[Executor]:
-    """Connect to what is named, or start a master with workers for the time of the crawl."""
-    from dqlab import LocalWorkers, Master, connect
-
+    """Connect to what is named, or start a master with workers for the time of the crawl; else there are threads."""
     if args.dask:
+        from dqlab.engines import engine
+
         with engine(dask_address(args.dask, args.workers)) as dask:
             check_workers(dask)
             yield dask
         return
     if args.connection:
+        from dqlab import connect
+
         key = read_key(args.authkey_file) if args.authkey_file else None
         with connect(args.connection, authkey=key) as client:
             yield client
         return
-    with Master() as master, LocalWorkers(master, args.workers or WORKERS, queues=["pages", "images"]) as workers:
+    if args.workers is None:
+        yield Threads()
+        return
+    from dqlab import LocalWorkers, Master
+
+    with Master() as master, LocalWorkers(master, args.workers, queues=["pages", "images"]) as workers:
         joined(workers)
         try:
             yield master

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
+from dqlab.crawl.threads import Threads
+
 __all__ = ["Lanes"]
 
 #: tasks that an executor is taken to run at a time if nobody says it
@@ -48,6 +50,12 @@ class Lanes:
             return len(stats()["workers"])
         # Private by its name only: it is what everybody asks an executor of the standard library.
         return getattr(self.executor, "_max_workers", 0)
+
+    def names(self) -> str:
+        """Return who runs the tasks, in words."""
+        if isinstance(self.executor, Threads):
+            return "threads of this process"
+        return "1 worker" if self.workers == 1 else f"{self.workers} workers"
 
     def submit(self, of_pages: bool, task: Callable, *arguments: Any) -> Future:
         """Submit a task."""

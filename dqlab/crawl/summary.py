@@ -23,7 +23,8 @@ class Summary:
     What a crawl did: `images` new ones with `bytes` in `seconds`, `kept` from an earlier crawl, `failed` ones.
 
     `pages` were read, `failed_pages` could not be; `reasons` and `page_reasons` say why. `more_pages`: more were found
-    than should be read. `folder` is where the pictures lie. `notes` are sentences about what was not asked for.
+    than should be read. `folder` is where the pictures lie. `notes` are sentences about what was not asked for. `by`:
+    who fetched, "4 workers".
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Summary:
     page_reasons: Reasons
     more_pages: bool = False
     notes: tuple[str, ...] = ()
+    by: str = ""
 
     @property
     def rate(self) -> float:
@@ -58,6 +60,7 @@ class Summary:
 
     def __str__(self) -> str:
         lines = [f"{self.images} images, {self.bytes / 1e6:.1f} MB in {self.seconds:.1f} s, {self.rate:.0f} images/s"]
+        lines[0] += f" by {self.by}" if self.by else ""
         if self.kept:
             lines.append(f"{self.kept} were here already")
         if self.failed:

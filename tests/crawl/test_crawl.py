@@ -134,7 +134,7 @@ class TestSandboxSite:
     def test_the_summary_reads_well(self, site, client, tmp_path):
         text = str(crawl(client, site.url, tmp_path)).splitlines()
 
-        assert text[0].startswith("64 images, 1.") and text[0].endswith("images/s")
+        assert text[0].startswith("64 images, 1.") and text[0].endswith("images/s by 4 workers")
         assert text[1].startswith("3 failed: ") and "404 Not Found (1)" in text[1]
         assert text[-1] == f"they lie in {tmp_path}"
 

@@ -9,6 +9,7 @@ import pytest
 from dqlab import sandbox
 from dqlab.crawl import crawl, read_manifest
 from dqlab.crawl.session import session
+from dqlab.crawl.threads import Threads
 from dqlab.crawl.web import rulebook
 from dqlab.errors import DqlabError
 from dqlab.sandbox.pages import FALSE, MISSING, PRIVATE
@@ -28,7 +29,9 @@ def site():
         rulebook.clear()
 
 
-@pytest.mark.parametrize("executor", [lambda: ThreadPoolExecutor(2), processes], ids=["threads", "processes"])
+@pytest.mark.parametrize(
+    "executor", [lambda: ThreadPoolExecutor(2), processes, Threads], ids=["pool", "processes", "own"]
+)
 def test_every_picture_comes_home_on_any_executor(site, tmp_path, executor):
     with executor() as running:
         summary = crawl(running, site.url, tmp_path, workers=2)

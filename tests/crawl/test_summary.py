@@ -32,10 +32,12 @@ def test_exit_codes(changes, code):
 
 
 def test_in_words():
-    said = Summary(**WELL | SOME | PAGES | {"kept": 5, "more_pages": True, "notes": ("a calendar was left",)})
+    said = Summary(
+        **WELL | SOME | PAGES | {"kept": 5, "more_pages": True, "notes": ("a calendar was left",), "by": "2 workers"}
+    )
 
     assert str(said).splitlines() == [
-        "12 images, 3.0 MB in 2.0 s, 6 images/s",
+        "12 images, 3.0 MB in 2.0 s, 6 images/s by 2 workers",
         "5 were here already",
         "2 failed: 404 Not Found (2)",
         "1 of 4 pages: no answer within 10 s (1)",
