@@ -47,6 +47,7 @@ __all__ = [
     "current",
     # seeing it
     "Dashboard",
+    "simulate",
     "trace",
     # what can go wrong
     "AuthenticationFailed",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from dqlab.launch.local_workers import LocalWorkers
     from dqlab.launch.master import Master
     from dqlab.launch.ssh import SSHWorkers
+    from dqlab.master.simulation import simulate
     from dqlab.process.current import current
 else:
     __getattr__, __dir__ = lazy_names(
@@ -82,6 +84,7 @@ else:
             "launch.master": ("Master",),
             "launch.local_workers": ("LocalWorkers",),
             "launch.ssh": ("SSHWorkers",),
+            "master.simulation": ("simulate",),
             "process.current": ("current",),
             "dashboard.view": ("Dashboard",),
             "dashboard.perfetto": ("trace",),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from dqlab.errors import LaunchFailed
+from dqlab.process.memory_kills import memory_kills
 from dqlab.process.process_group import ProcessGroup
 from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN, Failure, Report
@@ -55,6 +56,7 @@ class ChildProcess:
         self.ready = False
         self._known: BoundedCache[str, None] = BoundedCache(FUNCTION_BYTES)  #: the functions that the child has
         self._payloads: deque[int] = deque(maxlen=PAYLOADS_HELD)
+        self._memory_kills = memory_kills()  #: before the child began
         self._cursor = SharedNumbers.create(f"dqlab-{os.getpid()}-{self.generation}")
         fds = [self._cursor.fd] if self._cursor.fd is not None else []
         self._group = ProcessGroup("dqlab.worker.child_start", self._cursor.handle, pass_fds=fds)
@@ -234,6 +236,8 @@ class ChildProcess:
             failure = Failure(kind="timeout", summary=text)
             return Report(kind="timeout", token=job.lease.token, lo=item, hi=item + 1, value=failure, seconds=seconds)
         text = f"the task's process ended with {_status(status)}"
+        if status == -signal.SIGKILL and memory_kills() > self._memory_kills:
+            text += ": the system killed it, as memory ran out"
         return Report(kind="died", token=job.lease.token, lo=item, hi=item + 1, value=text)
 
     def forget_payloads(self) -> None:

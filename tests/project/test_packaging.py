@@ -21,7 +21,18 @@ LAB = PROJECT["optional-dependencies"]["lab"]
 ECOSYSTEM = PROJECT["optional-dependencies"]["ecosystem"]
 
 #: What neither `import dqlab` nor a worker on another machine needs.
-HEAVY = {"IPython", "PIL", "anywidget", "ipywidgets", "jupyterlab", "matplotlib", "numpy", "requests", "tqdm"}
+HEAVY = {
+    "IPython",
+    "PIL",
+    "anywidget",
+    "hypothesis",
+    "ipywidgets",
+    "jupyterlab",
+    "matplotlib",
+    "numpy",
+    "requests",
+    "tqdm",
+}
 
 
 def run(*command: str, timeout: float = 60, **options) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from dqlab.client.pickling import dump_function
+from dqlab.process.memory_kills import memory_kills
 from dqlab.wire.messages import Header, Lease
 from dqlab.worker.child_process import ChildProcess
 from dqlab.worker.job import Job
@@ -59,3 +60,16 @@ def test_the_end_of_the_child_wakes_also_while_gathering(child):
     child.kill()
     assert child.inbox.get(timeout=20) == (child.generation, None)
     eventually(lambda: child._group.leader.poll() is not None)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_child_that_the_system_killed_as_memory_ran_out_is_told_from_others(child, more, monkeypatch):
+    before = memory_kills()
+    monkeypatch.setattr("dqlab.worker.child_process.memory_kills", lambda: before + more)
+    feed(child, 0.02, 30)
+    assert child.inbox.get(timeout=20)[1][0][0] == "done"  # of the first: the second has begun
+    child.kill()
+    assert child.inbox.get(timeout=20) == (child.generation, None)
+    *_, report = child.bury()[0]
+    said = ": the system killed it, as memory ran out" if more else ""
+    assert report.value == "the task's process ended with SIGKILL" + said
