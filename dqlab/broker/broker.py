@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dqlab.broker.clients import CLIENT_IDS, Client
-from dqlab.broker.kept_outcomes import size_of
+from dqlab.broker.kept_outcomes import outcome_size
 from dqlab.broker.leases import Leases
 from dqlab.broker.plain_queues import PlainQueues
 from dqlab.broker.states import States
@@ -115,13 +115,13 @@ class Broker:
         size = 0
         while client.outbox and client.outbox[0][0] <= ack:
             span = client.outbox.popleft()[1]
-            size += size_of(span.result)
+            size += outcome_size(span)
             self.states.kept.keep(span, span.since)
         self.states.has_read(client, size)
         batch, size = [], 0
         for serial, span in client.outbox:
             batch.append((serial, span))
-            size += size_of(span.result)
+            size += outcome_size(span)
             if size > limit:
                 break
         return batch
@@ -139,7 +139,7 @@ class Broker:
         spans = [s for s in self._failed() if queue is None or s.run.queue == queue]
         self.states.kept.take_back(spans)
         for client in self.states.clients.values():
-            self.states.has_read(client, sum(size_of(span.result) for span in client.take_back(spans)))
+            self.states.has_read(client, sum(outcome_size(span) for span in client.take_back(spans)))
         for span in spans:
             self.states.requeue(span, now)
         return sum(map(len, spans))

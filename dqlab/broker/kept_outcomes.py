@@ -8,8 +8,9 @@ from typing import Any
 
 from dqlab.broker.tasks import Span, State
 from dqlab.wire.messages import Failure
+from dqlab.wire.printed import chars_in
 
-__all__ = ["KEEP_SECONDS", "KeptOutcomes", "size_of"]
+__all__ = ["KEEP_SECONDS", "KeptOutcomes", "outcome_size", "size_of"]
 
 #: what is kept at most: bytes, seconds, tasks whose outcome their client has, spans whose outcome somebody may need
 KEEP_BYTES, KEEP_SECONDS, KEEP_TASKS, KEEP_SPANS = 256 << 20, 3600.0, 100_000, 100_000
@@ -31,7 +32,7 @@ class KeptOutcomes:
         """Keep a span, unless it is kept already."""
         if span in self._spare or span in self._needed:
             return
-        size = size_of(span.result)
+        size = outcome_size(span)
         if span.state is State.FAILED:
             size += size_of(span.run.payload) * len(span) // span.run.count
         if unread or span.state is State.FAILED:
@@ -74,6 +75,11 @@ class KeptOutcomes:
 
 def _old(group: OrderedDict[Span, tuple[float, int]], now: float) -> bool:
     return now - next(iter(group.values()))[0] > KEEP_SECONDS
+
+
+def outcome_size(span: Span) -> int:
+    """Bytes of the outcome of a final span, with what its tasks have printed, as far as they matter."""
+    return size_of(span.result) + chars_in(span.printed) if span.printed else size_of(span.result)
 
 
 def size_of(value: Any) -> int:

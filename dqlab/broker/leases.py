@@ -17,11 +17,13 @@ from dqlab.broker import topics
 from dqlab.broker.batch_size import TARGET, BatchSize
 from dqlab.broker.kept_outcomes import size_of
 from dqlab.broker.plain_queues import PlainQueues
+from dqlab.broker.printed import more
+from dqlab.broker.report_check import check_report
 from dqlab.broker.states import States
 from dqlab.broker.tasks import Span
 from dqlab.broker.workers import Worker
-from dqlab.errors import BadInput, Refused
-from dqlab.wire.messages import PLAIN, REPORTS, Failure, Lease, Report
+from dqlab.errors import Refused
+from dqlab.wire.messages import PLAIN, Failure, Lease, Report
 
 __all__ = ["Leases"]
 
@@ -31,13 +33,6 @@ LEASE_BYTES = 4 << 20
 STOOD_STILL = 1.5
 #: seconds: first back-off after an exception, and the longest
 BACKOFF, BACKOFF_MAX = 0.1, 30.0
-
-
-def _check_results(span: Span, report: Report) -> None:
-    """Raise `BadInput` unless a report brings what tasks of its kind result in: opaque bytes, or plain values."""
-    plain = isinstance(report.value, list)
-    if plain is not (span.run.queue == PLAIN) or (plain and len(report.value) != report.hi - report.lo):
-        raise BadInput(f"results of type {type(report.value).__name__} for {span!r}", REPORTS["done"])
 
 
 class Leases:
@@ -205,8 +200,8 @@ class Leases:
         """Take in what a worker says of its tasks, which begin or end a lease. What it has no lease for is dropped."""
         worker, reports = self.workers.get(name), list(reports)
         for report in reports:
-            if worker is not None and report.kind == "done" and report.token in worker.leases:
-                _check_results(worker.leases[report.token], report)
+            if worker is not None and report.token in worker.leases:
+                check_report(worker.leases[report.token], report)
         for report in reports:
             span = worker.leases.get(report.token) if worker else None
             if worker is None or span is None or not span.has_end(report.lo, report.hi):
@@ -220,6 +215,8 @@ class Leases:
 
     def _settle_one(self, worker: Worker, span: Span, report: Report, now: float) -> None:
         span = worker.give_back(span.cut(report.lo, report.hi))
+        if report.printed and span.run.queue != PLAIN:  # whose client is a script, and has no use for it
+            span.printed = more(span.printed, worker.name, report.printed)
         if report.kind == "done":
             worker.done += len(span)
             self._batch_size.learn(span, report.seconds)

@@ -19,7 +19,7 @@ from dqlab.broker import topics
 from dqlab.broker.clients import CLIENT_IDS, Client, Clients
 from dqlab.broker.events import EventLog
 from dqlab.broker.functions import Functions
-from dqlab.broker.kept_outcomes import KeptOutcomes, size_of
+from dqlab.broker.kept_outcomes import KeptOutcomes, outcome_size
 from dqlab.broker.meters import Latency, Rate
 from dqlab.broker.tasks import Run, Span, State
 from dqlab.broker.topics import Topic
@@ -232,7 +232,7 @@ class States:
         """A final span waits for its client from now on."""
         client.serial += 1
         client.outbox.append((client.serial, span))
-        client.unread += size_of(span.result)
+        client.unread += outcome_size(span)
         if client.unread > UNREAD_BYTES:
             self.blocked.add(client.number)
         self.signals.add(topics.results(client.number))

@@ -15,8 +15,10 @@ from bisect import bisect_left, bisect_right, insort
 from enum import StrEnum
 from typing import Any
 
+from dqlab.broker.printed import parted
 from dqlab.errors import BadInput
 from dqlab.wire.messages import Header
+from dqlab.wire.printed import Shown
 
 __all__ = ["FINAL", "Run", "Span", "State"]
 
@@ -44,8 +46,8 @@ class Span:
     """The tasks `first + lo` .. `first + hi - 1` of a run, all in one state."""
 
     __slots__ = (
-        "attempt", "deaths", "due", "errors", "history", "hi", "lo", "result", "run", "since", "state", "suspect",
-        "token", "worker",
+        "attempt", "deaths", "due", "errors", "history", "hi", "lo", "printed", "result", "run", "since", "state",
+        "suspect", "token", "worker",
     )  # fmt: skip
 
     def __init__(self, run: Run, lo: int, hi: int) -> None:
@@ -60,6 +62,7 @@ class Span:
         self.due = 0.0  #: when a delayed task is ready again
         self.since = 0.0  #: when the state was entered
         self.result: Any = None  #: bytes of a result list, or the `Failure`, once final
+        self.printed: tuple[Shown, ...] = ()  #: what its deliveries have printed, as far as they had an end
 
     @property
     def first(self) -> int:
@@ -83,7 +86,7 @@ class Span:
     def begin_anew(self) -> None:
         """As if it had never been delivered."""
         self.attempt, self.errors, self.deaths, self.history, self.result = 0, 0, 0, (), None
-        self.suspect = False
+        self.suspect, self.printed = False, ()
 
     def has_end(self, lo: int, hi: int) -> bool:
         """Whether [lo, hi) begins or ends this span, or is all of it."""
@@ -97,19 +100,11 @@ class Span:
             return self
         piece = Span(self.run, lo, hi)
         for name in (
-            "state",
-            "attempt",
-            "errors",
-            "deaths",
-            "history",
-            "suspect",
-            "worker",
-            "token",
-            "due",
-            "since",
-            "result",
-        ):
+            "state", "attempt", "deaths", "errors", "history", "suspect", "worker", "token", "due", "since", "result",
+        ):  # fmt: skip
             setattr(piece, name, getattr(self, name))
+        if self.printed:
+            piece.printed, self.printed = parted(self.printed, piece.first, piece.first + len(piece))
         if lo == self.lo:
             self.lo = hi
         else:

@@ -194,6 +194,7 @@ class Client(concurrent.futures.Executor):
                 for launcher in self.launchers:
                     launcher.wait()  # its workers may be those that the tasks wait for
             while not self._all_ended() and can_work(self.stats()):
+                self._session.screen.look()
                 threading.Event().wait(LOOK / 10)
             self._abandon_rest()
         except (MasterGone, TimeoutError):
@@ -233,6 +234,7 @@ class Client(concurrent.futures.Executor):
             found = Found.decode(self._session.wait_call("lookup", task_id, left, timeout=patience))
             state = found.outcome.state
             if state in ("done", "failed", "cancelled"):
+                self._session.show_found(task_id, found)
                 return raise_outcome(task_id, found, self._session.load)
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"task {task_id} is {state} after {timeout:g} s")
@@ -289,9 +291,10 @@ def _check_callable(fn: object) -> None:
         raise BadInput(f"{fn!r} is not callable")
 
 
-def connect(where: str | Path, *, authkey: bytes | None = None) -> Client:
+def connect(where: str | Path, *, authkey: bytes | None = None, output: bool | None = None) -> Client:
     """A client of the master that a connection file, or `"HOST:PORT"` with its key, stands for.
 
-    Closing it (`with`) closes that client only; the master and its workers go on.
+    Closing it (`with`) closes that client only; the master and its workers go on. `output` says whether what its tasks
+    print is shown here; None: unless the environment has `DQLAB_OUTPUT=0`.
     """
-    return Client(Session(find_connection(where, authkey)))
+    return Client(Session(find_connection(where, authkey), output=output))

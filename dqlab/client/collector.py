@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dqlab.client.connections import Connections
+from dqlab.client.screen import PATIENCE, Screen
 from dqlab.client.submission import Waiting
 from dqlab.errors import DqlabError
 from dqlab.wire.connection import PlainConnection
@@ -20,8 +21,10 @@ COLLECT_WAIT = 5.0
 class Collector:
     """Says which results it has, so that none is lost and none comes twice. `give_up(error)` hears why none come."""
 
-    def __init__(self, connections: Connections, waiting: Waiting, give_up: Callable[[DqlabError], None]) -> None:
-        self._connections, self._waiting, self._give_up = connections, waiting, give_up
+    def __init__(
+        self, connections: Connections, waiting: Waiting, screen: Screen, give_up: Callable[[DqlabError], None]
+    ) -> None:
+        self._connections, self._waiting, self._screen, self._give_up = connections, waiting, screen, give_up
 
     def run(self) -> None:
         """Collect until the client is closed, or the master is gone."""
@@ -37,14 +40,17 @@ class Collector:
                         # In this order: what ends after the first call comes by itself; what ended before, now.
                         for gap in request(conn, "reopen_client", self._waiting.ranges()):
                             self._waiting.forgotten(*gap)
-                    batch = request(conn, "collect", ack, COLLECT_WAIT)
+                    batch = request(conn, "collect", ack, PATIENCE if self._screen.waits else COLLECT_WAIT)
                 except (EOFError, OSError):
                     conn.close()
                     conn = None
                     continue
                 for finished in map(Finished.decode, batch):
+                    if finished.serial > ack:
+                        self._screen.take(finished.outcome.printed)
                     ack = finished.serial
                     self._waiting.deliver(finished)
+                self._screen.show_unless_watched()
         except DqlabError as exc:
             self._give_up(exc)
         except Exception as exc:  # nobody may wait for ever, whatever went wrong

@@ -65,8 +65,11 @@ def _checked(futures: Iterable[F]) -> set[F]:
 def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | None) -> Iterator[F]:
     began = time.monotonic()
     hint = HINT_AFTER
+    screens = {future.screen for future in waiting if isinstance(future, Future)}
     while waiting:
         waited = time.monotonic() - began
+        for screen in screens:
+            screen.look()
         left = SLICE if timeout is None else timeout - waited
         try:
             future = ended.get(timeout=max(0.0, min(left, SLICE)))
@@ -78,6 +81,8 @@ def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | 
                 hint = float("inf") if waited > hint else hint
             continue
         waiting.discard(future)
+        for screen in screens:
+            screen.show()
         yield future
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dqlab.client.channel import SLICE, pause
 from dqlab.client.results import Load, load_error
+from dqlab.client.screen import Screen
 from dqlab.errors import BacklogFull, BadInput, DqlabError
 from dqlab.wire.messages import Found, Outcome
 
@@ -60,6 +61,11 @@ class Asker(Protocol):
 
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
+
+    @property
+    def screen(self) -> Screen:
+        """Where the output of tasks is shown."""
+        ...
 
     def check_here(self) -> None:
         """Raise `MasterGone` in a forked copy of the client's process, where no outcome ever comes."""
@@ -197,6 +203,11 @@ class Future(concurrent.futures.Future[T]):
         if waited > patience:
             self._client.hint_if_stuck()
 
+    @property
+    def screen(self) -> Screen:
+        """Where the output of its task is shown."""
+        return self._client.screen
+
     def __reduce__(self) -> Any:
         raise BadInput("a future can't be sent to a task", "send its result, or its task_id to connect(...).result(id)")
 
@@ -204,6 +215,7 @@ class Future(concurrent.futures.Future[T]):
         began, hint_at = time.monotonic(), HINT_AFTER
         while self._outcome is None:
             self._client.check_here()
+            self._client.screen.look()
             waited = time.monotonic() - began
             left = SLICE if timeout is None else timeout - waited
             if pause(self._gate, left):
@@ -213,4 +225,5 @@ class Future(concurrent.futures.Future[T]):
             if waited > hint_at:
                 self._client.hint_if_stuck()
                 hint_at = waited + HINT_AFTER
+        self._client.screen.show()
         return self._outcome

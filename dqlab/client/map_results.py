@@ -203,6 +203,7 @@ class MapResults:
         waited_since, hinted = time.monotonic(), False
         while not self._closed:
             self._session.check_here()
+            self._session.screen.look()
             if not self._runs:
                 if self._exhausted:
                     return False
@@ -211,7 +212,9 @@ class MapResults:
             run = self._runs[0]
             try:
                 piece = run.piece_at(self._at, self._patience())
+                self._session.screen.look()
             except (Exception, CancelledError) as exc:
+                self._session.screen.look()
                 self.close()
                 if isinstance(exc, StopIteration):  # which would read as the end of the results
                     raise RuntimeError("a task raised StopIteration") from exc

@@ -20,12 +20,14 @@ from dqlab.client.channel import Channel, Origin, pause
 from dqlab.client.collector import Collector
 from dqlab.client.connections import PATIENCE, Connections
 from dqlab.client.results import loader
+from dqlab.client.screen import Screen
 from dqlab.client.sender import Sender
 from dqlab.client.stuck import why_stuck
 from dqlab.client.submission import Submission, Waiting
 from dqlab.errors import DqlabError, MasterGone
 from dqlab.process.current import current
 from dqlab.wire.connection_file import Connection
+from dqlab.wire.messages import PLAIN, Found
 
 __all__ = ["Session"]
 
@@ -36,7 +38,9 @@ CLOSED = "the client was closed before the task had ended"
 class Session(Connections):
     """One client's connections to one master."""
 
-    def __init__(self, connection: Connection, has_ended: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, connection: Connection, has_ended: Callable[[], bool] = lambda: False, output: bool | None = None
+    ) -> None:
         super().__init__(connection, has_ended)
         self._hinted = False
         self.origin = Origin()
@@ -47,14 +51,15 @@ class Session(Connections):
             self._calls.close()
             raise
         self.load = loader(self.about["results"])  #: what makes a value of a result's bytes
+        self.screen = Screen(output, tame=self.about["results"] == PLAIN)
         self._lock = threading.Lock()
         self._waiting = Waiting()
         self._sender = Sender(self, self._waiting, self._give_up)
-        self._collector = Collector(self, self._waiting, self._give_up)
+        self._collector = Collector(self, self._waiting, self.screen, self._give_up)
         #: the two threads, and for each a lock that is held by the one that runs
         self._runs = {"send": (self._sender.run, threading.Lock()), "collect": (self._collector.run, threading.Lock())}
         self._opened = False
-        self._next = 0
+        self._first = self._next = 0  #: its task ids
         self._local = threading.local()
         self._channels: list[Channel] = [self._calls]
 
@@ -99,6 +104,12 @@ class Session(Connections):
             self._hinted = True
             print(f"dqlab: {why}", file=sys.stderr)
 
+    def show_found(self, task: int, found: Found) -> None:
+        """Show what a task has printed that somebody asked for by its id; of our own it is shown with its outcome."""
+        if not self._first <= task < self._next:
+            self.screen.take(found.outcome.printed)
+        self.screen.look()
+
     # -- submitting -----------------------------------------------------------------------------------------------
 
     def submit(self, count: int, make: Callable[[int], Submission]) -> Submission:
@@ -124,7 +135,7 @@ class Session(Connections):
             with self._lock:
                 if self.number is None:
                     self.token = token
-                    self.number, self._next = number, first
+                    self.number, self._first, self._next = number, first, first
         for name in self._runs:
             threading.Thread(target=self._run_once, args=(name,), name=f"dqlab-{name}", daemon=True).start()
         self._opened = True
@@ -211,3 +222,4 @@ class Session(Connections):
             channel.close()
         self.hang_up()
         self._fail_waiting(MasterGone(CLOSED))
+        self.screen.show()

@@ -1,7 +1,7 @@
 // The dashboard's picture: a store of what the kernel told, and functions that draw it at an instant.
 //
 //   kernel ── key frame (trait "picture") ──┐
-//          ── difference (message) ─────────┴─> Store ──> scene(at) ──> numbers, charts, lanes, failures
+//          ── difference (message) ─────────┴─> Store ──> scene(at) ──> numbers, charts, lanes, output, failures
 //
 // Drawn only when something came or the reader moved; no library, no network, no build step.
 
@@ -9,6 +9,7 @@ const BAR = { id: 0, start: 1, end: 2, kind: 3, task: 4, count: 5, busy: 6, text
 const NOTHING = [0, 0, 0, 0, 0, 0, null, null, "empty"];
 const SMOOTH = 2;            // seconds over which the rate is averaged
 const FAILURES = 20;         // rows in the table
+const PRINTED = 100;         // lines of output
 const SILENCE = 15;          // seconds without a word from the kernel after which the picture says so
 const STATES = {             // the icon is a path in a 14 x 14 box: state is said by shape and word, not by colour alone
   empty: ["Empty", "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1zm0 2a4 4 0 1 1 0 8 4 4 0 0 1 0-8z"],
@@ -27,7 +28,7 @@ class Store {
   constructor() { this.clear(); }
 
   clear() {
-    Object.assign(this, { now: 0, bins: [], lanes: new Map(), links: new Map(), failures: [], paused: [], heard: Date.now() });
+    Object.assign(this, { now: 0, bins: [], lanes: new Map(), links: new Map(), failures: [], printed: [], paused: [], heard: Date.now() });
   }
 
   merge(frame, keep) {
@@ -35,6 +36,7 @@ class Store {
     if (frame.key) this.clear();
     Object.assign(this, { now: frame.now, paused: frame.paused, heard: Date.now() });
     this.failures = frame.failures ?? this.failures;
+    this.printed = frame.printed ?? this.printed;
     for (const bin of frame.bins) {
       let i = this.bins.length;
       while (i > 0 && this.bins[i - 1][0] > bin[0]) i--;
@@ -92,7 +94,8 @@ function scene(store, model, at) {
   return { from, to: from + span, at, span, replay, bins, levels, lanes, rate, paused: replay ? [] : store.paused,
     state: model.get("ended") ? "gone" : levels[8],
     links: [...store.links.values()].filter((link) => link[3] <= at && link[3] > from),
-    failures: store.failures.filter((failure) => failure[2] <= at).slice(-FAILURES) };
+    failures: store.failures.filter((failure) => failure[2] <= at).slice(-FAILURES),
+    printed: store.printed.filter((line) => line[2] <= at).slice(-PRINTED) };
 }
 
 /** Tasks per second of each worker over the last `SMOOTH` seconds before `at`. */
@@ -417,6 +420,7 @@ const PAGE = `
     <span><b class="cross">✕</b>worker died</span><span class="columns">tasks/s</span><span class="column">busy</span></figcaption><canvas role="img" class="lane"></canvas></figure>
   <div class="transport" data-part="replay"><button type="button">▶ Play</button><input type="range" min="0" step="0.05" aria-label="Time in the run">
     <output aria-live="off"></output><label>speed <select></select></label></div>
+  <details class="output" data-part="output"><summary>Output <span></span></summary><pre></pre></details>
   <div class="failures" data-part="failures"></div><div class="tip" hidden></div>`;
 
 function render({ model, el }) {
@@ -439,6 +443,7 @@ function render({ model, el }) {
     numbers(s);
     if (parts().includes("charts")) { drawRate($(".rate"), s, ink); drawBacklog($(".backlog"), s, ink); }
     if (parts().includes("lanes")) boxes = drawLanes($(".lane"), s, ink);
+    if (parts().includes("output")) output(s);
     if (parts().includes("failures")) failures(s);
     if (s.replay) transport(s);
   }
@@ -467,6 +472,17 @@ function render({ model, el }) {
     $(".rate").setAttribute("aria-label", `Throughput over time, now ${short(total)} tasks per second`);
     $(".backlog").setAttribute("aria-label", `Backlog over time, now ${s.levels[0]} ready, ${s.levels[1]} leased, ${s.levels[2]} delayed`);
     $(".lane").setAttribute("aria-label", `${s.lanes.length} lanes: ${s.lanes.map((lane) => lane.name + (lane.end ? " " + lane.end : "")).join(", ")}; ${s.links.length} hand-overs`);
+  }
+
+  /** What tasks print: the last line, and when opened those before it. There is nothing to see before the first. */
+  function output(s) {
+    const lines = s.printed.map(([task, worker, , text]) => `[${worker} task ${named(task)}] ${text}`);
+    const box = $(".output"), text = lines.join("\n"), before = box.querySelector("pre");
+    box.hidden = !lines.length;
+    if (before.textContent === text) return;
+    before.textContent = text;
+    before.scrollTop = before.scrollHeight;
+    box.querySelector("span").textContent = lines.at(-1) ?? "";
   }
 
   function failures(s) {

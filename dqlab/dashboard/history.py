@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dqlab.dashboard.lane import MERGED_SLICES, Bar, Lane, rounded
+from dqlab.dashboard.lane import MERGED_SLICES, Bar, Lane, Link, rounded
 
-__all__ = ["BINS", "Bin", "History", "Link"]
+__all__ = ["BINS", "Bin", "History"]
 
 #: slices into which the visible window is cut
 BINS = 300
@@ -29,6 +29,8 @@ LANES = 256
 LINKS, FAILURES, LOST = 200, 20, 1_000
 #: failures of a record that are kept, so that each of its instants has some to show
 RECORDED_FAILURES = 1_000
+#: printed lines that are kept, of a record as well, and characters of each
+PRINTED, RECORDED_PRINTED, LINE_CHARS = 100, 1_000, 200
 #: what a slice of time knows besides the tasks done in it
 LEVELS = ("ready", "leased", "delayed", "done", "failed", "redelivered", "p50", "p95", "state")
 #: levels before anything happened
@@ -36,23 +38,6 @@ NOTHING = [0, 0, 0, 0, 0, 0, None, None, "empty"]
 
 #: words in the reason for leaving of a worker that did not leave by its own will
 _DEATHS = ("connection", "heartbeat", "killed", "died")
-
-
-@dataclass(slots=True)
-class Link:
-    """`count` tasks, `task` the first, lost by worker `source` and taken over by `target`."""
-
-    source: str
-    lost: float
-    target: str
-    taken: float
-    task: int
-    count: int = 1
-    version: int = 0
-
-    def as_list(self) -> list[Any]:
-        """What a screen is told of it."""
-        return [self.source, rounded(self.lost), self.target, rounded(self.taken), self.task, self.count]
 
 
 @dataclass(slots=True)
@@ -82,12 +67,13 @@ class History:
         self.lanes: dict[str, Lane] = {}
         self.links: deque[Link] = deque(maxlen=None if window is None else LINKS)
         self.failures: deque[list[Any]] = deque(maxlen=RECORDED_FAILURES if window is None else FAILURES)
+        self.printed: deque[list[Any]] = deque(maxlen=RECORDED_PRINTED if window is None else PRINTED)
         self.bins: deque[Bin] = deque(maxlen=None if window is None else BINS + 2 * MERGED_SLICES)
         self.levels: list[Any] = NOTHING  #: as last sampled
         self.queues: dict[str, dict[str, Any]] = {}
         self.paused: list[str] = []  #: names of paused queues
         self._lost: dict[int, tuple[str, float]] = {}
-        self._failures_version = 0
+        self._failures_version = self._printed_version = 0
         self._bars = 0
         #: kind of event -> the method that folds it; the others move nothing that is drawn
         self._folds = {name[4:]: getattr(self, name) for name in dir(type(self)) if name.startswith("_on_")}
@@ -135,6 +121,8 @@ class History:
         ]
         if self._failures_version > since or since == 0:
             frame["failures"] = list(self.failures)
+        if self._printed_version > since or since == 0:
+            frame["printed"] = list(self.printed)
         frame["paused"] = self.paused
         return frame
 
@@ -190,6 +178,11 @@ class History:
         task = lane.task if running and lane.task is not None else event["task"]
         start = lane.since if running else lane.could_start(task)
         self._bar(lane, start, when, kind, task, 1, str(event.get("reason", "")))
+
+    def _on_printed(self, event: dict[str, Any], when: float) -> None:
+        for line in event.get("text", "").removesuffix("\n").split("\n")[-PRINTED:]:
+            self.printed.append([event["task"], event.get("worker", ""), rounded(when), line[:LINE_CHARS]])
+        self._printed_version = self.version
 
     # ---------------------------------------------------------------- the two lines that a follower adds
 

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MERGED_SLICES", "Bar", "Lane", "rounded"]
+__all__ = ["MERGED_SLICES", "Bar", "Lane", "Link", "rounded"]
 
 #: slices that a bar of merged short tasks may cover before a new one begins
 MERGED_SLICES = 10
@@ -120,6 +120,23 @@ class Lane:
                 break
             latest.append(bar.as_list())
         return latest[::-1]
+
+
+@dataclass(slots=True)
+class Link:
+    """`count` tasks, `task` the first, lost by worker `source` and taken over by `target`."""
+
+    source: str
+    lost: float
+    target: str
+    taken: float
+    task: int
+    count: int = 1
+    version: int = 0
+
+    def as_list(self) -> list[Any]:
+        """What a screen is told of it."""
+        return [self.source, rounded(self.lost), self.target, rounded(self.taken), self.task, self.count]
 
 
 def rounded(seconds: float) -> float:

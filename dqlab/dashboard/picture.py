@@ -12,7 +12,7 @@ import traitlets
 __all__ = ["PARTS", "Picture"]
 
 #: what a picture may show, from top to bottom
-PARTS = ("numbers", "charts", "lanes", "failures")
+PARTS = ("numbers", "charts", "lanes", "output", "failures")
 #: seconds between two key frames, so that a view which opens late, or in a second browser, catches up
 KEY_PERIOD = 5.0
 #: seconds of a picture's life in which each frame is a key frame: its views are still loading

@@ -37,8 +37,8 @@ class Dashboard(ipywidgets.VBox):
     """What a master and its workers are doing, live, at most five times a second.
 
     `master` is a `Master` or what `connect` returned, `window` the visible time in seconds, `parts` what is shown
-    (of "numbers", "charts", "lanes", "failures"), `controls` whether there are buttons, `demo` whether there is a
-    slider that feeds demo tasks.
+    (of "numbers", "charts", "lanes", "output", "failures"), `controls` whether there are buttons, `demo` whether there
+    is a slider that feeds demo tasks.
 
     JupyterLab runs a button's action only when no cell is running: keep long work in the master and its workers, and
     let cells return at once. The picture itself moves while a cell runs.

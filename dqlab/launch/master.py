@@ -31,7 +31,7 @@ class Master(Client):
     Takes what `dqlab master` takes (see `dqlab.master.settings`). `authkey` None means a random key; `authkey_file`
     names a file that holds one. `lease` in seconds. `results="plain"` is for workers that aren't trusted: results and
     exceptions are plain data then, and nothing that a worker sends is unpickled here. `pills` are stop signs of plain
-    scripts besides None; the names are what such scripts register.
+    scripts besides None; the names are what such scripts register. `output` is that of `connect`.
 
     Raises `BadInput` for settings that make no sense, `LaunchFailed` with the process's own words if it fails.
     """
@@ -42,6 +42,7 @@ class Master(Client):
         max_attempts: int = 3, backlog: int = 2_000_000, results: str = "pickle",
         pills: Sequence[Any] = (), task_name: str = "get_task_queue", result_name: str = "get_result_queue",
         plain_queues: Sequence[str] = (), plain_events: Sequence[str] = (), insecure: bool = False,
+        output: bool | None = None,
     ) -> None:  # fmt: skip
         settings = MasterSettings(
             host=host,
@@ -67,7 +68,7 @@ class Master(Client):
         unborn = weakref.finalize(self, _end_process, process)  # it is owned before it starts
         try:
             process.start()
-            self._come_up(said)
+            self._come_up(said, output)
         except BaseException:  # an interrupt, too
             unborn()
             if hasattr(self, "_session"):
@@ -76,7 +77,7 @@ class Master(Client):
         self._finalizer = weakref.finalize(self, _end_master, self._session, process, self.launchers)
         unborn.detach()
 
-    def _come_up(self, said: queue.SimpleQueue[dict[str, Any] | None]) -> None:
+    def _come_up(self, said: queue.SimpleQueue[dict[str, Any] | None], output: bool | None) -> None:
         """Wait until the process serves, and become a client of it."""
         process = self._process
         try:
@@ -87,7 +88,7 @@ class Master(Client):
             process.end(1.0)
             raise LaunchFailed(f"the master did not come up: {process.words() or 'it said nothing'}")
         self.connection_file = Path(words["file"])
-        super().__init__(Session(Connection.read(self.connection_file), lambda: not process.alive))
+        super().__init__(Session(Connection.read(self.connection_file), lambda: not process.alive, output))
 
     @property
     def pid(self) -> int:

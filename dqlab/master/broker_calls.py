@@ -7,6 +7,7 @@ checked against `dqlab.wire.methods`; the methods decode it and hand it to the b
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from dqlab.broker import topics
@@ -74,7 +75,8 @@ class BrokerCalls:
             if span is None:
                 raise Refused(f"the master knows no task {task}", KEPT)
             index, count, kind = task - span.first, len(span), span.run.header.kind
-            return Found(outcome=_outcome(span), index=index, count=count, kind=kind).encode()
+            outcome = replace(_outcome(span), printed=[shown for shown in span.printed if shown[1] == task])
+            return Found(outcome=outcome, index=index, count=count, kind=kind).encode()
 
         return Wait((topics.EVENTS,), look, min(timeout, LONGEST_WAIT), tell)
 
@@ -230,7 +232,8 @@ class BrokerCalls:
 
 def _outcome(span: Span) -> Outcome:
     result = span.result.encode() if isinstance(span.result, Failure) else span.result
-    return Outcome(state=span.state.value, result=result, attempts=span.attempt, history=list(span.history))
+    history, printed = list(span.history), list(span.printed)
+    return Outcome(state=span.state.value, result=result, attempts=span.attempt, history=history, printed=printed)
 
 
 def _finished(serial: int, span: Span) -> Finished:

@@ -36,9 +36,10 @@ class ProcessGroup:
     """A process that calls `entry.main()`, and what it starts. `entry` leaves the guard (`leave_guard`) first of all.
 
     Start it from a thread that lives as long as the process: Linux's death signal comes when that thread ends.
+    `stderr` is the descriptor that becomes its standard error.
     """
 
-    def __init__(self, entry: str, *words: str, pass_fds: list[int]) -> None:
+    def __init__(self, entry: str, *words: str, pass_fds: list[int], stderr: int | None = None) -> None:
         self._lifeline: int | None = None
         far_end = None
         if POSIX:
@@ -49,6 +50,7 @@ class ProcessGroup:
                 python_command(entry, str(far_end), *words),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=stderr,
                 pass_fds=pass_fds,
                 process_group=0 if POSIX else None,
             )

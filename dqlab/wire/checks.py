@@ -15,10 +15,9 @@ from dqlab.errors import BadInput
 
 __all__ = [
     "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS",
-    "LIMIT", "NAME", "NAMES", "PID", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RESULTS", "RETRIES",
-    "ROWS",
-    "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "check_fields", "check_queue", "one_of",
-    "optional", "shown", "whole",
+    "LIMIT", "NAME", "NAMES", "PID", "PIECES", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RESULTS",
+    "RETRIES", "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "check_fields",
+    "check_queue", "one_of", "optional", "shown", "whole",
 ]  # fmt: skip
 
 #: characters of a value in an error's message
@@ -153,6 +152,11 @@ ROWS = Check("a list of tuples", lambda value: type(value) in (list, tuple) and 
 RANGES = listed(Check("", _is_pair_of(ID.holds, COUNT.holds)), "a list of (first, count) pairs of whole numbers")
 #: (task, text) of what was printed
 PRINTED = listed(Check("", _is_pair_of(ID.holds, TEXT.holds)), "a list of (task, text) pairs")
+#: (task, stream, text) of the same, as it travels with an outcome
+PIECES = listed(
+    Check("", _is_pair_of(ID.holds, one_of("stdout", "stderr").holds, text(1 << 20, "").holds)),
+    "a list of (task, stream, text) triples",
+)
 FUNCTIONS = Check(
     "a dictionary of digests and pickles",
     lambda value: (

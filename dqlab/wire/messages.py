@@ -27,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: what dqlab's own peers say to each other: another number is another language, and is refused
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 #: the queue of the two plain BaseManager queues
 PLAIN = "plain"
 #: payloads that a worker keeps, so that further leases of their runs travel without one
@@ -220,15 +220,17 @@ class Report(Message):
     hi: int = takes(checks.COUNT)
     value: Any = takes(checks.VALUE, default=None)
     seconds: float = takes(checks.SECONDS, default=0.0)
+    #: what they have printed, as `printed.Piece`s
+    printed: Any = takes(checks.PIECES, default=())
 
     @classmethod
     def decode(cls, row: Any) -> Self:
         """The report that has arrived; `BadInput` where a field, or a value of its kind, makes no sense."""
         check_fields(cls.__name__, cls.checks, row)
-        kind, token, lo, hi, value, seconds = row
+        kind, token, lo, hi, value, seconds, printed = row
         if kind in ("error", "timeout"):
             value = Failure.decode(value)
-        report = cls(kind=kind, token=token, lo=lo, hi=hi, value=value, seconds=seconds)
+        report = cls(kind=kind, token=token, lo=lo, hi=hi, value=value, seconds=seconds, printed=printed)
         if not report._brings_its_value() or lo >= hi:
             raise BadInput(
                 f"report {kind!r} of [{lo}, {hi}) with a value of type {type(value).__name__}", REPORTS[kind]
@@ -254,6 +256,8 @@ class Outcome(Message):
     attempts: int = takes(checks.ID)
     #: (worker, reason) of the last deliveries that ended badly
     history: Any = takes(checks.ANY)
+    #: what they have printed, as `printed.Shown`
+    printed: Any = takes(checks.ANY, default=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,14 +1,13 @@
 """The child: the process in which tasks run. It may hold the GIL, crash or be killed; the worker notices and goes on.
 
 The worker feeds it jobs (spans of tasks) through its standard input and reads outcomes from its standard output, as
-frames of a length and a pickle. Whatever tasks print is caught and sent along. How a job is run stands in
-`task_runner`, what becomes of functions in `functions`.
+frames of a length and a pickle. Whatever tasks print takes pipes of its own, see `task_streams`. How a job is run
+stands in `task_runner`, what becomes of functions in `functions`.
 """
 
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import pickle
 import signal
@@ -17,7 +16,6 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, BinaryIO, NoReturn
 
 from dqlab.process.current import HERE
@@ -26,45 +24,20 @@ from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.functions import Functions
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, SharedNumbers
 from dqlab.worker.task_runner import FLUSH, TaskRunner
+from dqlab.worker.task_streams import TaskStreams
 
 __all__ = ["load_handler"]
 
-#: characters of one printed piece; the rest of it is cut
-PRINT_CHARS = 8_000
-
-
-class _Printer(io.TextIOBase):
-    """Standard output of tasks: each whole line becomes a message with the task's id."""
-
-    def __init__(self, send: Callable[[Any], None]) -> None:
-        self._send, self._rest = send, ""  # threads of a task may mix their lines, as on any standard output
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        self._rest += text
-        if "\n" in text or len(self._rest) > PRINT_CHARS:
-            self.flush_task()
-        return len(text)
-
-    def flush_task(self) -> None:
-        text, self._rest = self._rest, ""
-        if text:
-            self._send(("printed", HERE.task, text[:PRINT_CHARS]))
-
 
 class _Child:
-    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, cursor: SharedNumbers) -> None:
-        self._in, self._out, self._cursor = stdin, stdout, cursor.numbers
+    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, cursor: SharedNumbers, streams: TaskStreams) -> None:
+        self._in, self._out, self._cursor, self._streams = stdin, stdout, cursor.numbers, streams
         self._functions = Functions()
         self._items: OrderedDict[int, Any] = OrderedDict()
         self._handler: Any = None
         self._words: list[Any] = []  #: what goes out with the next frame
         self._said = 0.0  #: when the last one went out
-        self._delivering = False
-        self._speaking = threading.RLock()  #: threads of a task print too, and a frame must not get between another's
-        self._printer = _Printer(self._say_printed)
+        self._speaking = threading.Lock()  #: one frame at a time
         self._runner = TaskRunner(self._cursor, HERE, self)
 
     def say(self, message: Any, now: bool = False) -> None:
@@ -73,28 +46,16 @@ class _Child:
         if now or time.perf_counter() - self._said > FLUSH:
             self.deliver()
 
-    def _say_printed(self, message: Any) -> None:
-        """Send what was printed at once, or, while a frame goes out, with the next."""
-        self._words.append(message)
-        # Who prints may be another thread, or a finalizer in the middle of `deliver`: neither may wait, nor cut in.
-        if not self._delivering and self._speaking.acquire(blocking=False):
-            try:
-                self.deliver()
-            finally:
-                self._speaking.release()
-
     def deliver(self) -> None:
         """Send what there is to say."""
         with self._speaking:
-            self._delivering = True
             words, self._words = self._words, []
             write_frame(self._out, words)
             self._said = time.perf_counter()
-            self._delivering = False
 
-    def flush_printed(self) -> None:
-        """Say what a task has printed, also if its last line is not at its end."""
-        self._printer.flush_task()
+    def end_output(self) -> None:
+        """What was printed until now is the task's that is in hand."""
+        self._streams.end_task()
 
     def forked(self) -> None:
         """This is a copy of the child now: what it says or hears must not be taken for the child's."""
@@ -103,8 +64,6 @@ class _Child:
         for stream in (self._in, self._out):
             os.dup2(nowhere, stream.fileno(), inheritable=False)  # held open, they would hide the child's death
         os.close(nowhere)
-        if sys.stdout is self._printer:
-            sys.stdout = sys.__stdout__
 
     def end_copy(self, exc: BaseException | None) -> NoReturn:
         """The copy has come out of the task, which is the child's to go on with."""
@@ -116,7 +75,7 @@ class _Child:
 
     def give_way(self) -> NoReturn:
         """End between two tasks: the worker starts another child, and feeds it the rest."""
-        self.flush_printed()
+        self.end_output()
         self.deliver()
         os._exit(0)
 
@@ -127,8 +86,8 @@ class _Child:
             self._handler = load_handler(handler)
             self._functions = Functions()  # only what is imported from now on may be a client's
         self._runner.start()
+        self.end_output()
         self.say(("ready",), now=True)
-        sys.stdout = self._printer
         while True:
             _, name, results, jobs, functions = read_frame(self._in)
             HERE.worker, self._said = name, time.perf_counter()
@@ -189,10 +148,14 @@ def main() -> None:
     sys.path.insert(0, "")  # all that is ours is loaded: tasks import what lies in the working folder, as ever
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdin, stdout = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # What C code or a subprocess of a task prints must not get between the frames.
+    _, handle, token, pipe = sys.argv
+    cursor, pipes = SharedNumbers.open(handle), (int(pipe), os.dup(2))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
-    child = _Child(stdin, stdout, SharedNumbers.open(sys.argv[1]))
+    os.dup2(pipes[0], 1)
+    streams = TaskStreams(bytes.fromhex(token), pipes, cursor.numbers)
+    sys.stdout = sys.__stdout__ = streams.stdout  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = streams.stderr  # type: ignore[misc]
+    child = _Child(stdin, stdout, cursor, streams)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=child.forked)
     try:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -17,9 +18,11 @@ from dqlab.process.process_group import ProcessGroup
 from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN, Failure, Report
 from dqlab.wire.plain_data import load_plain
+from dqlab.wire.printed import Piece
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.job import Job
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, SharedNumbers
+from dqlab.worker.task_output import TaskOutput
 
 __all__ = ["ChildProcess"]
 
@@ -35,10 +38,14 @@ class ChildProcess:
     """One child after another. `inbox` gets `(generation, messages)` for all that a child says; None at its end.
 
     While `gathering`, results only pile up in `aside`: to be woken for each would cost more than a short task does.
+    `printed(pieces)` hears, in other threads too, what tasks print, line by line; an empty list when they rest.
     """
 
-    def __init__(self, handler: str | None, inbox: queue.SimpleQueue[Any]) -> None:
-        self.handler, self.inbox = handler, inbox
+    def __init__(
+        self, handler: str | None, inbox: queue.SimpleQueue[Any],
+        printed: Callable[[list[Piece]], None] = lambda pieces: None,
+    ) -> None:  # fmt: skip
+        self.handler, self.inbox, self._printed = handler, inbox, printed
         self.aside: deque[tuple[int, list[Any]]] = deque()
         self.gathering = False
         self.generation = 0
@@ -58,8 +65,12 @@ class ChildProcess:
         self._payloads: deque[int] = deque(maxlen=PAYLOADS_HELD)
         self._memory_kills = memory_kills()  #: before the child began
         self._cursor = SharedNumbers.create(f"dqlab-{os.getpid()}-{self.generation}")
-        fds = [self._cursor.fd] if self._cursor.fd is not None else []
-        self._group = ProcessGroup("dqlab.worker.child_start", self._cursor.handle, pass_fds=fds)
+        self._output = TaskOutput(self._cursor.numbers, self._running, self._printed)
+        stdout, stderr = self._output.far_ends
+        fds = [self._cursor.fd, stdout] if self._cursor.fd is not None else []
+        words = self._cursor.handle, self._output.token.hex(), str(stdout if fds else 2)
+        self._group = ProcessGroup("dqlab.worker.child_start", *words, pass_fds=fds, stderr=stderr)
+        self._output.begin()
         threading.Thread(target=self._listen, args=(self._group.stdout, self.generation), daemon=True).start()
         self._write(("hello", self.worker, self.handler))
 
@@ -125,11 +136,13 @@ class ChildProcess:
     def hear(self, words: list[Any]) -> list[Report]:
         """What the messages of the child say about its tasks."""
         reports: list[Report] = []
+        self._output.catch_up()
         for kind, *word in words:
             if kind == "ready":
                 self.ready, self._early_deaths = True, 0
             elif kind == "end":
                 self.feeding = []
+                self._output.rest()
             elif kind in ("done", "failed"):
                 number, lo, hi, value, seconds = word
                 job = self.feeding[number]
@@ -137,17 +150,28 @@ class ChildProcess:
                 if kind == "done":
                     reports.append(self._done(job, lo, hi, value, seconds))
                 else:
-                    failure, token = Failure.decode(value), job.lease.token
-                    reports += [
-                        Report(kind="error", token=token, lo=i, hi=i + 1, value=failure, seconds=seconds)
-                        for i in range(lo, hi)
-                    ]
+                    failure = Failure.decode(value)
+                    reports += [self._report(job, "error", i, i + 1, failure, seconds) for i in range(lo, hi)]
         return reports
+
+    def _report(self, job: Job, kind: str, lo: int, hi: int, value: Any, seconds: float = 0.0) -> Report:
+        """What has become of tasks that were begun, with what they have printed."""
+        first, token = job.lease.first, job.lease.token
+        printed = self._output.take(first + lo, first + hi)
+        return Report(kind=kind, token=token, lo=lo, hi=hi, value=value, seconds=seconds, printed=printed)
+
+    def _running(self) -> int:
+        """The task that the child is at, 0 if none."""
+        begun = self._cursor.numbers[BEGUN]
+        for job in self.feeding:
+            if job.start <= begun < job.position(job.hi):
+                return job.lease.first + job.fed_lo + begun - job.start
+        return 0
 
     def _done(self, job: Job, lo: int, hi: int, data: bytes, seconds: float) -> Report:
         # The values of plain tasks go to a plain queue; all others stay opaque bytes.
         value = load_plain(bytes(data)) if job.lease.header.kind == PLAIN else data
-        return Report(kind="done", token=job.lease.token, lo=lo, hi=hi, value=value, seconds=seconds)
+        return self._report(job, "done", lo, hi, value, seconds)
 
     def take_back(self, share: float) -> list[Report]:
         """Release the later `share` of what the child was fed and has not begun."""
@@ -197,6 +221,7 @@ class ChildProcess:
     def bury(self) -> tuple[list[Report], list[Job]]:
         """The child is dead: reports of what it had begun, jobs it had not; then start the next one."""
         status = self._group.wait(LINGER)  # one that only closed its pipes is killed
+        self._output.catch_up(all=True)
         begun, jobs = self._begun(), [job for job in self.feeding if job.lo < job.hi]
         reports, rest = self._all_suspect(jobs) if begun is None else self._what_it_had_begun(jobs, begun, status)
         if not self.ready:
@@ -234,11 +259,11 @@ class ChildProcess:
             seconds = job.lease.header.timeout or 0.0
             text = f"ran longer than its timeout of {seconds:g} s, its process was ended"
             failure = Failure(kind="timeout", summary=text)
-            return Report(kind="timeout", token=job.lease.token, lo=item, hi=item + 1, value=failure, seconds=seconds)
+            return self._report(job, "timeout", item, item + 1, failure, seconds)
         text = f"the task's process ended with {_status(status)}"
         if status == -signal.SIGKILL and memory_kills() > self._memory_kills:
             text += ": the system killed it, as memory ran out"
-        return Report(kind="died", token=job.lease.token, lo=item, hi=item + 1, value=text)
+        return self._report(job, "died", item, item + 1, text)
 
     def forget_payloads(self) -> None:
         """Send payloads anew: another master gives the same ids to other tasks."""
@@ -257,6 +282,7 @@ class ChildProcess:
 
     def _close(self) -> None:
         self._group.end()
+        self._output.end()
         self._cursor.close()
 
 

@@ -31,6 +31,7 @@ from dqlab.wire.checks import shown
 from dqlab.wire.envelope import Envelope
 from dqlab.wire.messages import PLAIN, Header, Lease, Report
 from dqlab.wire.plain_data import load_plain
+from dqlab.wire.printed import Piece
 from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.worker.child_process import ChildProcess
 from dqlab.worker.job import Job
@@ -49,7 +50,7 @@ _HEADER = Header(queue=PLAIN, kind="call", function=hashlib.sha256(_FUNCTION).he
 
 
 class PlainWorker:
-    """`run()` works until told to stop. `announce(event, **fields)` hears that it has connected."""
+    """`run()` works until told to stop. `announce(event, **fields)` hears that it has joined, and what tasks print."""
 
     def __init__(self, settings: WorkerSettings, announce: Callable[..., None] = lambda *a, **k: None) -> None:
         if settings.handler is None:
@@ -62,7 +63,7 @@ class PlainWorker:
         self.done = 0
         self._taken = 0
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._child = ChildProcess(settings.handler, self._inbox)
+        self._child = ChildProcess(settings.handler, self._inbox, self._hear_printed)
         self._child.worker = self.name
         self._result: bytes | None = None  #: what the master has not confirmed yet
         self._sent = False  #: whether it went out and only the answer was not heard
@@ -200,10 +201,11 @@ class PlainWorker:
             return [], []
         if words is None:
             return self._child.bury()
-        for word in words:
-            if word[0] == "printed":
-                print(word[2], end="", file=sys.stderr, flush=True)
         return self._child.hear(words), []
+
+    def _hear_printed(self, pieces: list[Piece]) -> None:
+        if pieces:
+            self._announce("printed", pieces=[(self.name, *piece) for piece in pieces])
 
 
 def _shown(message: bytes) -> str:

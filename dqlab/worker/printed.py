@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+
+from dqlab.wire.printed import Piece, note
+from dqlab.worker.control_line import ControlLine
 
 __all__ = ["Printed"]
 
@@ -12,33 +15,34 @@ BURST, RATE = 1 << 18, 1 << 16
 
 
 class Printed:
-    """`send(lines)` is called with (task, text) pairs; what is beyond the rate is dropped, with a note that says so."""
+    """Sends (task, text) pairs on `line`, while there is one; what is beyond the rate is dropped, with a note.
 
-    def __init__(self, send: Callable[[list[tuple[int, str]]], None]) -> None:
-        self._send = send
+    One thread at a time may call it.
+    """
+
+    def __init__(self) -> None:
+        self.line: ControlLine | None = None
         self._room, self._since = float(BURST), time.monotonic()
         self._dropped: dict[int, int] = {}  #: characters by task
 
-    def take(self, lines: Iterable[tuple[int, str]]) -> None:
-        """What tasks have printed; each piece passes whole or not at all."""
+    def take(self, pieces: Sequence[Piece]) -> None:
+        """What tasks have printed; each piece passes whole or not at all. Nothing, when nothing more comes for now."""
         now = time.monotonic()
         self._room = min(BURST, self._room + (now - self._since) * RATE)
         self._since = now
         passed: list[tuple[int, str]] = []
-        for task, text in lines:
+        for task, _, text in pieces:
             if len(text) > self._room:
                 self._dropped[task] = self._dropped.get(task, 0) + len(text)
                 continue
             self._room -= len(text)
             passed += [*self._notes(), (task, text)]
-        if passed:
-            self._send(passed)
-
-    def end(self) -> None:
-        """Nothing more comes for now: say what was dropped."""
-        if notes := self._notes():
-            self._send(notes)
+        if not pieces:
+            passed = self._notes()
+        line = self.line
+        if passed and line is not None:
+            line.tell("printed", passed)
 
     def _notes(self) -> list[tuple[int, str]]:
         dropped, self._dropped = self._dropped, {}
-        return [(task, f"... {count:,} characters more were printed, and dropped\n") for task, count in dropped.items()]
+        return [(task, note(count)) for task, count in dropped.items()]

@@ -1,8 +1,9 @@
-"""Three numbers that a worker and its child process share, so that a task costs no message of its own.
+"""Four numbers that a worker and its child process share, so that a task costs no message of its own.
 
 The child writes which item it is about to begin (`BEGUN`) and, for tasks with a time-out, when (`STARTED`). The worker
 writes how far the child may go (`LIMIT`): lowering it takes back what has not begun. The child writes `BEGUN` before it
-reads `LIMIT`, the worker writes `LIMIT` before it reads `BEGUN`, so one of the two always sees the other.
+reads `LIMIT`, the worker writes `LIMIT` before it reads `BEGUN`, so one of the two always sees the other. In
+`UNMARKED` the worker says that it reads, or has read, output of which it can't tell the task.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import mmap
 import os
 import tempfile
 
-__all__ = ["BEGUN", "LIMIT", "STARTED", "SharedNumbers"]
+__all__ = ["BEGUN", "LIMIT", "STARTED", "UNMARKED", "SharedNumbers"]
 
-BEGUN, LIMIT, STARTED = range(3)
+BEGUN, LIMIT, STARTED, UNMARKED = range(4)
 _SIZE = 4096
 
 

@@ -14,6 +14,7 @@ from dqlab.process.owned_process import ASK_AGAIN, OwnedProcess
 from dqlab.process.owner import die_with_parent, read_settings, say, watch_owner
 from dqlab.process.python_command import python_command
 from dqlab.process.signals import on_end_signals
+from dqlab.wire.printed import show
 from dqlab.worker.blas_threads import with_blas_threads
 from dqlab.worker.plain_worker import PlainWorker
 from dqlab.worker.settings import WorkerSettings
@@ -39,14 +40,26 @@ def run_workers(settings: dict[str, Any]) -> int:
 
 
 def _tell_terminal(event: str, **fields: Any) -> None:
-    if event == "joined":
+    if event == "printed":
+        show(fields["pieces"])
+    elif event == "joined":
         print(f"dqlab worker {fields['name']} joined, pid {fields['pid']}", file=sys.stderr, flush=True)
     elif fields.get("reason"):
         print(f"dqlab worker {fields.get('name') or ''} left: {fields['reason']}", file=sys.stderr, flush=True)
 
 
+def _to_owner(say: Callable[..., None], shows_output: bool) -> Callable[..., None]:
+    """How an owned worker announces: what tasks print only to whoever has a terminal for it."""
+
+    def tell(event: str, **fields: Any) -> None:
+        if event != "printed" or shows_output:
+            say(event=event, **fields)
+
+    return tell
+
+
 def _run_one(settings: dict[str, Any], announce: Callable[..., None], owned: bool) -> int:
-    tell = (lambda event, **fields: announce(event=event, **fields)) if owned else announce
+    tell = _to_owner(announce, bool(settings.get("shows_output"))) if owned else announce
     known = WorkerSettings.from_dict(settings)
     worker: Worker | PlainWorker = Worker(known, tell)
     on_end_signals(lambda: worker.stop())
@@ -86,6 +99,7 @@ class Supervisor:
 
     def __init__(self, settings: dict[str, Any], announce: Callable[..., None], owned: bool) -> None:
         self._settings = {key: value for key, value in settings.items() if key not in ("n", "supervise")}
+        self._settings["shows_output"] = not owned
         self._n = int(settings.get("n") or 1)
         self._announce, self._owned = announce, owned
         self._workers: dict[OwnedProcess, str] = {}  #: process -> name, "" before it has joined
@@ -126,6 +140,8 @@ class Supervisor:
             if said.get("event") == "joined":
                 self._workers[process] = said["name"]
                 self._tell("joined", name=said["name"], pid=said["pid"])
+            elif said.get("event") == "printed":
+                self._tell("printed", pieces=said["pieces"])
             return
         name = self._workers.pop(process)
         self._leaving.discard(process)

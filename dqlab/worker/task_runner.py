@@ -18,6 +18,8 @@ __all__ = ["FLUSH", "Reporter", "TaskRunner"]
 FLUSH = 0.05
 #: seconds of one task from which on its result does not wait for others: the next may take much longer
 EAGER = 0.01
+#: seconds of one task from which on it may have started something that printed
+SHORT = 0.0003
 
 
 class Reporter(Protocol):
@@ -29,8 +31,8 @@ class Reporter(Protocol):
     def deliver(self) -> None:
         """Send all messages now."""
 
-    def flush_printed(self) -> None:
-        """Take what the task has printed."""
+    def end_output(self) -> None:
+        """What was printed until now is the task's that is in hand."""
 
     def give_way(self) -> NoReturn:
         """End the process between two tasks, once all is said."""
@@ -127,8 +129,8 @@ class TaskRunner:
                 if self.forked:
                     reporter.end_copy(exc)
                 i = position - base
+                reporter.end_output()
                 finished.send(reporter, self.results)
-                reporter.flush_printed()
                 reporter.say(("failed", number, i, i + 1, self.results.describe(exc).encode(), clock() - began))
                 finished.skip()
                 if kind == PLAIN and isinstance(exc, SystemExit):
@@ -136,15 +138,17 @@ class TaskRunner:
                     reporter.give_way()
             now = clock()
             if now > look:
+                if now - began > SHORT:
+                    reporter.end_output()
                 if now - finished.since > FLUSH or now - began > EAGER or careful:
-                    reporter.flush_printed()
+                    reporter.end_output()
                     finished.send(reporter, self.results)
                     reporter.deliver()
                 # No sooner can a task have taken long, or the first one wait for long.
-                look = 0.0 if careful else min(now + EAGER, finished.since + FLUSH)
+                look = 0.0 if careful else min(now + SHORT, finished.since + FLUSH)
             began = now
         self._finished = None
-        reporter.flush_printed()
+        reporter.end_output()
         finished.send(reporter, self.results)
 
     def _caller(self, kind: str, function: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -23,6 +23,7 @@ from dqlab.errors import AuthenticationFailed, ConnectionFailed, NotDqlab
 from dqlab.wire.connection import PlainConnection
 from dqlab.wire.greeting import WORKER
 from dqlab.wire.messages import Lease, Report
+from dqlab.wire.printed import Piece
 from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.wire.request import open_broker, request
 from dqlab.worker.child_process import ChildProcess
@@ -54,14 +55,15 @@ class _LeaseLost(Exception):
 
 
 class Worker:
-    """`run()` works until told to stop. `announce(event, **fields)` hears of joining and leaving."""
+    """`run()` works until told to stop. `announce(event, **fields)` hears of joining, and what tasks print."""
 
     def __init__(self, settings: WorkerSettings, announce: Callable[..., None] = lambda *a, **k: None) -> None:
         self.settings, self._announce = settings, announce
         self.name: str | None = None
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._child = ChildProcess(settings.handler, self._inbox)
-        self._held, self._printed = HeldJobs(), Printed(self._send_printed)
+        self._printed = Printed()
+        self._child = ChildProcess(settings.handler, self._inbox, self._hear_printed)
+        self._held = HeldJobs()
         self._reports: list[Report] = []
         self._stopping = self._goodbye = self._expired = False
         self._data: PlainConnection | None = None
@@ -221,16 +223,14 @@ class Worker:
                 self._reports += reports
                 self._held.put_back(rest)
             else:
-                self._printed.take([word[1:] for word in message if word[0] == "printed"])
                 self._reports += self._child.hear(message)
                 if ("quit",) in message:  # a handler's SystemExit ends its worker, as it ends an unchanged script
                     self._stopping = True
-                if not self._child.busy:
-                    self._printed.end()
 
-    def _send_printed(self, lines: list[tuple[int, str]]) -> None:
-        if self._control is not None:
-            self._control.tell("printed", lines)
+    def _hear_printed(self, pieces: list[Piece]) -> None:
+        if pieces:
+            self._announce("printed", pieces=[(self.name, *piece) for piece in pieces])
+        self._printed.take(pieces)
 
     def _obey(self, command: tuple[Any, ...]) -> None:
         if command[0] == "reclaim":
@@ -270,13 +270,14 @@ class Worker:
             self._child.worker, self._child.results = self.name or "", results
             conn = open_broker(settings.address, settings.authkey, WORKER)
             self._control = ControlLine(conn, self.name, lease, lambda *word: self._heard(data, *word))
+            self._printed.line = self._control
             try:
                 yield
             finally:
                 self._control.close()
         finally:
             data.close()
-            self._data = self._control = None
+            self._data = self._control = self._printed.line = None
 
     def _heard(self, data: PlainConnection, line: ControlLine, kind: str, command: tuple[Any, ...] = ("",)) -> None:
         """In the control line's thread: put it down for the main loop, and call that if it waits in the master."""

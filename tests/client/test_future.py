@@ -6,11 +6,14 @@ import threading
 import pytest
 
 from dqlab import Future, MasterGone, as_completed, wait
+from dqlab.client.screen import Screen
 from tests.helpers import eventually
 
 
 class NoClient:
     """A client that has nothing to say."""
+
+    screen = Screen(False)
 
     def hint_if_stuck(self):
         pass

@@ -9,6 +9,7 @@ import pytest
 
 from dqlab import LocalWorkers, Master, progress
 from dqlab.client.map_results import MapResults, _Run
+from dqlab.client.screen import Screen
 from dqlab.errors import Refused
 from dqlab.wire.messages import Options, Outcome
 from tests.helpers import eventually
@@ -233,6 +234,7 @@ class InPieces:
 
     about = {"backlog": 2_000_000, "max_attempts": 3}
     load = staticmethod(pickle.loads)
+    screen = Screen(False)
     closed = False
 
     def check_here(self):

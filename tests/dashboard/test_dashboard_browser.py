@@ -299,9 +299,10 @@ def test_markup_in_names_reasons_and_tracebacks_stays_text() -> None:
     history.feed([{**about, "seq": 1, "time": 1.0, "kind": "worker_joined"}])
     history.feed([{**about, "seq": 2, "time": 2.0, "kind": "failed"}])
     history.feed([{"time": 2.0, "kind": "failure", "task": 3, "text": EVIL}])
+    history.feed([{**about, "seq": 3, "time": 2.0, "kind": "printed", "text": EVIL}])
     state = {
-        "picture": history.frame(), "parts": ["numbers", "charts", "lanes", "failures"], "window": 60, "note": EVIL,
-        "ended": "", "replay": True, "at": 2, "speed": 1,
+        "picture": history.frame(), "parts": ["numbers", "charts", "lanes", "output", "failures"], "window": 60,
+        "note": EVIL, "ended": "", "replay": True, "at": 2, "speed": 1,
     }  # fmt: skip
     script = Path(ROOT, "dqlab", "dashboard", "dashboard.js").read_text().replace("export default", "const drawing =")
     complaints: list[str] = []
@@ -309,4 +310,5 @@ def test_markup_in_names_reasons_and_tracebacks_stays_text() -> None:
         page.set_content(PAGE.format(script=script, state=json.dumps(state).replace("</", "<\\/")))
         expect(page.locator(".failures summary")).to_have_text(EVIL)
         expect(page.locator(".failures pre")).to_have_text(EVIL)
+        expect(page.locator(".output pre")).to_have_text(f"[{EVIL} task 3] {EVIL}")
         assert page.locator("img").count() == 0 and page.title() == "" and not complaints

@@ -162,6 +162,16 @@ def test_the_traceback_of_a_failed_task_follows_its_failure() -> None:
     assert text.startswith("Traceback")
 
 
+def test_what_tasks_print_is_kept_line_by_line() -> None:
+    history = History()
+    history.feed([event(1, 1.0, "printed", task=7, worker="w1", text="one\ntwo\n")])
+    version = history.version
+    assert history.frame()["printed"] == [[7, "w1", 0.0, "one"], [7, "w1", 0.0, "two"]]
+    assert "printed" not in history.frame(version)
+    history.feed([event(2, 2.0, "printed", task=8, worker="w1", text="x" * 5_000 + "\n" * 1_000)])
+    assert len(history.frame(version)["printed"]) == 100 and len(history.printed[-1][3]) <= 200
+
+
 def test_a_worker_whose_joining_the_master_has_forgotten_has_a_lane_with_its_host() -> None:
     history = History()
     history.feed([

@@ -18,7 +18,7 @@ def defaults():
 
 def test_master_takes_what_the_list_says():
     parameters = dict(inspect.signature(Master).parameters)
-    assert parameters.pop("authkey_file").default is None
+    assert parameters.pop("authkey_file").default is parameters.pop("output").default is None
     assert {name: parameter.default for name, parameter in parameters.items()} == defaults()
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters.values())
 

@@ -29,6 +29,10 @@ def lazily():
 def threads():
     import os
     return os.environ.get("OMP_NUM_THREADS")
+def shout(x):
+    time.sleep(0.2)
+    print(helper.NAME, x)
+    return x
 def slow(x):
     time.sleep(0.2)
     return [helper.NAME, x]
@@ -48,20 +52,20 @@ class Notebook:
         self._client.start_channels()
         self._client.wait_for_ready(timeout=CELL)
 
-    def run(self, code: str) -> None:
-        """Run a cell."""
-        reply = self._client.execute_interactive(code, timeout=CELL, output_hook=lambda message: None)["content"]
+    def run(self, code: str) -> str:
+        """Run a cell; what is seen below it."""
+        seen: list[str] = []
+
+        def see(message: dict[str, Any]) -> None:
+            seen.append(message["content"].get("text", ""))
+
+        reply = self._client.execute_interactive(code, timeout=CELL, output_hook=see)["content"]
         assert reply["status"] == "ok", reply
+        return "".join(seen)
 
     def value(self, expression: str) -> Any:
         """The value of an expression, which is plain data."""
-        printed = []
-        self._client.execute_interactive(
-            f"print(json.dumps({expression}))",
-            timeout=CELL,
-            output_hook=lambda message: printed.append(message["content"].get("text", "")),
-        )
-        return json.loads("".join(printed))
+        return json.loads(self.run(f"print(json.dumps({expression}))"))
 
     def close(self) -> None:
         """End the kernel."""
@@ -102,6 +106,14 @@ def test_nothing_of_one_is_the_others(notebooks: tuple[Notebook, Notebook]) -> N
     assert two.value("[future.result(30) for future in futures]") == [["two", x] for x in range(8)]
     assert one.value("[future.result(30) for future in futures[:4]]") == [["ONE", x] for x in range(4)]
     assert one.value("cancelled == [future.cancelled() for future in futures[4:]] and any(cancelled)")
+    # What tasks print is seen below the cell that waits for them, in the notebook that submitted them.
+    submit = "loud = [client.submit(shout, x) for x in range(3)]; client.flush(30)"
+    one.run(submit)
+    lines = two.run(f"{submit}; print([future.result(30) for future in loud])").splitlines()
+    assert [line.partition("] ")[2] for line in lines[:-1]] == ["two 0", "two 1", "two 2"]
+    assert lines[-1] == "[0, 1, 2]"
+    one.run("assert [future.result(30) for future in loud] == [0, 1, 2]")
+    assert one.run("print(client.submit(shout, 3).result(30))").partition("] ")[2] == "ONE 3\n3\n"
     # The end of one is not the other's.
     one.run("client.shutdown()")
     assert two.value("list(client.map(slow, range(3)))") == [["two", x] for x in range(3)]

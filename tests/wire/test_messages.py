@@ -26,6 +26,7 @@ from dqlab.wire.messages import (
     beside,
 )  # fmt: skip
 from dqlab.wire.plain_data import load_plain
+from dqlab.wire.printed import STREAMS
 
 # -- any message of each kind ------------------------------------------------------------------------------------------
 
@@ -47,19 +48,22 @@ failures = st.builds(
     traceback=st.text(max_size=50), summary=st.text(max_size=50),
 )  # fmt: skip
 histories = st.lists(st.tuples(names, names), max_size=3)
+texts = st.text(max_size=50)
+pieces = st.lists(st.tuples(ids, st.sampled_from(STREAMS), texts), max_size=3)
 outcomes = st.builds(
-    Outcome, state=names, result=st.none() | st.binary() | failures.map(Failure.encode), attempts=ids, history=histories
-)
+    Outcome, state=names, result=st.none() | st.binary() | failures.map(Failure.encode), attempts=ids,
+    history=histories, printed=st.lists(st.tuples(names, ids, st.sampled_from(STREAMS), texts), max_size=3),
+)  # fmt: skip
 
 
 def reports(kind: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[Report]:
     lo, more = st.integers(0, 2**62), st.integers(1, 2**62 - 1)
     ends = st.tuples(lo, more).map(lambda pair: (pair[0], sum(pair)))
     return st.builds(
-        lambda token, ends, value, seconds: Report(
-            kind=kind, token=token, lo=ends[0], hi=ends[1], value=value, seconds=seconds
+        lambda token, ends, value, seconds, printed: Report(
+            kind=kind, token=token, lo=ends[0], hi=ends[1], value=value, seconds=seconds, printed=printed
         ),
-        ids, ends, values, seconds,
+        ids, ends, values, seconds, pieces,
     )  # fmt: skip
 
 
@@ -179,7 +183,7 @@ def test_a_row_of_the_wrong_shape_is_refused(message: Message) -> None:
 @pytest.mark.parametrize("message", [m for m in GOOD if not isinstance(m, Options)], ids=lambda m: type(m).__name__)
 def test_what_is_nested_is_checked_too(message: Message) -> None:
     row, names = list(travel(message)), [name for name, _ in type(message).checks]
-    for name, wrong, said in [("header", (1, 2), "header of 7 fields"), ("outcome", (1, 2), "Outcome of 4 fields")]:
+    for name, wrong, said in [("header", (1, 2), "header of 7 fields"), ("outcome", (1, 2), "Outcome of 5 fields")]:
         if name in names:
             row[names.index(name)] = wrong
             with pytest.raises(BadInput, match=said):
@@ -194,14 +198,20 @@ def test_what_is_nested_is_checked_too(message: Message) -> None:
     ],
 )  # fmt: skip
 def test_a_report_brings_what_its_kind_has(kind: str, value: Any) -> None:
-    with pytest.raises(BadInput):
-        Report.decode((kind, 1, 0, 1, value, 0.0))
+    with pytest.raises(BadInput, match=r"value of type|Failure"):
+        Report.decode((kind, 1, 0, 1, value, 0.0, []))
+
+
+@pytest.mark.parametrize("printed", [None, "text", [(1, "stdout")], [(1, "stdin", "x")], [("1", "stdout", "x")]])
+def test_what_a_report_says_was_printed_is_pieces(printed: Any) -> None:
+    with pytest.raises(BadInput, match="printed="):
+        Report.decode(("done", 1, 0, 1, b"x", 0.0, printed))
 
 
 @pytest.mark.parametrize(("lo", "hi"), [(1, 1), (2, 1)])
 def test_a_report_is_of_some_tasks(lo: int, hi: int) -> None:
     with pytest.raises(BadInput, match=rf"of \[{lo}, {hi}\)"):
-        Report.decode(("lost", 1, lo, hi, None, 0.0))
+        Report.decode(("lost", 1, lo, hi, None, 0.0, []))
 
 
 def test_a_header_of_fields_that_cannot_be_looked_up_is_refused() -> None:
