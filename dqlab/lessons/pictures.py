@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "curves", "lanes", "tiles"]
+__all__ = ["Picture", "arrivals", "bars", "curves", "lanes", "tiles"]
 
 #: colours that people who see no red or no green can tell apart (Okabe and Ito)
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#BBBBBB", "#333333"
@@ -89,18 +89,71 @@ def curves(
     return Picture(drawing, f"speedup of {', '.join(measured)} with {', '.join(map(str, workers))} workers")
 
 
-def lanes(jobs: Sequence[tuple[str, float, float]], title: str, until: float | None = None) -> Picture:
-    """Who worked when: `(worker, begin, end)` in seconds, a lane for each worker; `until` ends the axis."""
-    names = sorted({worker for worker, _, _ in jobs}, key=lambda name: (len(name), name))
-    start = min(begin for _, begin, _ in jobs)
+def lanes(
+    jobs: Sequence[tuple[str, float, float]], title: str, until: float | None = None,
+    waiting: Sequence[tuple[str, float, float]] = (),
+) -> Picture:  # fmt: skip
+    """Who worked when: `(worker, begin, end)` in seconds, a lane for each worker; `until` ends the axis.
+
+    `waiting` are those who held a worker and did nothing, in another colour.
+    """
+    both = [*jobs, *waiting]
+    names = sorted({worker for worker, _, _ in both}, key=lambda name: (len(name), name))
+    start = min(begin for _, begin, _ in both)
     drawing = figure(7.6, 0.7 + 0.32 * len(names))
     axes = drawing.add_subplot(xlabel="seconds since the start", title=title)
     for worker, begin, end in jobs:
         axes.barh(names.index(worker), end - begin, left=begin - start, height=0.7, color=BLUE, edgecolor="white")
+    for worker, begin, end in waiting:
+        axes.barh(
+            names.index(worker), end - begin, left=begin - start, height=0.7, facecolor="white", edgecolor=ORANGE,
+            hatch="////",
+        )  # fmt: skip
     axes.set_yticks(range(len(names)), names)
     axes.set_xlim(0, until)
     axes.invert_yaxis()
     axes.spines[["top", "right", "left"]].set_visible(False)
-    free = sorted(max(end for worker, _, end in jobs if worker == name) - start for name in names)
+    free = sorted(max(end for worker, _, end in both if worker == name) - start for name in names)
     words = f"{title}: {len(names)} lanes; the first is free after {free[0]:.1f} s, the last after {free[-1]:.1f} s"
     return Picture(drawing, words)
+
+
+def bars(events: Iterable[dict[str, Any]]) -> dict[str, list[tuple[str, float, float]]]:
+    """What `lanes` draws, from a master's events: `"jobs"` that were done, and those `"waiting"` that were not.
+
+    A task that is still out when the last event came ends there.
+    """
+    found: dict[str, list[tuple[str, float, float]]] = {"jobs": [], "waiting": []}
+    out: dict[Any, tuple[str, float]] = {}
+    last = 0.0
+    for event in events:
+        last, task = event["time"], event.get("task")
+        if event["kind"] == "leased":
+            out[task] = event["worker"], last
+        elif event["kind"] in ("done", "failed", "delayed", "redelivered") and task in out:
+            worker, begin = out.pop(task)
+            if event["kind"] == "done":
+                found["jobs"].append((worker, last - event["seconds"], last))
+            else:
+                found["waiting"].append((worker, begin, last))
+    found["waiting"] += [(worker, begin, last) for worker, begin in out.values()]
+    return found
+
+
+def arrivals(requests: dict[str, Sequence[float]], bears: float, step: float = 0.25) -> Picture:
+    """Requests a second over time, in seconds, a line for each way of asking; `bears` is what the site can take."""
+    drawing = figure(7.6, 3.4)
+    axes = drawing.add_subplot(xlabel="seconds since the first request", ylabel="requests a second", yscale="log")
+    for (name, times), colour in zip(requests.items(), (ORANGE, BLUE), strict=False):
+        first, last = min(times), max(times)
+        counts = [0] * (int((last - first) / step) + 1)
+        for when in times:
+            counts[int((when - first) / step)] += 1
+        rates = [max(count / step, 1) for count in counts]
+        axes.step([step * number for number in range(len(rates))], rates, where="post", color=colour, label=name)
+    axes.axhline(bears, color=GREY, linewidth=1, linestyle=":")
+    words = f"{bears:g} a second is what it bears"
+    axes.text(1, bears, words, color=INK, ha="right", va="bottom", transform=axes.get_yaxis_transform())
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return Picture(drawing, f"requests a second over time: {', '.join(requests)}")

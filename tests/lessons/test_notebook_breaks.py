@@ -83,7 +83,7 @@ BREAKS = [
         "01_master",
     ),
     Break(
-        "workers that are never added", "launch/launcher",
+        "workers that are never added", "launch/command_launcher",
         "for _ in range(n)]",
         "for _ in range(1)]",
         "03_speedup",
@@ -99,6 +99,12 @@ BREAKS = [
         "return load_plain if results == PLAIN else pickle.loads",
         "return pickle.loads",
         "09_who",
+    ),
+    Break(
+        "back-off without an end to it", "broker/leases",
+        "full * self._random.uniform(0.5, 1.5)",
+        "1e9",
+        "10_time",
     ),
 ]  # fmt: skip
 

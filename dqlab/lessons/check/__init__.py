@@ -9,6 +9,7 @@ from dqlab.lessons.check.atomic_save import idempotent, pieces
 from dqlab.lessons.check.littles_law import workers_needed
 from dqlab.lessons.check.patient_worker import worker_that_stays
 from dqlab.lessons.check.raw_messages import raw_client
+from dqlab.lessons.check.site_record import recorded_site
 from dqlab.lessons.check.ten_messages import careful_load
 from dqlab.lessons.check.verdict import NotYet, checker
 
@@ -19,6 +20,7 @@ __all__ = [
     "idempotent",
     "pieces",
     "raw_client",
+    "recorded_site",
     "worker_that_stays",
     "workers_needed",
 ]
