@@ -66,10 +66,10 @@ def test_the_end_of_the_child_wakes_also_while_gathering(child):
 def test_a_child_that_the_system_killed_as_memory_ran_out_is_told_from_others(child, more, monkeypatch):
     before = memory_kills()
     monkeypatch.setattr("dqlab.worker.child_process.memory_kills", lambda: before + more)
-    feed(child, 0.02, 30)
-    assert child.inbox.get(timeout=20)[1][0][0] == "done"  # of the first: the second has begun
+    feed(child, 30)
+    eventually(lambda: child._begun() == 0)
     child.kill()
     assert child.inbox.get(timeout=20) == (child.generation, None)
-    *_, report = child.bury()[0]
+    (report,), _ = child.bury()
     said = ": the system killed it, as memory ran out" if more else ""
     assert report.value == "the task's process ended with SIGKILL" + said
