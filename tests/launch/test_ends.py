@@ -42,7 +42,7 @@ def all_end(pids):
     eventually(lambda: all(map(gone, pids)), 5, "the end of what the task has started")
 
 
-@pytest.mark.parametrize("kind", ["subprocess", "pool"])
+@pytest.mark.parametrize("kind", ["subprocess", pytest.param("pool", marks=pytest.mark.long)])
 @pytest.mark.parametrize("end", ["timeout", "kill", "kill the child", "stop", "end"])
 def test_what_a_task_has_started_ends_with_it(tmp_path, kind, end):
     file = tmp_path / "pids"

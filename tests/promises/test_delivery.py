@@ -58,7 +58,7 @@ def replace(workers):
     workers.wait(timeout=30)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3))])
 def test_two_hundred_tasks_survive_workers_killed_in_mid_task(seed):
     chance = random.Random(seed)
     with cluster(2, max_attempts=100) as (master, workers):
@@ -80,7 +80,7 @@ def test_two_hundred_tasks_survive_workers_killed_in_mid_task(seed):
         assert sorted(lost)[len(lost) // 2] < 0.25
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_two_hundred_tasks_survive_children_killed_in_mid_task(seed, tmp_path):
     def marked_nap(x):
         mark = tmp_path / str(os.getpid())
@@ -157,7 +157,7 @@ def test_a_result_that_comes_after_the_lease_is_counted_and_dropped():
         assert set(times_done(master).values()) == {1}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_workers_killed_in_the_middle_of_a_map_of_tiny_tasks(seed):
     chance = random.Random(seed)
     n = 20_000

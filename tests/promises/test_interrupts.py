@@ -204,7 +204,7 @@ def interrupted(tmp_path, shared):
     return interrupted
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_submit_and_result(interrupted, shared, seed):
     before = shared[0].stats()["queues"].get("default", {"done": 0})["done"]
     found = interrupted(SUBMIT, seed)
@@ -216,14 +216,14 @@ def test_submit_and_result(interrupted, shared, seed):
     assert 0 <= extra <= found["interrupts"]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_map(interrupted, seed):
     found = interrupted(MAP, seed)
     stats = found["stats"]
     assert (stats["ready"], stats["leased"], stats["failed"]) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_plain_put_and_get(interrupted, seed):
     found = interrupted(PLAIN, seed)
     # Each call put one number; interrupted turns repeat theirs. None is missing, though the script may have dropped

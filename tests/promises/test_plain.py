@@ -1,5 +1,6 @@
 """Plain BaseManager scripts, as somebody would type them from a tutorial, and dqlab: all three ways to mix them."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,13 @@ from tests.plain import KEY, PYTHONS, Lab
 
 URLS = [f"url_{i}" for i in range(10)]
 
-every_python = pytest.mark.parametrize("python", [pytest.param(path, id=name) for name, path in PYTHONS.items()])
+#: in every run the oldest Python, the newest and ours; in the long one all of them
+VERSIONS = sorted(PYTHONS, key=lambda name: int(name.partition(".")[2]))
+SOON = {VERSIONS[0], VERSIONS[-1], f"3.{sys.version_info.minor}"}
+every_python = pytest.mark.parametrize(
+    "python",
+    [pytest.param(PYTHONS[name], id=name, marks=[] if name in SOON else pytest.mark.long) for name in VERSIONS],
+)
 
 
 @pytest.fixture
