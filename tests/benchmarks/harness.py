@@ -68,6 +68,11 @@ def tiny(text: str) -> str:
     return text + " ------>success"
 
 
+def tiny_list(texts: list[str]) -> list[str]:
+    """The same, with an item and a result that could change."""
+    return [text + " ------>success" for text in texts]
+
+
 def nap(seconds: float) -> float:
     """A task that waits."""
     time.sleep(seconds)

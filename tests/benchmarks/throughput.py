@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from dqlab import LocalWorkers, Master, as_completed
-from tests.benchmarks.harness import Table, compare, side_by_side, stopwatch, tiny
+from tests.benchmarks.harness import Table, compare, side_by_side, stopwatch, tiny, tiny_list
 from tests.benchmarks.plain_loop import KEY, ClientManager, plain_loop
 
-PLAIN_ITEMS, SUBMIT_ITEMS, MAP_ITEMS = 3_000, 20_000, 400_000
+PLAIN_ITEMS, SUBMIT_ITEMS, MAP_ITEMS, LIST_ITEMS = 3_000, 20_000, 400_000, 100_000
 CHUNKS = (100, 1_000, 10_000)
 
 
@@ -38,6 +38,11 @@ def submit_all(pool: Any, wait: Callable[..., Any]) -> Callable[[list[str]], lis
     return lambda texts: [future.result() for future in wait([pool.submit(tiny, text) for text in texts])]
 
 
+def in_lists(pool: Executor, texts: list[str]) -> list[str]:
+    """What values that could change cost: each item and each result is pickled by itself."""
+    return [text for (text,) in pool.map(tiny_list, [[text] for text in texts])]
+
+
 def best_chunk(pool: Executor) -> int:
     """The chunk size with which this pool is fastest here and now."""
     speeds = {c: rate(lambda xs, c=c: list(pool.map(tiny, xs, chunksize=c)), MAP_ITEMS)() for c in CHUNKS}
@@ -59,8 +64,10 @@ def run(rounds: int = 5) -> list[Table]:
             f"ProcessPoolExecutor, best chunk ({chunk})": rate(
                 lambda xs: list(pool.map(tiny, xs, chunksize=chunk)), MAP_ITEMS
             ),
+            "Pool.map, its own chunk": rate(lambda xs: other.map(tiny, xs), MAP_ITEMS),
             "Pool.imap_unordered, chunk 1000": rate(lambda xs: list(other.imap_unordered(tiny, xs, 1000)), MAP_ITEMS),
             "dqlab map, untuned": rate(lambda xs: list(master.map(tiny, xs)), MAP_ITEMS),
+            "dqlab map, lists instead of texts": rate(lambda xs: in_lists(master, xs), LIST_ITEMS),
             "dqlab submit + as_completed": rate(submit_all(master, as_completed), SUBMIT_ITEMS),
         }
         contenders |= _engines(stack)
