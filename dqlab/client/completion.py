@@ -7,6 +7,7 @@ import contextlib
 import queue
 import time
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from dqlab.client.channel import SLICE
@@ -41,14 +42,18 @@ def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator
     """
     waiting = _checked(futures)
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    for future in waiting:
-        ended.put(future) if future.done() else future.add_done_callback(ended.put)
+    _call_back(waiting, ended)
     try:
         yield from _as_they_end(waiting, ended, timeout)
     finally:
         for future in waiting:  # who waits again and again would leave a trace on each every time
             with contextlib.suppress(AttributeError, ValueError):  # Dask's keep theirs elsewhere
                 future._done_callbacks.remove(ended.put)  # type: ignore[attr-defined]
+
+
+def _call_back(waiting: set[F], ended: queue.SimpleQueue[Any]) -> None:
+    for future in waiting:
+        ended.put(future) if future.done() else future.add_done_callback(ended.put)
 
 
 def _checked(futures: Iterable[F]) -> set[F]:
@@ -72,18 +77,20 @@ def _as_they_end(waiting: set[F], ended: queue.SimpleQueue[F], timeout: float | 
             screen.look()
         left = SLICE if timeout is None else timeout - waited
         try:
-            future = ended.get(timeout=max(0.0, min(left, SLICE)))
+            given = [ended.get(timeout=max(0.0, min(left, SLICE)))]
         except queue.Empty:
             if left <= 0:
                 raise TimeoutError(f"{len(waiting)} futures have not ended after {timeout:g} s") from None
-            if isinstance(some := next(iter(waiting)), Future):
-                some.hint_after(waited, hint)
-                hint = float("inf") if waited > hint else hint
+            for future in islice(waiting, 1):
+                if isinstance(future, Future):
+                    future.hint_after(waited, hint)
+                    hint = float("inf") if waited > hint else hint
+                del future
             continue
-        waiting.discard(future)
+        waiting.discard(given[0])
         for screen in screens:
             screen.show()
-        yield future
+        yield given.pop()  # what is given out is referred to no more
 
 
 def wait(

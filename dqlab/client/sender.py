@@ -50,6 +50,8 @@ class Sender:
                 raise
             if None in after:
                 return
+            batch.clear()  # until the next one comes nothing here refers to a future, nor to its result
+            item = None
 
     def _drain(self, item: Any) -> tuple[list[Submission], list[Any]]:
         """A batch of submissions, and what else was waiting behind it."""

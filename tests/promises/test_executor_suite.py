@@ -24,6 +24,7 @@ from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED
 
 import pytest
 
+import dqlab
 from dqlab import LocalWorkers, Master, TaskFailed
 from tests.cluster import cluster, run, script
 
@@ -184,6 +185,29 @@ class TestAsCompleted:
             for ended in futures.as_completed(ENDED | {future}, timeout):
                 completed.add(ended)
         assert completed == ENDED
+
+    @pytest.mark.parametrize("as_completed", [futures.as_completed, dqlab.as_completed], ids=["theirs", "ours"])
+    def test_free_reference_yielded_future(self, executor, as_completed):
+        futures_list = [executor.submit(mul, x, 2) for x in range(4)] + [Future() for _ in range(4)]
+        futures_list += [create_future(state=CANCELLED_AND_NOTIFIED), create_future(state=FINISHED, result=42)]
+        futures.wait(futures_list[:4])
+        with pytest.raises(futures.TimeoutError):
+            for future in as_completed(futures_list, timeout=0):
+                futures_list.remove(future)
+                reference = weakref.ref(future)
+                del future
+                gc.collect()
+                assert reference() is None
+        assert len(futures_list) == 4
+        futures_list[0].set_result("test")
+        for future in as_completed(futures_list):
+            futures_list.remove(future)
+            reference = weakref.ref(future)
+            del future
+            gc.collect()
+            assert reference() is None
+            if futures_list:
+                futures_list[0].set_result("test")
 
     def test_duplicate_futures(self, executor):
         future = executor.submit(time.sleep, 0.2)
