@@ -21,6 +21,7 @@ import heapq
 from collections.abc import Iterable
 from typing import Any
 
+from dqlab.broker.changes import Changes
 from dqlab.broker.clients import CLIENT_IDS, Client
 from dqlab.broker.kept_outcomes import outcome_size
 from dqlab.broker.leases import Leases
@@ -52,6 +53,11 @@ class Broker:
         self.leases = Leases(self.states, self.plain, lease, seed, now)
         self._started = now
 
+    def keep_changes(self) -> Changes:
+        """Say from now on what has changed, for a journal."""
+        changes = self.states.changes = self.states.clients.changes = Changes(self)
+        return changes
+
     # -- clients come and go -----------------------------------------------------------------------------------
 
     def reopen_client(self, client: Client, pending: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
@@ -65,6 +71,8 @@ class Broker:
         missed = [span for key, span in spans.items() if span.state in FINAL and key not in waiting]
         self.states.kept.take_back(missed)
         for span in missed:
+            if self.states.changes is not None:
+                self.states.changes.span(span)
             self.states.deliver(client, span)
         return [(first, lo, hi) for first, count in pending for lo, hi in client.gaps_in(first, count)]
 
@@ -117,6 +125,8 @@ class Broker:
             span = client.outbox.popleft()[1]
             size += outcome_size(span)
             self.states.kept.keep(span, span.since)
+            if self.states.changes is not None:
+                self.states.changes.span(span)
         self.states.has_read(client, size)
         batch, size = [], 0
         for serial, span in client.outbox:

@@ -6,9 +6,13 @@ from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from hmac import compare_digest
+from typing import TYPE_CHECKING
 
 from dqlab.broker.tasks import Run, Span
 from dqlab.errors import Refused
+
+if TYPE_CHECKING:
+    from dqlab.broker.changes import Changes
 
 __all__ = ["CLIENT_IDS", "Client", "Clients"]
 
@@ -95,6 +99,7 @@ class Clients(dict[int, Client]):
     def __init__(self) -> None:
         super().__init__()
         self._opened = 0
+        self.changes: Changes | None = None  #: who hears of it, where there is a journal
         self._left: deque[tuple[float, int]] = deque()  #: who disconnected when
         self._forgotten: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  #: token and last task id by number
 
@@ -102,7 +107,14 @@ class Clients(dict[int, Client]):
         """A new client, which nobody else can be who does not know the `token`."""
         client = self[self._opened] = Client(self._opened, token)
         self._opened += 1
+        if self.changes is not None:
+            self.changes.client(client.number)
         return client
+
+    def take_up(self, client: Client) -> None:
+        """A client of an earlier life of the master."""
+        self[client.number] = client
+        self._opened = max(self._opened, client.number + 1)
 
     def find(self, number: int, token: bytes, now: float) -> Client:
         """The client with this number and token, also one that was away for so long that it was forgotten."""
@@ -134,4 +146,6 @@ class Clients(dict[int, Client]):
             del self[number]
             self._forgotten[number] = client.token, client.last
             if len(self._forgotten) > COME_BACK:
-                self._forgotten.popitem(last=False)
+                gone, _ = self._forgotten.popitem(last=False)
+                if self.changes is not None:
+                    self.changes.client_gone(gone)

@@ -58,6 +58,10 @@ class EventLog:
         self._read = 0  #: the newest record that somebody has read, which must not change any more
         self.last = 0
 
+    def begin_at(self, number: int) -> None:
+        """Give the first record the number behind this one: those up to it are an earlier log's."""
+        self.last = self._read = number
+
     def add(
         self, time: float, kind: str, queue: str | None = None, task: int | None = None, count: int = 1,
         worker: str | None = None, attempt: int | None = None, seconds: float | None = None,

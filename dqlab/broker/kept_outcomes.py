@@ -42,6 +42,10 @@ class KeptOutcomes:
             self._spare_tasks += len(span)
         self._bytes += size
 
+    def is_spare(self, span: Span) -> bool:
+        """Whether a span is kept although its client has its outcome."""
+        return span in self._spare
+
     def take_back(self, spans: Iterable[Span]) -> None:
         """Take those of the spans that are kept out: somebody else has them now."""
         for span in spans:

@@ -46,7 +46,8 @@ class Leases:
         self._idle: dict[str, Worker] = {}  #: those that asked for tasks when there was none
         self._batch_size = BatchSize()
         self._random = Random(seed)
-        self._tokens = self._joined = 0
+        self.tokens = 0  #: the last lease's number
+        self._joined = 0
         self._looked = now  #: when leases were last looked at
 
     # -- workers come and go -----------------------------------------------------------------------------------
@@ -174,13 +175,13 @@ class Leases:
         return bool(given) or turn is None
 
     def _give(self, span: Span, worker: Worker, now: float) -> Lease:
-        run, token, attempt = span.run, self._tokens + 1, span.attempt + 1
+        run, token, attempt = span.run, self.tokens + 1, span.attempt + 1
         lease = Lease(
             token=token, first=run.first, lo=span.lo, hi=span.hi, attempt=attempt,
             careful=span.suspect or attempt >= run.max_attempts, header=run.header,
             payload=worker.payload_for(run, span),
         )  # fmt: skip
-        self._tokens = span.token = token
+        self.tokens = span.token = token
         self._states.lease(span, worker.name, now)
         worker.take(span, now)
         return lease

@@ -68,6 +68,7 @@ class PlainQueues:
 
     def __init__(self, states: States, max_attempts: int, lease: float, pills: Iterable[Any] = ()) -> None:
         self.results: deque[Any] = deque()  #: the plain result queue
+        self.taken = 0  #: how many were ever taken from it
         self.unmatched = 0  #: results that nobody had taken a value for
         self.refused = 0  #: results that the master did not take
         self._states, self._pills = states, list(pills)
@@ -174,7 +175,20 @@ class PlainQueues:
         if self.held_back:
             self._states.signals.add(self._line.news)
         self._states.signals.add(topics.ROOM)
+        self.taken += 1
         return [self.results.popleft()]
+
+    # -- an earlier life of the master -------------------------------------------------------------------------
+
+    def take_up_client(self, client: Client) -> None:
+        """The plain tasks of then are this client's."""
+        self._client = client
+        client.plain = True
+
+    def take_up_results(self, results: Iterable[Any], taken: int) -> None:
+        """The results that nobody has taken yet, and how many were taken before."""
+        self.results.extend(results)
+        self.taken = taken
 
     # -- connections end ---------------------------------------------------------------------------------------
 

@@ -16,12 +16,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from dqlab.broker import topics
+from dqlab.broker.changes import Changes
 from dqlab.broker.clients import CLIENT_IDS, Client, Clients
 from dqlab.broker.events import EventLog
 from dqlab.broker.functions import Functions
 from dqlab.broker.kept_outcomes import KeptOutcomes, outcome_size
 from dqlab.broker.meters import Latency, Rate
-from dqlab.broker.tasks import Run, Span, State
+from dqlab.broker.tasks import FINAL, Run, Span, State
 from dqlab.broker.topics import Topic
 from dqlab.broker.waiting_line import WaitingLine
 from dqlab.errors import BadInput
@@ -48,6 +49,7 @@ class States:
         self.clients = Clients()
         self.blocked: set[int] = set()  #: clients for whom too much waits
         self.kept = KeptOutcomes()
+        self.changes: Changes | None = None  #: what a journal has to write, where there is one
         self.rate, self.latency = Rate(), Latency()
         self._delayed: list[tuple[float, int, Span]] = []
         self._serial = 0  #: breaks ties among delayed tasks
@@ -73,6 +75,8 @@ class States:
         self.counts_of(queue)
         line = self.line(queue)
         line.paused = paused
+        if self.changes is not None:
+            self.changes.queue(queue)
         self.events.add(now, "paused" if paused else "resumed", queue=queue)
         self.signals.add(line.news)
 
@@ -104,6 +108,9 @@ class States:
         queue = run.header.queue
         self.counts_of(queue)["ready"] += run.count
         client.remember(run)
+        if self.changes is not None:
+            run.changes = self.changes
+            self.changes.submitted(run)
         if run.header.function:
             self.functions.use(run.header.function)
         line = self.line(queue)
@@ -173,11 +180,25 @@ class States:
         """Handing out or making ready a span went wrong: it ends as failed, so that the others go on."""
         self.fail(span, Failure(kind="lost", summary=f"the master could not hand it out: {exc!r}"), now)
 
+    def take_up(self, span: Span, unread: bool, now: float) -> None:
+        """A span of an earlier life of the master goes where its state says."""
+        if span.state not in FINAL:  # those are counted with the ones that are forgotten
+            self.counts_of(span.run.queue)[span.state] += len(span)
+        if span.state is State.READY:
+            self.line(span.run.queue).append(span.run.first // CLIENT_IDS, span)
+        elif span.state is State.DELAYED:
+            self._wait_for(span)
+        elif span.state in FINAL:
+            needed = unread or span.state is State.FAILED  # nobody could read it while there was no master
+            self.kept.keep(span, now if needed else span.since, unread)
+
     def _move(self, span: Span, state: State, now: float) -> None:
         counts, n = self.counts[span.run.header.queue], span.hi - span.lo
         counts[span.state] -= n
         counts[state] += n
         span.state, span.since = state, now
+        if span.run.changes is not None:
+            span.run.changes.moved(span)
 
     def _wait_for(self, span: Span) -> None:
         self._serial += 1
@@ -203,6 +224,8 @@ class States:
         run.open -= len(span)
         if not run.open:
             run.payload = None
+            if run.changes is not None:
+                run.changes.through(run)
             if run.header.function:
                 self.functions.release(run.header.function)
 

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dqlab.broker.printed import parted
 from dqlab.errors import BadInput
 from dqlab.wire.messages import Header
 from dqlab.wire.printed import Shown
+
+if TYPE_CHECKING:
+    from dqlab.broker.changes import Changes
 
 __all__ = ["FINAL", "Run", "Span", "State"]
 
@@ -110,13 +113,16 @@ class Span:
         else:
             self.hi = lo
         insort(self.run.spans, piece)
+        if self.run.changes is not None:
+            self.run.changes.span(self)
+            self.run.changes.span(piece)
         return piece
 
 
 class Run:
     """Consecutive tasks `first` .. `first + count - 1` of one client, with all that they have in common."""
 
-    __slots__ = ("count", "first", "header", "max_attempts", "open", "payload", "spans", "submitted")
+    __slots__ = ("changes", "count", "first", "header", "max_attempts", "open", "payload", "spans", "submitted")
 
     def __init__(
         self, first: int, count: int, header: Header, payload: Any, max_attempts: int, submitted: float
@@ -125,6 +131,7 @@ class Run:
         self.payload = payload  #: the items, as their kind has them
         self.max_attempts = max_attempts  #: deliveries after which a task that keeps losing its worker is failed
         self.submitted = submitted
+        self.changes: Changes | None = None  #: who hears of them, where there is a journal
         self.open = count  #: tasks that may run yet or again: not done, cancelled or forgotten
         self.spans = [Span(self, 0, count)]
 
@@ -150,6 +157,8 @@ class Run:
         if i == len(self.spans) or self.spans[i] is not span:
             return False
         del self.spans[i]
+        if self.changes is not None:
+            self.changes.dropped(span)
         return True
 
 

@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from dqlab.master.process import RunningMaster, run_master
-from dqlab.master.settings import MasterSettings, is_guessable, is_loopback
+from dqlab.master.settings import PATHS, MasterSettings, is_guessable, is_loopback
 from dqlab.process.owner import read_settings, say, wake_with_parent, watch_owner
 from dqlab.wire.address import place
 from dqlab.wire.connection_file import read_key
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         option, text = f"--{known.name.replace('_', '-')}", known.metadata["help"]
         if known.name == "authkey":
             parser.add_argument("--authkey-file", metavar="F", help="file with the key (default: a random key)")
-        elif known.name == "connection_file":
+        elif known.name in PATHS:
             parser.add_argument(option, metavar="F", help=text)
         elif known.metadata["each"]:
             parser.add_argument(
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         run_master(settings, lambda master: say(event="serving", file=str(master.file), pid=os.getpid()), until)
         return 0
     given = {known.name: getattr(args, known.name) for known in fields(MasterSettings) if known.name != "authkey"}
-    given["connection_file"] = Path(args.connection_file).absolute() if args.connection_file else None
+    given |= {name: Path(given[name]).absolute() for name in PATHS if given[name]}
     key = read_key(args.authkey_file) if args.authkey_file else None
     run_master(MasterSettings(authkey=key, **given), lambda master: _announce(master, args.authkey_file), until)
     return 0

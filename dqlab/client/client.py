@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from dqlab.client.administration import Administration
 from dqlab.client.channel import pause
+from dqlab.client.connections import PATIENCE
 from dqlab.client.future import HINT_AFTER, Future
 from dqlab.client.map_results import MapResults
 from dqlab.client.pickling import dump_call, dump_function
@@ -27,12 +29,9 @@ from dqlab.client.session import Session
 from dqlab.client.submission import Submission, make_header
 from dqlab.errors import BadInput, MasterGone
 from dqlab.wire.address import place
-from dqlab.wire.checks import one_of
+from dqlab.wire.checks import SECONDS, one_of
 from dqlab.wire.connection_file import Connection, find_connection
 from dqlab.wire.messages import PLAIN, Found, Options
-
-if TYPE_CHECKING:
-    from dqlab.client.recording import Recorder
 
 __all__ = ["Client", "connect"]
 
@@ -45,7 +44,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Client(concurrent.futures.Executor):
+class Client(concurrent.futures.Executor, Administration):
     """Submits tasks to a master and reads their results. Made by `connect`, `Master` or `options`."""
 
     def __init__(self, session: Session, options: Options | None = None, when_full: str = "wait") -> None:
@@ -239,48 +238,6 @@ class Client(concurrent.futures.Executor):
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"task {task_id} is {state} after {timeout:g} s")
 
-    def stats(self) -> dict[str, Any]:
-        """Counts by queue, workers, throughput in tasks/s, latency in s; what `dqlab status --json` prints."""
-        return self._session.call("stats")
-
-    def events(self, since: int = 0, timeout: float = 0.0, expand: bool = True) -> list[dict[str, Any]]:
-        """What happened after event number `since`; waits up to `timeout` seconds for the first.
-
-        One dictionary per task, or, with `expand=False`, one for several consecutive tasks.
-        """
-        if timeout > 0:
-            return self._session.wait_call("events", since, timeout, expand)
-        return self._session.call("events", since, 0.0, expand)
-
-    def pause(self, queue: str = "default") -> None:
-        """Give out no more tasks of a queue; those leased are finished."""
-        self._session.call("pause", queue, True)
-
-    def resume(self, queue: str = "default") -> None:
-        """Give out the tasks of a paused queue again."""
-        self._session.call("pause", queue, False)
-
-    def requeue(self, queue: str | None = None) -> int:
-        """Make the failed tasks of a queue (None: of all) ready again; return how many."""
-        return int(self._session.call("requeue", queue))
-
-    def failures(self, limit: int = 20) -> list[dict[str, Any]]:
-        """The last failed tasks, newest first: task, queue, attempts, reason, traceback, history."""
-        return self._session.call("failures", limit)
-
-    def stop_worker(self, name: str) -> None:
-        """Ask a worker to end after the task in hand."""
-        self._session.call("stop_worker", name)
-
-    def record(self, path: str | Path) -> Recorder:
-        """Keep the event log in a file, until the recorder's `stop()`; see `dqlab.client.recording`.
-
-        It begins with what the master remembers of the time before.
-        """
-        from dqlab.client.recording import Recorder
-
-        return Recorder(self, path)
-
     def hint_if_stuck(self) -> None:
         """Say so, once, when somebody waits and no worker is there to do the work."""
         self._session.hint_if_stuck()
@@ -291,10 +248,14 @@ def _check_callable(fn: object) -> None:
         raise BadInput(f"{fn!r} is not callable")
 
 
-def connect(where: str | Path, *, authkey: bytes | None = None, output: bool | None = None) -> Client:
+def connect(
+    where: str | Path, *, authkey: bytes | None = None, output: bool | None = None, patience: float = PATIENCE
+) -> Client:
     """A client of the master that a connection file, or `"HOST:PORT"` with its key, stands for.
 
     Closing it (`with`) closes that client only; the master and its workers go on. `output` says whether what its tasks
-    print is shown here; None: unless the environment has `DQLAB_OUTPUT=0`.
+    print is shown here; None: unless the environment has `DQLAB_OUTPUT=0`. A master that went away is looked for, for
+    `patience` seconds: with a journal it may come back.
     """
-    return Client(Session(find_connection(where, authkey), output=output))
+    SECONDS("patience", patience)
+    return Client(Session(find_connection(where, authkey), output=output, patience=patience))

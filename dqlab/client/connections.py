@@ -15,7 +15,7 @@ from dqlab.wire.request import open_broker, request
 
 __all__ = ["PATIENCE", "RETRY", "Connections"]
 
-#: seconds for which a master that went away is looked for
+#: seconds for which a master that went away is looked for, unless others are given
 PATIENCE = 10.0
 #: seconds between two attempts to reach a master that is away, or to submit to a full backlog
 RETRY = 0.02
@@ -24,8 +24,9 @@ RETRY = 0.02
 class Connections:
     """Connections of one client to one master."""
 
-    def __init__(self, connection: Connection, has_ended: Callable[[], bool]) -> None:
+    def __init__(self, connection: Connection, has_ended: Callable[[], bool], patience: float) -> None:
         self.connection = connection
+        self.patience = patience  #: seconds for which a master that went away is looked for
         self._has_ended = has_ended  #: whether whoever owns the master knows that it is gone for good
         self.error: DqlabError | None = None  #: why there will be no more answers
         self.closed = False
@@ -54,7 +55,7 @@ class Connections:
         return conn
 
     def attempt(self, conn: PlainConnection | None, method: str, *args: Any) -> tuple[PlainConnection, Any]:
-        """Call until it is answered; reconnect meanwhile, but not for longer than `PATIENCE`."""
+        """Call until it is answered; reconnect meanwhile, but not for longer than `patience` seconds."""
         here = conn
 
         def attempt() -> Any:
@@ -73,7 +74,7 @@ class Connections:
             return self.closed
 
         try:
-            answer = persist(attempt, Away(PATIENCE, RETRY, RETRY), failed)
+            answer = persist(attempt, Away(self.patience, RETRY, RETRY), failed)
         except FINAL:
             raise
         except (EOFError, OSError) as exc:

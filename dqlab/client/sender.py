@@ -85,14 +85,16 @@ class Sender:
         while batch:
             functions = {s.header.function: s.function for s in batch if s.header.function not in self._known}
             try:
-                conn, accepted = self._connections.attempt(conn, "submit", functions, [s.encode() for s in batch])
+                conn, (accepted, why) = self._connections.attempt(
+                    conn, "submit", functions, [s.encode() for s in batch]
+                )
             except (BadInput, Refused) as exc:
                 return self._find_culprit(conn, batch, exc)
             self._known.update(functions)
             for submission in batch[:accepted]:
                 tell(submission)
             batch = batch[accepted:]
-            batch = self._drop_refused(batch)
+            batch = self._drop_refused(batch, why)
             self.full = bool(batch)
             if batch:
                 threading.Event().wait(RETRY)
@@ -116,10 +118,12 @@ class Sender:
             submission.sink.gone(exc)
         tell(submission)
 
-    def _drop_refused(self, batch: list[Submission]) -> list[Submission]:
+    def _drop_refused(self, batch: list[Submission], why: str) -> list[Submission]:
         for submission in [s for s in batch if s.accepted is not None]:
-            hint = "wait for it to shrink, or start the master with more backlog="
-            self._refuse(submission, BacklogFull(f"queue {submission.header.queue!r} is full", hint))
+            hint = "" if why else "wait for it to shrink, or start the master with more backlog="
+            self._refuse(submission, BacklogFull(why or f"queue {submission.header.queue!r} is full", hint))
+            if why:  # the master has it perhaps, and could not write that down
+                self.outbox.put([(submission.first, submission.count)])
         return [s for s in batch if s.accepted is None]
 
     def call_off(self) -> None:

@@ -39,12 +39,13 @@ class Session(Connections):
     """One client's connections to one master."""
 
     def __init__(
-        self, connection: Connection, has_ended: Callable[[], bool] = lambda: False, output: bool | None = None
-    ) -> None:
-        super().__init__(connection, has_ended)
+        self, connection: Connection, has_ended: Callable[[], bool] = lambda: False, output: bool | None = None,
+        patience: float = PATIENCE,
+    ) -> None:  # fmt: skip
+        super().__init__(connection, has_ended, patience)
         self._hinted = False
         self.origin = Origin()
-        self._calls = Channel(self.dial, PATIENCE)
+        self._calls = Channel(self.dial, self.patience)
         try:
             self.about = self._calls.call("about")
         except BaseException:
@@ -73,7 +74,7 @@ class Session(Connections):
         """The calling thread's own channel, for the plain queues."""
         channel: Channel | None = getattr(self._local, "channel", None)
         if channel is None:
-            self._local.channel = channel = Channel(self.dial, PATIENCE, "plain")
+            self._local.channel = channel = Channel(self.dial, self.patience, "plain")
             self._channels.append(channel)
         return channel
 
@@ -84,7 +85,7 @@ class Session(Connections):
             if channel is not None:
                 channel.close()
                 self._channels.remove(channel)
-            self._local.waits = channel = Channel(self.dial, PATIENCE, "waits")
+            self._local.waits = channel = Channel(self.dial, self.patience, "waits")
             self._channels.append(channel)
         return channel.call(method, *args, timeout=timeout)
 
@@ -169,12 +170,12 @@ class Session(Connections):
 
     def cancel(self, ranges: list[tuple[int, int]]) -> int:
         """Cancel those of the (first, count) tasks that have not started; return how many that were."""
-        self.flush(PATIENCE)
-        return sum(n for _, n in self.call("cancel", ranges, timeout=PATIENCE))
+        self.flush(self.patience)
+        return sum(n for _, n in self.call("cancel", ranges, timeout=self.patience))
 
     def cancel_all(self) -> None:
         """Cancel everything that has not started."""
-        self.flush(PATIENCE)
+        self.flush(self.patience)
         self.call("cancel", self._waiting.ranges())
 
     def cancel_later(self, ranges: list[tuple[int, int]]) -> None:

@@ -29,17 +29,20 @@ class Master(Client):
     """A master in a process of its own, and a client of it. The end of the `with` block ends its workers too.
 
     Takes what `dqlab master` takes (see `dqlab.master.settings`). `authkey` None means a random key; `authkey_file`
-    names a file that holds one. `lease` in seconds. `results="plain"` is for workers that aren't trusted: results and
-    exceptions are plain data then, and nothing that a worker sends is unpickled here. `pills` are stop signs of plain
-    scripts besides None; the names are what such scripts register. `output` is that of `connect`.
+    names a file that holds one. With a `journal` the next master on that file (at most `journal_bytes`) goes on where
+    this one was; `journal_sync` "normal" survives the death of processes, "full" a power cut too. `lease` in seconds.
+    `results="plain"` is for workers that aren't trusted: results and exceptions are plain data then, and nothing that a
+    worker sends is unpickled here. `pills` are stop signs of plain scripts besides None; the names are what such
+    scripts register. `output` is that of `connect`.
 
     Raises `BadInput` for settings that make no sense, `LaunchFailed` with the process's own words if it fails.
     """
 
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, authkey: bytes | None = None,
-        authkey_file: str | Path | None = None, connection_file: str | Path | None = None, lease: float = 15.0,
-        max_attempts: int = 3, backlog: int = 2_000_000, results: str = "pickle",
+        authkey_file: str | Path | None = None, connection_file: str | Path | None = None,
+        journal: str | Path | None = None, journal_sync: str = "normal", journal_bytes: int = 4 << 30,
+        lease: float = 15.0, max_attempts: int = 3, backlog: int = 2_000_000, results: str = "pickle",
         pills: Sequence[Any] = (), task_name: str = "get_task_queue", result_name: str = "get_result_queue",
         plain_queues: Sequence[str] = (), plain_events: Sequence[str] = (), insecure: bool = False,
         output: bool | None = None,
@@ -49,6 +52,9 @@ class Master(Client):
             port=port,
             authkey=read_key(authkey_file) if authkey_file is not None else authkey,
             connection_file=Path(connection_file).absolute() if connection_file is not None else None,
+            journal=Path(journal).absolute() if journal is not None else None,
+            journal_sync=journal_sync,
+            journal_bytes=journal_bytes,
             lease=lease,
             max_attempts=max_attempts,
             backlog=backlog,
@@ -61,6 +67,7 @@ class Master(Client):
             insecure=insecure,
         )
         settings.check()
+        self._keeps = settings.journal is not None
         said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._process = process = OwnedProcess(
             python_command("dqlab.cli", "master", "--owned"), settings.as_json(), lambda _, words: said.put(words)
@@ -96,9 +103,9 @@ class Master(Client):
         return self._process.pid
 
     def _abandon_rest(self) -> None:
-        """What nobody can do goes with the master."""
+        """What nobody can do goes with the master, unless a journal keeps it."""
         count = self._session.unfinished
-        if count:
+        if count and not self._keeps:
             tasks = "1 task was" if count == 1 else f"{count} tasks were"
             self._session.cancel_all()
             warnings.warn(

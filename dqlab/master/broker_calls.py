@@ -7,7 +7,9 @@ checked against `dqlab.wire.methods`; the methods decode it and hand it to the b
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from dqlab.broker import topics
@@ -61,7 +63,7 @@ class BrokerCalls:
         def attempt(now: float) -> list[Record]:
             return self._broker.states.events.since(since, limit)
 
-        return Wait((topics.EVENTS,), attempt, min(timeout, LONGEST_WAIT), tell, long=True)
+        return Wait((topics.EVENTS,), attempt, min(timeout, LONGEST_WAIT), tell, long=True, early=True)
 
     def lookup(self, task: int, timeout: float = 0.0) -> Wait:
         """What has become of a task (see `Found`); waits up to `timeout` seconds for it to end."""
@@ -80,21 +82,25 @@ class BrokerCalls:
 
         return Wait((topics.EVENTS,), look, min(timeout, LONGEST_WAIT), tell)
 
-    def failures(self, limit: int) -> list[dict[str, Any]]:
+    def failures(self, limit: int) -> Wait:
         """The last failed tasks, newest first."""
-        return [_failed(span) for span in self._waiting.do(self._broker.failures, limit)]
+
+        def tell(spans: list[Span]) -> list[dict[str, Any]]:
+            return [_failed(span) for span in spans]
+
+        return Wait((), lambda now: self._broker.failures(limit), 0.0, tell)
 
     def unfinished(self, queues: list[str] | None) -> int:
         """Tasks that are ready, delayed or leased in some queues (None: in all)."""
         return int(self._waiting.do(self._broker.states.unfinished, queues))
 
-    def pause(self, queue: str, paused: bool) -> None:
+    def pause(self, queue: str, paused: bool) -> Wait:
         """Stop, or go on, giving out the tasks of a queue."""
-        self._waiting.do_now(self._broker.states.pause, queue, paused)
+        return _change(self._broker.states.pause, queue, paused)
 
-    def requeue(self, queue: str | None) -> int:
+    def requeue(self, queue: str | None) -> Wait:
         """Make failed tasks ready again; return how many."""
-        return int(self._waiting.do_now(self._broker.requeue, queue))
+        return _change(self._broker.requeue, queue)
 
     def stop_worker(self, name: str) -> None:
         """Ask a worker to end after the task in hand."""
@@ -102,11 +108,15 @@ class BrokerCalls:
 
     # -- for clients ------------------------------------------------------------------------------------------------
 
-    def open_client(self) -> tuple[int, int, bytes]:
+    def open_client(self) -> Wait:
         """Become a new client: its number, first task id, and the token by which it is known on other connections."""
         token = secrets.token_bytes(TOKEN_BYTES)
-        client = self._peer.client = self._waiting.do(self._broker.states.clients.open, token)
-        return client.number, client.first, token
+
+        def opened(now: float) -> tuple[int, int, bytes]:
+            client = self._peer.client = self._broker.states.clients.open(token)
+            return client.number, client.first, token
+
+        return _change(opened)
 
     def reopen_client(self, pending: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
         """The client is back and waits for these (first, count) tasks; return what of them is forgotten."""
@@ -130,18 +140,22 @@ class BrokerCalls:
         client.collector = id(self._peer)
         return client
 
-    def submit(self, functions: dict[str, bytes], runs: list[tuple[Any, ...]]) -> int:
-        """Take in as many of the runs as the backlog holds, in order; return how many."""
+    def submit(self, functions: dict[str, bytes], runs: list[tuple[Any, ...]]) -> Wait:
+        """Take in as many of the runs as the backlog holds, in order; return how many, and why no more if that is the
+        journal's affair."""
         client, tasks = self._client, [NewTasks.decode(row) for row in runs]
 
-        def take(now: float) -> int:
+        def take(now: float) -> tuple[int, str]:
+            journal = self._waiting.journal
+            if journal is not None and journal.full:
+                return 0, journal.full
             self._broker.states.functions.add(functions)
             for i, new in enumerate(tasks):
                 if not self._broker.submit(client, new, now):
-                    return i
-            return len(tasks)
+                    return i, ""
+            return len(tasks), ""
 
-        return int(self._waiting.do_now(take))
+        return Wait((), take, 0.0, refusal=lambda why: (0, why))
 
     def collect(self, ack: int, timeout: float) -> Wait:
         """What has finished of the client's tasks since serial `ack`; waits up to `timeout` seconds for some."""
@@ -155,13 +169,13 @@ class BrokerCalls:
 
         return Wait((topics.results(client.number),), attempt, min(timeout, LONGEST_WAIT), tell)
 
-    def cancel(self, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    def cancel(self, ranges: list[tuple[int, int]]) -> Wait:
         """Cancel what has not started of (first, count) ranges; return what was cancelled."""
 
         def cancel(now: float) -> list[tuple[int, int]]:
             return [done for first, count in ranges for done in self._broker.cancel(first, count, now)]
 
-        return self._waiting.do_now(cancel)
+        return _change(cancel)
 
     # -- for workers ------------------------------------------------------------------------------------------------
 
@@ -222,12 +236,18 @@ class BrokerCalls:
         if reports:
             self._waiting.do_now(settle)
         queues = [topics.ready(queue) for queue in worker.queues] if worker.queues else [topics.ANY_QUEUE]
-        return Wait((*queues, topics.stopping(name)), lease, min(timeout, LONGEST_WAIT), _leased)
+        more = (*queues, topics.stopping(name))
+        return Wait(more, lease, min(timeout, LONGEST_WAIT), _leased, early=True)
 
     def leave(self, reason: str) -> None:
         """The worker goes by its own will."""
         if self._peer.worker is not None:
             self._waiting.do_now(self._broker.leases.leave, self._peer.worker, reason)
+
+
+def _change(method: Callable[..., Any], *args: Any) -> Wait:
+    """A call that changes something by `method(*args, now)`, and has nothing to wait for but the journal."""
+    return Wait((), partial(method, *args), 0.0)
 
 
 def _outcome(span: Span) -> Outcome:

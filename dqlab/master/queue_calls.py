@@ -58,7 +58,7 @@ class StandardQueue(ABC):
 
     def get(self, block: bool = True, timeout: float | None = None) -> Wait:
         """The next value; `queue.Empty` if there is none within `timeout` seconds."""
-        return Wait((self._topic,), self._take, _seconds(block, timeout), _first_or_empty)
+        return Wait((self._topic,), self._take, _seconds(block, timeout), _first_or_empty, early=True)
 
     def _put_within(self, items: list[Any], timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
         check_plain(items)
@@ -94,7 +94,8 @@ class TaskQueue(_PairQueue):
     _topic = topics.ready(PLAIN)
 
     def _put(self, items: list[Any], now: float) -> bool:
-        return self._plain.put(items, now)
+        journal = self._waiting.journal
+        return (journal is None or not journal.full) and self._plain.put(items, now)
 
     def _take(self, now: float) -> list[Any]:
         return self._plain.get(self._holder, self._peer.address, now)

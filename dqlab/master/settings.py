@@ -14,7 +14,10 @@ from dqlab.wire import checks
 from dqlab.wire.checks import Check
 from dqlab.wire.pills import decode_pills, encode_pills, read_pill
 
-__all__ = ["MasterSettings", "is_guessable", "is_loopback"]
+__all__ = ["PATHS", "MasterSettings", "is_guessable", "is_loopback"]
+
+#: the settings that are files
+PATHS = ("connection_file", "journal")
 
 #: a key shorter than this, or with fewer different bytes, can be guessed
 STRONG_KEY, STRONG_KEY_VARIETY = 16, 8
@@ -40,6 +43,9 @@ class MasterSettings:
     port: int = _setting(0, "port to serve at", check=checks.PORT)
     authkey: bytes | None = _setting(None, "the key (default: a random one)")
     connection_file: Path | None = _setting(None, "where to write the connection file", "F")
+    journal: Path | None = _setting(None, "keep what is accepted in this file; a start on it goes on", "F")
+    journal_sync: str = _setting("normal", "what the journal survives", check=checks.JOURNAL_SYNC)
+    journal_bytes: int = _setting(4 << 30, "bytes that the journal may hold", "N", checks.COUNT)
     lease: float = _setting(15.0, "how long a silent worker keeps its tasks", "S", checks.LEASE_SECONDS)
     max_attempts: int = _setting(3, "deliveries after which a task is failed", "N", checks.ATTEMPTS)
     backlog: int = _setting(2_000_000, "tasks that may wait in one queue", "N", checks.COUNT)
@@ -79,18 +85,19 @@ class MasterSettings:
         """The same as plain JSON, for a process that is told so on its standard input."""
         plain = {known.name: getattr(self, known.name) for known in fields(self)} | {"pills": encode_pills(self.pills)}
         plain["authkey"] = base64.b64encode(self.authkey).decode() if self.authkey is not None else None
-        plain["connection_file"] = str(self.connection_file) if self.connection_file is not None else None
+        for name in PATHS:
+            plain[name] = str(plain[name]) if plain[name] is not None else None
         return plain
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> MasterSettings:
         """What `as_json` made."""
-        key, file, plain = plain["authkey"], plain["connection_file"], _with_tuples(plain)
+        key, plain = plain["authkey"], _with_tuples(plain)
         return cls(
             **{
                 **plain,
                 "authkey": base64.b64decode(key) if key is not None else None,
-                "connection_file": Path(file) if file is not None else None,
+                **{name: Path(plain[name]) for name in PATHS if plain[name] is not None},
                 "pills": decode_pills(plain["pills"]),
             }
         )

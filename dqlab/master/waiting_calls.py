@@ -4,6 +4,9 @@ The broker is pure and single-threaded; the master has a thread for each connect
 of the broker under the lock. A call that may have to wait is a `Wait`: `WaitingCalls.wait` tries it, or else keeps it,
 and the thread goes back to its connection. Whoever changes something then tries those that wait for that (the broker's
 `signals` say which) and answers them itself: no thread has to be woken on a task's way through the master.
+
+With a journal an answer is a word to be kept: it goes out once what it tells of is written. Only what may come `early`
+doesn't wait for that, and what can't be written is answered by `refusal(why)`, where a call has that.
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from typing import Any, NoReturn
 
 from dqlab.broker import topics
 from dqlab.broker.broker import Broker
+from dqlab.broker.revival import revive
 from dqlab.broker.topics import Topic, What
+from dqlab.master.journal import Journal, Word
+from dqlab.master.journal_file import JournalFile
 
 __all__ = ["LATER", "Answer", "Wait", "WaitingCalls", "apart"]
 
@@ -37,10 +43,10 @@ class Wait:
     """A call that is answered once `attempt(now)` is true, or after `timeout` seconds (None: no limit) as it is.
 
     `attempt` runs under the hub's lock. The answer is what `shape` makes of its result, or raises, outside of it
-    (and in a thread of its own if that may take `long`).
+    (and in a thread of its own if that may take `long`). With `early` it doesn't wait for the journal.
     """
 
-    __slots__ = ("attempt", "deadline", "long", "pending", "shape", "tell", "timeout", "topics")
+    __slots__ = ("attempt", "deadline", "early", "long", "pending", "refusal", "shape", "tell", "timeout", "topics")
 
     def __init__(
         self,
@@ -49,8 +55,11 @@ class Wait:
         timeout: float | None,
         shape: Callable[[Any], Any] = lambda result: result,
         long: bool = False,
+        early: bool = False,
+        refusal: Callable[[str], Any] | None = None,
     ) -> None:
-        self.topics, self.attempt, self.timeout, self.shape, self.long = topics, attempt, timeout, shape, long
+        self.topics, self.attempt, self.timeout, self.shape = topics, attempt, timeout, shape
+        self.long, self.early, self.refusal = long, early, refusal
         self.pending = False  #: whether the hub has it
         self.deadline: float | None
         self.tell: Callable[[Answer], None]
@@ -61,6 +70,7 @@ class WaitingCalls:
 
     def __init__(self, broker: Broker, send_command: Callable[[str, tuple[Any, ...]], None]) -> None:
         self.broker, self._states = broker, broker.states
+        self.journal: Journal | None = None
         # Seconds since the epoch that never jump: what events show must not run backwards.
         offset = time.time() - time.monotonic()
         self.now = lambda: time.monotonic() + offset
@@ -69,14 +79,23 @@ class WaitingCalls:
         self._send_command = send_command
         self._commands: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
         self._due: list[Callable[[], None]] = []  #: answers that go out when the lock is released
+        self._words: list[Word] = []  #: and those that go out when the journal has what they tell
         self._seen = 0  #: the newest event that those who follow were told of
         self._closed = threading.Event()
         for name, target in (("courier", self._carry_commands), ("housekeeper", self._keep_house)):
             threading.Thread(target=target, name=f"dqlab-{name}", daemon=True).start()
 
+    def keep(self, file: JournalFile, most: int) -> None:
+        """Take up what is in a journal, and keep it from now on, in at most `most` bytes."""
+        now = self.now()
+        changes = self.do(revive, self.broker, file.remains(), now)
+        file.begin(now)
+        self.journal = Journal(file, changes, most, self.do, partial(self._states.signals.add, topics.ROOM))
+
     def do(self, method: Callable[..., Any], *args: Any) -> Any:
         """Run `method(*args)` of the broker under the lock; then answer who waited for what it did."""
         due: list[Callable[[], None]] = []
+        words: list[Word] = []
         try:
             with self._lock:
                 try:
@@ -86,9 +105,13 @@ class WaitingCalls:
                         self._serve()
                     if self._due:
                         due, self._due = self._due, due
+                    if self._words:
+                        words, self._words = self._words, words
         finally:
             for answer in due:
                 answer()
+            if words and self.journal is not None:
+                self.journal.after(words)
 
     def do_now(self, method: Callable[..., Any], *args: Any) -> Any:
         """The same, with the time as the last argument."""
@@ -113,9 +136,13 @@ class WaitingCalls:
 
     def _begin(self, wait: Wait, tell: Callable[[Answer], None]) -> Any:
         result = wait.attempt(now := self.now())
+        wait.tell = tell
         if result or wait.timeout == 0 or self._closed.is_set():
-            return result
-        wait.tell, wait.pending = tell, True
+            if not self._is_word(wait):
+                return result
+            self._words.append(_word(wait, partial(tell, partial(wait.shape, result))))
+            return LATER
+        wait.pending = True
         wait.deadline = None if wait.timeout is None else now + wait.timeout
         for topic in wait.topics:
             self._waiting.setdefault(topic, {})[wait] = None
@@ -152,7 +179,15 @@ class WaitingCalls:
             answer = partial(_raise, exc)
         self._forget(wait)
         tell = partial(wait.tell, answer)
-        self._due.append(partial(apart, tell) if wait.long else tell)
+        if wait.long:
+            tell = partial(apart, tell)
+        if self._is_word(wait):
+            self._words.append(_word(wait, tell))
+        else:
+            self._due.append(tell)
+
+    def _is_word(self, wait: Wait) -> bool:
+        return not wait.early and self.journal is not None and self.journal.behind
 
     def _forget(self, wait: Wait) -> None:
         wait.pending = False
@@ -193,6 +228,13 @@ class WaitingCalls:
                 self._seen = self._states.events.last
                 self._states.signals.add(topics.EVENTS)
             self._end(lambda wait: wait.deadline is not None and wait.deadline <= now)
+
+
+def _word(wait: Wait, tell: Callable[[], None]) -> Word:
+    refusal = wait.refusal
+    if refusal is None:
+        return Word(tell)
+    return Word(tell, lambda why: wait.tell(partial(refusal, why)))
 
 
 def apart(call: Callable[[], None]) -> None:

@@ -136,6 +136,8 @@ TIMEOUT = optional(Check(
 ATTEMPTS = whole(1, 10**6)
 #: results as any pickle, which a client must trust its workers for, or as plain data
 RESULTS = one_of("pickle", "plain")
+#: what a journal survives: the death of processes, or a power cut too
+JOURNAL_SYNC = one_of("normal", "full")
 PORT = whole(0, 65535, "a number from 0 (any free one) to 65535")
 LEASE_SECONDS = seconds(0.1, 7 * 86400.0, "seconds, from 0.1 to a week")
 SECONDS = Check("seconds, from 0", lambda value: type(value) in (int, float) and 0 <= value <= LONGEST)

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from dqlab.broker.revival import DIED
+
 #: From which states each kind of event may move a task, and where to. A delayed task gets ready without an event.
 MOVES = {
     "submitted": ((None,), "ready"),
@@ -110,6 +112,17 @@ class Model:
     def released(self, task: Task) -> None:
         task.state = "ready"
         task.attempt -= 1
+
+    def master_died(self) -> None:
+        """Every lease and every connection ended, which is nobody's fault."""
+        for task in self.among("leased"):
+            task.attempt = 0 if task.queue == "plain" and not task.holder else task.attempt - 1
+            task.history.append((task.holder, DIED))
+            self.lost(task)
+        for client in self.connected:
+            if not any(task.client == client and task.queue == "plain" for task in self.tasks.values()):
+                self.close(client)
+        self.late = 0
 
     def hung_up(self, task: Task) -> None:
         """The plain connection that held it ended."""

@@ -5,6 +5,7 @@ At the end of every story a new worker does all that is left, so nothing may hav
 
 from __future__ import annotations
 
+import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,8 +29,10 @@ from dqlab.broker.broker import Broker
 from dqlab.broker.clients import Client
 from dqlab.broker.events import expand
 from dqlab.broker.plain_queues import OWED_SECONDS
+from dqlab.broker.revival import DIED, LIVES, revive
 from dqlab.broker.topics import Topic
 from dqlab.errors import BadInput
+from dqlab.master.journal_tables import SCHEMA, apply_batch, read_remains
 from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Failure, Header, Lease, NewTasks, Report
 from tests.broker.model import Model, Replay, Task
 
@@ -91,7 +94,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.broker = Broker(lease=LEASE, max_attempts=2, backlog=BACKLOG, now=self.now)
         self.broker.states.functions.update({name: name.encode() for name in FUNCTIONS.values()})
         self.model, self.replay = Model(), Replay()
-        self.seen = 0  # the last event
+        self.seen = self.life = 0  # the last event; how often the master died
         self.last_time = 0.0
         self.due: dict[int, float] = {}
         self.runs: dict[int, list[NewTasks]] = {}  # by client
@@ -108,6 +111,35 @@ class BrokerMachine(RuleBasedStateMachine):
         self.next_value = 0
         self.plain_results: list[object] = []
         self.bigs = 0
+        self.possible = set(self.what_is_possible())
+        self.journal = sqlite3.connect(":memory:", isolation_level=None)
+        self.journal.executescript(SCHEMA)
+        self.changes = self.broker.keep_changes()
+        self.before: set[int] = set()  # tasks that were done in an earlier life
+
+    # -- the master dies -----------------------------------------------------------------------------------------
+
+    @rule()
+    def write(self):
+        """The journal is written: what changes from now on goes into another transaction."""
+        apply_batch(self.journal, self.changes.take())
+        assert not self.changes
+
+    @rule()
+    def die_and_come_back(self):
+        """Another broker is made of what is written: all is as it was, but for leases."""
+        self.write()
+        remains = read_remains(self.journal)
+        self.life += 1
+        remains.life = self.life
+        self.broker = Broker(lease=LEASE, max_attempts=2, backlog=BACKLOG, now=self.now)
+        self.changes = revive(self.broker, remains, self.now)
+        self.broker.states.functions.add({name: name.encode() for name in FUNCTIONS.values()})
+        self.model.master_died()
+        self.seen, self.replay.seen["duplicate"] = self.life * LIVES, 0
+        self.before = {task.number for task in self.model.among("done")}
+        for gone in (self.fleet, self.holders, self.owed, self.loose, self.answered, self.count_done):
+            gone.clear()
         self.possible = set(self.what_is_possible())
 
     # -- clients -------------------------------------------------------------------------------------------------
@@ -420,7 +452,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def lost_of(self, task: Task) -> int:
         """Deliveries that went down with a neighbour: they are attempts, but end nothing by themselves."""
-        return task.attempt - 1 - len(task.history)
+        return task.attempt - 1 - len([reason for _, reason in task.history if reason != DIED])
 
     def check_grant(self, worker: FakeWorker, lease: Lease) -> None:
         """The worker may serve it, and has all that it takes to run it."""
@@ -589,7 +621,7 @@ class BrokerMachine(RuleBasedStateMachine):
             assert counts == {state: expected[state] for state in counts}
             assert sum(counts.values()) == sum(expected.values())
         assert self.broker.states.unfinished() == len(self.model.among("ready", "delayed", "leased"))
-        done = [task for task in self.model.tasks.values() if task.state == "done"]
+        done = [task for task in self.model.among("done") if task.number not in self.before]
         assert (stats["latency"]["p50"] is not None) is bool(done)
         assert {worker["name"] for worker in stats["workers"]} == set(self.fleet)
 
@@ -670,6 +702,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.the_events_tell_the_story()
         self.every_task_is_where_it_should_be()
         self.counts_add_up()
+        self.journal.close()
         assert not self.model.among("ready", "delayed", "leased"), "something was never given out again"
         for number in self.runs:
             self.reopen_client(number)

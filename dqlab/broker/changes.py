@@ -1,0 +1,215 @@
+"""What has changed since somebody last asked: kept only for a master that has a journal. Pure.
+
+The objects of the broker say that they have changed (`Changes` holds them, not copies); `take` turns them, as they are
+by then, into rows. So a task that was submitted, leased and done between two looks is written once, and one that was
+read and forgotten too is not written at all. `broker.revival` makes a broker of such rows again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dqlab.broker.clients import CLIENT_IDS, Client
+from dqlab.broker.tasks import FINAL, Run, Span, State
+from dqlab.wire.messages import Header
+from dqlab.wire.printed import Shown
+
+if TYPE_CHECKING:
+    from dqlab.broker.broker import Broker
+
+__all__ = ["Batch", "Changes", "ClientRow", "QueueRow", "RunRow", "SpanRow"]
+
+
+class ClientRow(NamedTuple):
+    """A client, and the last task id that was accepted from it."""
+
+    number: int
+    token: bytes
+    last: int
+    plain: bool
+
+
+class QueueRow(NamedTuple):
+    """What is known of a queue but not of its tasks: how many of them ended, also of those that are forgotten."""
+
+    queue: str
+    paused: bool
+    done: int
+    failed: int
+    cancelled: int
+    redelivered: int
+
+
+class RunRow(NamedTuple):
+    """A run; without a `payload` if nobody will run its tasks again."""
+
+    first: int
+    count: int  # type: ignore[assignment]  # of a row, not of a tuple
+    client: int
+    header: Header
+    max_attempts: int
+    submitted: float
+    payload: Any
+
+
+class SpanRow(NamedTuple):
+    """Tasks `first` .. `first + count - 1`, and what has become of them."""
+
+    first: int
+    count: int  # type: ignore[assignment]  # of a row, not of a tuple
+    run: int
+    state: State
+    attempt: int
+    errors: int
+    deaths: int
+    suspect: bool
+    due: float
+    since: float
+    worker: str | None
+    unread: bool
+    history: tuple[tuple[str, str], ...]
+    printed: tuple[Shown, ...]
+    result: Any
+
+
+@dataclass
+class Batch:
+    """All that changed between two looks; whoever writes it down writes all of it or nothing."""
+
+    runs: list[RunRow] = field(default_factory=list)
+    functions: dict[str, bytes] = field(default_factory=dict)  #: those that the runs need
+    spans: list[SpanRow] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)  #: first tasks of spans that are forgotten, their run is not
+    through: list[int] = field(default_factory=list)  #: first tasks of runs whose payload nobody needs any more
+    ended: list[tuple[int, int]] = field(default_factory=list)  #: (first, count) of runs that are forgotten
+    clients: list[ClientRow] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)  #: numbers of clients that are forgotten
+    queues: list[QueueRow] = field(default_factory=list)
+    results: list[tuple[int, Any]] = field(default_factory=list)  #: (serial, value) on the plain result queue
+    taken: int | None = None  #: those below this serial were taken
+
+
+class Changes:
+    """Hears of each change; true while there is one that nobody has taken."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._states, self._plain = broker.states, broker.plain
+        self._taken, self._put = self._plain.taken, self._plain.taken + len(self._plain.results)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._new: dict[Run, None] = {}
+        self._through: dict[Run, None] = {}
+        self._ended: dict[Run, None] = {}
+        self._spans: dict[Span, None] = {}
+        self._dropped: list[Span] = []
+        self._queues: dict[str, None] = {}
+        self._clients: dict[int, None] = {}
+        self._gone: list[int] = []
+
+    def __bool__(self) -> bool:
+        return bool(
+            self._spans or self._new or self._ended or self._dropped or self._queues or self._clients or self._gone
+            or self._through or self._plain.taken != self._taken or self._results_end != self._put
+        )  # fmt: skip
+
+    @property
+    def _results_end(self) -> int:
+        return self._plain.taken + len(self._plain.results)
+
+    # -- what the broker says ----------------------------------------------------------------------------------
+
+    def submitted(self, run: Run) -> None:
+        """A run is new."""
+        self._new[run] = None
+        self._spans[run.spans[0]] = None
+
+    def moved(self, span: Span) -> None:
+        """A span is in another state, and with it the counts of its queue."""
+        self._spans[span] = self._queues[span.run.header.queue] = None
+
+    def span(self, span: Span) -> None:
+        """Something else about a span is new: where it ends, or whether its outcome was read."""
+        self._spans[span] = None
+
+    def through(self, run: Run) -> None:
+        """Nobody will run these tasks again."""
+        self._through[run] = None
+
+    def dropped(self, span: Span) -> None:
+        """A span is forgotten, and its run with the last one."""
+        self._spans.pop(span, None)
+        if span.run.spans:
+            self._dropped.append(span)
+        else:
+            self._ended[span.run] = None
+            self._clients[span.run.first // CLIENT_IDS] = None  # its last task id stands in no run any more
+
+    def queue(self, name: str) -> None:
+        """A queue was paused, or goes on."""
+        self._queues[name] = None
+
+    def client(self, number: int) -> None:
+        """A client is new."""
+        self._clients[number] = None
+
+    def client_gone(self, number: int) -> None:
+        """A client is forgotten, and can't come back."""
+        self._gone.append(number)
+
+    # -- what somebody writes down -----------------------------------------------------------------------------
+
+    def take(self) -> Batch:
+        """Everything that changed since the last call, as it is now."""
+        states, new, ended = self._states, self._new, self._ended
+        batch = Batch(
+            runs=[_run_row(run) for run in new if run not in ended],
+            spans=[self._span_row(span) for span in self._spans],
+            dropped=[span.first for span in self._dropped if span.run not in new and span.run not in ended],
+            through=[run.first for run in self._through if run not in new and run not in ended],
+            ended=[(run.first, run.count) for run in ended if run not in new],
+            clients=[_client_row(client) for n in self._clients if (client := states.clients.get(n)) is not None],
+            gone=self._gone,
+            queues=[self._queue_row(name) for name in self._queues],
+        )
+        for row in batch.runs:
+            if row.payload is not None and row.header.function in states.functions:
+                batch.functions[row.header.function] = states.functions[row.header.function]
+        self._take_results(batch)
+        self._forget()
+        return batch
+
+    def _take_results(self, batch: Batch) -> None:
+        plain, end = self._plain, self._results_end
+        first = max(self._put, plain.taken)
+        if end > first:
+            values = list(islice(reversed(plain.results), end - first))
+            batch.results = list(zip(range(first, end), reversed(values), strict=True))
+        if plain.taken != self._taken:
+            batch.taken = plain.taken
+        self._taken, self._put = plain.taken, end
+
+    def _span_row(self, span: Span) -> SpanRow:
+        unread = span.state in FINAL and not self._states.kept.is_spare(span)
+        return SpanRow(
+            span.first, len(span), span.run.first, span.state, span.attempt, span.errors, span.deaths, span.suspect,
+            span.due, span.since, span.worker, unread, span.history, span.printed, span.result,
+        )  # fmt: skip
+
+    def _queue_row(self, name: str) -> QueueRow:
+        counts, line = self._states.counts_of(name), self._states.lines.get(name)
+        return QueueRow(
+            name, line is not None and line.paused, counts["done"], counts["failed"], counts["cancelled"],
+            counts["redelivered"],
+        )  # fmt: skip
+
+
+def _run_row(run: Run) -> RunRow:
+    client = run.first // CLIENT_IDS
+    return RunRow(run.first, run.count, client, run.header, run.max_attempts, run.submitted, run.payload)
+
+
+def _client_row(client: Client) -> ClientRow:
+    return ClientRow(client.number, client.token, client.last, client.plain)

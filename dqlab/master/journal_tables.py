@@ -1,0 +1,168 @@
+"""The tables of a journal: what a broker's changes are in them, and what they leave for the next broker.
+
+    runs       what one message brought: a function, a payload, `count` consecutive tasks from `first` on
+    spans      a stretch of a run whose tasks share a state, with what has become of them
+    functions  pickled functions by digest, as long as a run needs one
+    clients    number, token, last accepted task id; `plain` is the one that stands for all plain scripts
+    queues     whether it is paused; how many tasks ended or were redelivered, also of those that are forgotten
+    results    the plain result queue: what nobody has taken yet
+    journal    facts by name: `id` of the master, how many `lives` it has had, when it `began` the last one
+    tasks      a view: one row for each task, for people
+
+So `SELECT state, count(*) FROM tasks GROUP BY state` tells where everything is. Times are seconds since 1970; a
+payload or a result is opaque bytes (of plain tasks a pickle of plain values), and no key is in here. `user_version` is
+the version of these tables.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from dqlab.broker.changes import Batch, ClientRow, QueueRow, RunRow, SpanRow
+from dqlab.broker.revival import Remains
+from dqlab.broker.tasks import State
+from dqlab.wire.messages import PLAIN, Failure, Header
+from dqlab.wire.plain_data import load_plain, pickled
+
+__all__ = ["APPLICATION", "SCHEMA", "VERSION", "apply_batch", "read_fact", "read_remains", "write_fact"]
+
+#: the version of the tables; a newer one is refused
+VERSION = 1
+#: by which a file is known to be a journal: "dqlb"
+APPLICATION = int.from_bytes(b"dqlb", "big")
+
+SCHEMA = f"""
+CREATE TABLE journal (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE clients (number INTEGER PRIMARY KEY, token BLOB, last INTEGER, plain INTEGER);
+CREATE TABLE queues (
+    queue TEXT PRIMARY KEY, paused INTEGER, done INTEGER, failed INTEGER, cancelled INTEGER, redelivered INTEGER
+) WITHOUT ROWID;
+CREATE TABLE functions (digest TEXT PRIMARY KEY, pickled BLOB);
+CREATE TABLE runs (
+    first INTEGER PRIMARY KEY, count INTEGER, client INTEGER, queue TEXT, kind TEXT, function TEXT, python TEXT,
+    retries INTEGER, timeout REAL, max_attempts INTEGER, attempts INTEGER, submitted REAL, payload BLOB
+);
+CREATE TABLE spans (
+    first INTEGER PRIMARY KEY, count INTEGER, run INTEGER, state TEXT, attempt INTEGER, errors INTEGER, deaths INTEGER,
+    suspect INTEGER, due REAL, since REAL, worker TEXT, unread INTEGER, history TEXT, printed TEXT,
+    failure TEXT, reason TEXT, traceback TEXT, result BLOB
+);
+CREATE TABLE results (serial INTEGER PRIMARY KEY, value BLOB);
+CREATE VIEW tasks AS
+    WITH RECURSIVE each(task, last, span) AS (
+        SELECT first, first + count - 1, first FROM spans
+        UNION ALL SELECT task + 1, last, span FROM each WHERE task < last
+    )
+    SELECT task, queue, state, attempt, worker, reason FROM each
+    JOIN spans ON spans.first = span JOIN runs ON runs.first = spans.run;
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+"""
+
+
+def _replace(table: str, columns: int) -> str:
+    return f"REPLACE INTO {table} VALUES ({', '.join('?' * columns)})"
+
+
+_CLIENT, _QUEUE, _FUNCTION = _replace("clients", 4), _replace("queues", 6), _replace("functions", 2)
+_RUN, _SPAN, _RESULT = _replace("runs", 13), _replace("spans", 18), _replace("results", 2)
+
+
+def apply_batch(db: sqlite3.Connection, batch: Batch) -> None:
+    """Write what has changed, as a part of the transaction that is open."""
+    steps: list[tuple[str, Iterable[Any]]] = [
+        ("DELETE FROM runs WHERE first = ?", ((first,) for first, _ in batch.ended)),
+        ("DELETE FROM spans WHERE first BETWEEN ? AND ?", ((first, first + n - 1) for first, n in batch.ended)),
+        ("DELETE FROM spans WHERE first = ?", ((first,) for first in batch.dropped)),
+        ("UPDATE runs SET payload = NULL WHERE first = ?", ((first,) for first in batch.through)),
+        ("DELETE FROM clients WHERE number = ?", ((number,) for number in batch.gone)),
+        (_CLIENT, batch.clients),
+        (_QUEUE, batch.queues),
+        (_FUNCTION, batch.functions.items()),
+        (_RUN, map(_run_values, batch.runs)),
+        (_SPAN, map(_span_values, batch.spans)),
+        (_RESULT, ((serial, _dump(value)) for serial, value in batch.results)),
+    ]
+    for statement, rows in steps:
+        db.executemany(statement, rows)
+    if batch.taken is not None:
+        db.execute("DELETE FROM results WHERE serial < ?", (batch.taken,))
+        db.execute(_replace("journal", 2), ("taken", batch.taken))
+
+
+def _dump(value: Any) -> bytes:
+    return pickled(value, pickle.DEFAULT_PROTOCOL)[0]
+
+
+def _run_values(row: RunRow) -> tuple[Any, ...]:
+    header, payload = row.header, row.payload
+    if header.kind == PLAIN and payload is not None:
+        payload = _dump(payload)
+    return (
+        row.first, row.count, row.client, header.queue, header.kind, header.function, header.python,
+        header.retries, header.timeout, header.max_attempts, row.max_attempts, row.submitted, payload,
+    )  # fmt: skip
+
+
+def _span_values(row: SpanRow) -> tuple[Any, ...]:
+    failure: tuple[Any, ...] = (None, None, None, row.result)
+    if isinstance(row.result, Failure):
+        failure = (row.result.kind, _utf8(row.result.summary), _utf8(row.result.traceback), row.result.exception)
+    texts = (json.dumps(told) if told else None for told in (row.history, row.printed))
+    return (*row[:3], row.state.value, *row[4:12], *texts, *failure)
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf8", "backslashreplace").decode("utf8")
+
+
+def read_remains(db: sqlite3.Connection) -> Remains:
+    """Everything that is there."""
+    clients = [ClientRow(n, token, last, bool(plain)) for n, token, last, plain in db.execute("SELECT * FROM clients")]
+    queues = [QueueRow(name, bool(paused), *ends) for name, paused, *ends in db.execute("SELECT * FROM queues")]
+    return Remains(
+        life=read_fact(db, "lives") or 0,
+        clients=clients,
+        queues=queues,
+        functions=dict(db.execute("SELECT digest, pickled FROM functions")),
+        runs=[_run_row(row) for row in db.execute("SELECT * FROM runs ORDER BY first")],
+        spans=[_span_row(row) for row in db.execute("SELECT * FROM spans ORDER BY first")],
+        results=[load_plain(value) for (value,) in db.execute("SELECT value FROM results ORDER BY serial")],
+        taken=read_fact(db, "taken") or 0,
+    )
+
+
+def _run_row(row: tuple[Any, ...]) -> RunRow:
+    first, count, client, queue, kind, function, python, retries, timeout, most, attempts, submitted, payload = row
+    header = Header(
+        queue=queue, kind=kind, function=function, python=python, retries=retries, timeout=timeout, max_attempts=most
+    )
+    if kind == PLAIN and payload is not None:
+        payload = load_plain(payload)
+    return RunRow(first, count, client, header, attempts, submitted, payload)
+
+
+def _span_row(row: tuple[Any, ...]) -> SpanRow:
+    *fields, history, printed, failure, reason, traceback, result = row
+    if failure is not None:
+        result = Failure(kind=failure, summary=reason, traceback=traceback, exception=result)
+    fields[3], fields[7], fields[11] = State(fields[3]), bool(fields[7]), bool(fields[11])
+    return SpanRow._make([*fields, _told(history), _told(printed), result])
+
+
+def _told(text: str | None) -> tuple[Any, ...]:
+    return tuple(map(tuple, json.loads(text))) if text else ()
+
+
+def read_fact(db: sqlite3.Connection, name: str) -> Any:
+    """A fact of the table `journal`; None if it is not there."""
+    return next((value for (value,) in db.execute("SELECT value FROM journal WHERE name = ?", (name,))), None)
+
+
+def write_fact(db: sqlite3.Connection, name: str, value: Any) -> None:
+    """Write a fact of the table `journal`."""
+    db.execute(_replace("journal", 2), (name, value))
