@@ -20,6 +20,7 @@ COMMANDS = {
     "master": ("dqlab.cli.master", "serve the queues until stopped"),
     "worker": ("dqlab.cli.worker", "take tasks and return results"),
     "status": ("dqlab.cli.status", "show queues and workers"),
+    "journal": ("dqlab.cli.journal", "show what a master's journal holds"),
     "crawl": ("dqlab.crawl", "bring every picture of a web site home"),
     "gallery": ("dqlab.crawl.gallery_page", "show what a crawl brought, as one page"),
     "dashboard": ("dqlab.dashboard", "open the live dashboard in the browser"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["status_table"]
+__all__ = ["status_table", "table"]
 
 
 def status_table(stats: dict[str, Any], address: str) -> str:
@@ -17,16 +17,20 @@ def status_table(stats: dict[str, Any], address: str) -> str:
         [_shown(name) + (" (paused)" if counts["paused"] else ""), *(str(counts[state]) for state in states)]
         for name, counts in stats["queues"].items()
     ]
-    lines += _table(["queue", *states], rows) if rows else ["no queue yet: nothing was submitted"]
+    lines += table(["queue", *states], rows) if rows else ["no queue yet: nothing was submitted"]
     lines.append("")
     workers = [
         [_shown(w["name"]), _shown(w["host"]), str(w["pid"]), w["state"], str(w["done"]), f"{w['utilisation']:.0%}"]
         for w in stats["workers"]
     ]
     if workers:
-        lines += _table(["worker", "host", "pid", "state", "done", "busy"], workers)
+        lines += table(["worker", "host", "pid", "state", "done", "busy"], workers)
     else:
         lines.append("no worker is connected; start one: dqlab worker CONNECTION")
+    if "journal" in stats:
+        journal = stats["journal"]
+        lines += ["", f"journal {journal['file']}, {journal['bytes']:,} bytes"]
+        lines += [f"  {journal['trouble']}"] if journal["trouble"] else []
     return "\n".join(lines)
 
 
@@ -39,7 +43,8 @@ def _seconds(value: float) -> str:
     return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.1f} s"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """The lines of a table, its columns as wide as they need to be."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     text = {0, 1, 3} if head[0] == "worker" else {0}
     pads = [f"{{:{'<' if i in text else '>'}{width}}}" for i, width in enumerate(widths)]

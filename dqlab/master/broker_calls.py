@@ -51,6 +51,8 @@ class BrokerCalls:
         queues: dict[str, Any] = {}
         for i in range(0, len(names), QUEUES_AT_ONCE):  # who asks for ten thousand of them holds up nobody
             queues |= self._waiting.do(self._broker.queue_stats, names[i : i + QUEUES_AT_ONCE])
+        if self._waiting.journal is not None:
+            stats["journal"] = self._waiting.journal.stats()
         return {"queues": queues, **stats, "version": self._peer.about["version"]}
 
     def events(self, since: int, timeout: float = 0.0, expanded: bool = True, limit: int = 10_000) -> Wait:

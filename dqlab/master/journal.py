@@ -15,7 +15,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dqlab.broker.changes import Batch, Changes
 from dqlab.master.journal_file import JournalFile
@@ -72,6 +72,10 @@ class Journal:
                 f"the journal holds {self._size:,} bytes, of {self._most:,} at most; give it more with journal_bytes="
             )
         return ""
+
+    def stats(self) -> dict[str, Any]:
+        """Its file, the bytes that are in use there as they were a moment ago, and what is wrong ("" if nothing)."""
+        return {"file": str(self._file.path), "bytes": self._size, "trouble": self.trouble}
 
     def after(self, words: list[Word]) -> None:
         """Tell `words`, in whatever thread, once all that has changed by now is written."""

@@ -34,7 +34,7 @@ from dqlab.master.journal_tables import (
     write_fact,
 )
 
-__all__ = ["JournalFile", "beside", "read_journal"]
+__all__ = ["JournalFile", "beside", "compact", "read_journal"]
 
 #: bytes of a master's id
 ID_BYTES = 8
@@ -117,6 +117,16 @@ def read_journal(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise BadInput(f"there is no journal {path}")
     return _open(path, "ro")
+
+
+def compact(path: Path) -> tuple[int, int]:
+    """Give back the room of what was deleted; return the bytes before and after. `BadInput` while a master has it."""
+    read_journal(path).close()
+    before = path.stat().st_size
+    with contextlib.closing(_lock(path)), contextlib.closing(_open(path, "rw")) as db, _told(path):
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before, path.stat().st_size
 
 
 def _lock(path: Path) -> sqlite3.Connection:

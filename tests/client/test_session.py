@@ -40,7 +40,7 @@ def submit_by_hand(conn):
     digest, pickled, python = dump_function(double)
     header = Header(kind="map", function=digest, python=python)
     tasks = NewTasks(first=first, count=1, header=header, payload=pickle.dumps([21]))
-    assert request(conn, "submit", {digest: pickled}, [tasks.encode()]) == 1
+    assert request(conn, "submit", {digest: pickled}, [tasks.encode()]) == (1, "")
     return number, token, first
 
 
