@@ -58,6 +58,11 @@ class Client(concurrent.futures.Executor, Administration):
         state = "closed" if self._session.closed else "gone" if self._session.error else "connected"
         return f"<dqlab {type(self).__name__} {state}>"
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was shut down, by `shutdown` or at the end of its `with` block; what still waits may go on."""
+        return self._session.closed or self._session.closing
+
     def __reduce__(self) -> Any:
         raise BadInput(f"a {type(self).__name__} can't be sent to a task", "connect(...) inside the task")
 
@@ -105,12 +110,11 @@ class Client(concurrent.futures.Executor, Administration):
         _check_callable(fn)
         future: Future[T] = Future(self._session)
         try:
-            function = dump_function(fn)
+            digest, pickled, python = dump_function(fn)
             payload, bound = dump_call(args, kwargs)
         except Exception as exc:
             future.resolve(None, exc)
             return future
-        digest, pickled, python = function
         header = make_header(self._options, "call", digest, python or bound)
         accepted = None
         if self._when_full == "raise":
@@ -162,7 +166,7 @@ class Client(concurrent.futures.Executor, Administration):
         return MapResults(self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
 
     def _check_open(self) -> None:
-        if self._session.closed or self._session.closing:
+        if self.closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._session.error is not None:
             raise self._session.error
@@ -206,11 +210,10 @@ class Client(concurrent.futures.Executor, Administration):
 
     def _all_ended(self) -> bool:
         """Whether the master has all that was submitted, and all of that has ended."""
-        try:
+        with contextlib.suppress(TimeoutError):
             self._session.flush(LOOK)
-        except TimeoutError:
-            return False  # the backlog is full, perhaps of what nobody does
-        return self._session.idle
+            return self._session.idle
+        return False  # the backlog is full, perhaps of what nobody does
 
     def _close(self) -> None:
         self._session.close()

@@ -17,6 +17,7 @@ const STATES = {             // the icon is a path in a 14 x 14 box: state is sa
   paused: ["Paused", "M2 1h4v12H2zM8 1h4v12H8z"],
   waiting: ["No worker", "M7 0l7 13H0zM6 5v4h2V5zm0 5v2h2v-2z"],
   finished: ["Finished", "M5 12L0 7l2-2 3 3 7-7 2 2z"],
+  over: ["Ended", "M2 2h10v10H2z"],
   gone: ["Disconnected", "M2 0l5 5 5-5 2 2-5 5 5 5-2 2-5-5-5 5-2-2 5-5-5-5z"],
 };
 const OUTCOMES = { done: "done", retry: "raised, is tried again", failed: "failed for good", lost: "lost with its worker",
@@ -92,7 +93,7 @@ function scene(store, model, at) {
     .sort((a, b) => order(a.host, b.host) || a.joined - b.joined || order(a.name, b.name));
   const rate = rates(bins, at);
   return { from, to: from + span, at, span, replay, bins, levels, lanes, rate, paused: replay ? [] : store.paused,
-    state: model.get("ended") ? "gone" : levels[8],
+    state: !model.get("ended") ? levels[8] : model.get("lost") ? "gone" : "over",
     links: [...store.links.values()].filter((link) => link[3] <= at && link[3] > from),
     failures: store.failures.filter((failure) => failure[2] <= at).slice(-FAILURES),
     printed: store.printed.filter((line) => line[2] <= at).slice(-PRINTED) };
@@ -558,7 +559,7 @@ function render({ model, el }) {
   const size = new ResizeObserver(draw);
   size.observe(root);
   const clock = setInterval(() => { if (!model.get("replay") && Date.now() - store.heard > SILENCE * 1000) draw(); }, 2000);
-  for (const name of ["ended", "note", "at", "window"]) model.on(`change:${name}`, draw);
+  for (const name of ["ended", "lost", "note", "at", "window"]) model.on(`change:${name}`, draw);
   draw();
   return () => { store.onchange.delete(draw); watch.disconnect(); size.disconnect(); clearInterval(clock); clearInterval(playing); model.off(null, draw); };
 }

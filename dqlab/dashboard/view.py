@@ -128,9 +128,10 @@ class Dashboard(ipywidgets.VBox):
         """Show a short remark beside the state."""
         self.picture.note = text
 
-    def end(self, reason: str) -> None:
-        """Stop following; the last picture stays and says why."""
+    def end(self, reason: str, *, lost: bool = False) -> None:
+        """Stop following; the last picture stays and says why. `lost` says that nobody wanted it to end."""
         self._stop.set()
+        self.picture.lost = self.picture.lost or (lost and not self.picture.ended)
         self.picture.ended = self.picture.ended or reason
         if self.controls is not None:
             self.controls.end()
@@ -164,8 +165,14 @@ class Dashboard(ipywidgets.VBox):
                 if self.controls is not None:
                     self.controls.refresh(self.history.queues, self.history.workers)
         except Exception as error:  # whatever ends the following ends the dashboard, and the reader must see it
-            if not self._stop.is_set():
-                self.end(f"the master is gone: this is the last that was seen of it ({type(error).__name__})")
+            if self._stop.is_set():
+                return
+            if getattr(master, "closed", False):
+                self.end("the master was shut down: this is the whole run")
+            else:
+                self.end(
+                    f"the master is gone: this is the last that was seen of it ({type(error).__name__})", lost=True
+                )
 
 
 def _seconds(window: float) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import psutil
 import pytest
 from PIL import Image
 
@@ -51,8 +52,17 @@ def test_it_follows_a_master_and_says_when_that_is_gone() -> None:
         done = [bar for lane in dashboard.history.lanes.values() for bar in lane.bars]
         assert sum(bar.count for bar in done) == 20
     eventually(lambda: dashboard.state == "ended")
-    assert "the master is gone" in dashboard.picture.ended
+    assert "the master was shut down" in dashboard.picture.ended and not dashboard.picture.lost
     eventually(lambda: threads() == 0)
+
+
+def test_a_master_that_is_killed_is_lost_and_not_just_ended() -> None:
+    with Master() as master:
+        dashboard = Dashboard(master, controls=False)
+        eventually(lambda: dashboard.state == "empty")
+        psutil.Process(master.pid).kill()
+        eventually(lambda: dashboard.state == "ended")
+        assert "the master is gone" in dashboard.picture.ended and dashboard.picture.lost
 
 
 def threads() -> int:

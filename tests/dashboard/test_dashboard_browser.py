@@ -138,6 +138,7 @@ def run_cell(page: Page, cell: str) -> str:
     page.keyboard.press("Control+Enter")
     ended = re.compile(rf"^(?!{re.escape(before)})\[\d+\]")  # the number of an earlier run may still stand there
     expect(box.locator(".jp-InputPrompt")).to_have_text(ended, timeout=60_000)
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=20_000)  # what it printed came before
     return "\n".join(box.locator(".jp-OutputArea-output").all_inner_texts())
 
 
@@ -204,11 +205,11 @@ def test_live_workers_come_and_are_killed_queues_pause_and_nothing_is_lost(lab: 
         assert re.match("lost: 0, redelivered: [1-9]", run_cell(page, CHECK))
         until(picture, "state", "finished")
         run_cell(page, END)
-        until(picture, "state", "gone")
-        expect(picture).to_contain_text("Disconnected")
-        expect(picture).to_contain_text("the master is gone")
+        until(picture, "state", "over")
+        expect(picture).to_contain_text("Ended")
+        expect(picture).to_contain_text("the master was shut down")
         expect(board.get_by_role("button", name="Kill worker")).to_be_disabled()
-        shoot(page, board, "gone-light")
+        shoot(page, board, "over-light")
     assert complaints == []
 
 
