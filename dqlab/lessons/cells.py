@@ -47,7 +47,10 @@ def explain_missing_names() -> None:
 def maker(name: str, cell: str, folder: Path) -> tuple[str, str]:
     """`(source, heading)` of the cell that makes `name`, in the notebook in `folder` with `cell`; two "" if none."""
     for path in sorted(folder.glob("*.ipynb")):
-        cells = json.loads(path.read_text("utf8"))["cells"]
+        try:
+            cells = json.loads(path.read_text("utf8"))["cells"]
+        except (OSError, ValueError, TypeError, KeyError):
+            continue  # half saved, or no notebook at all
         if any("".join(other["source"]).strip() == cell.strip() for other in cells):
             return _maker(name, cells)
     return "", ""

@@ -45,6 +45,8 @@ def test_whoever_skips_a_cell_is_told_which(tmp_path: Path) -> None:
         ]
     }
     (tmp_path / "lesson.ipynb").write_text(json.dumps(notebook))
+    for name, text in {"a_half.ipynb": '{"cells": [{"cell_ty', "a_list.ipynb": "[]", "empty.ipynb": ""}.items():
+        (tmp_path / name).write_text(text)
     cell = "compare(my_guess, 3)"
     assert maker("my_guess", cell, tmp_path) == ("my_guess = ...  # think first", "A second worker")
     assert maker("nothing", cell, tmp_path) == ("", "") == maker("my_guess", "another notebook's", tmp_path)
