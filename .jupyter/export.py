@@ -39,7 +39,7 @@ def page(notebook: Any, exporter: HTMLExporter) -> str:
         if cell.cell_type == "markdown":
             cell.source = MERMAID.sub(embedded, cell.source)
             cell.source = re.sub(r"\]\((\w+)\.(ipynb|md)\)", r"](\1.html)", cell.source)
-            cell.source = re.sub(r"\]\(\.\./(dqlab/[^)]*)\)", r"](../../\1)", cell.source)
+            cell.source = re.sub(r"\]\(\.\./([^)]*)\)", r"](../../\1)", cell.source)
     return exporter.from_notebook_node(notebook)[0]
 
 
