@@ -18,6 +18,9 @@ c = get_config()  # noqa: F821 - Jupyter puts it there
 c.LabApp.default_url = f"/lab/tree/notebooks/{FIRST}.ipynb"
 #: Holds overrides.json, the settings with which the course begins.
 c.LabApp.app_settings_dir = str(HERE)
+#: Holds custom.css, how a folded output looks.
+c.LabApp.custom_css = True
+c.ServerApp.tornado_settings = {"static_custom_path": [str(HERE / "custom")]}
 c.LabApp.user_settings_dir = str(HERE / "state" / "settings")
 c.LabApp.workspaces_dir = str(HERE / "state" / "workspaces")
 

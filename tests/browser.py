@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 from tests.helpers import eventually, free_port
 
@@ -60,13 +60,19 @@ def terminal() -> Iterator[int]:
 
 
 @contextmanager
-def browser_page(complaints: list[str], color_scheme: str = "light") -> Iterator[Page]:
-    """Open an empty page; whatever its console calls an error, or a server refuses, is added to `complaints`."""
+def browser_page(complaints: list[str], color_scheme: str = "light", zoom: float = 1.0) -> Iterator[Page]:
+    """Open an empty page; whatever its console calls an error, or a server refuses, is added to `complaints`.
+
+    Its window has 1280 pixels, with scroll bars as a reader has them; zoomed in, as many fewer fit into it.
+    """
     sandbox = [] if hasattr(os, "geteuid") and os.geteuid() else ["--no-sandbox"]
     with sync_playwright() as playwright:
         installed = next(filter(None, map(shutil.which, CHROMIUM)), None)  # if none: playwright's own, if it has one
-        browser = playwright.chromium.launch(executable_path=installed, args=OFFLINE + sandbox)
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=color_scheme)
+        browser = playwright.chromium.launch(
+            executable_path=installed, args=OFFLINE + sandbox, ignore_default_args=["--hide-scrollbars"]
+        )
+        window: ViewportSize = {"width": round(1280 / zoom), "height": round(900 / zoom)}
+        page = browser.new_page(viewport=window, device_scale_factor=zoom, color_scheme=color_scheme)
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("response", lambda reply: reply.status >= 400 and complaints.append(f"{reply.status} {reply.url}"))

@@ -21,6 +21,8 @@ BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#BBBBBB", "#333333"
 SHARPNESS = 2
 #: points an inch
 DPI = 96
+#: what JupyterLab shows of a picture that is folded away: nothing of the answer that is in it
+FIRST_LINE = "a picture; in words:"
 
 
 class Picture:
@@ -37,7 +39,8 @@ class Picture:
         return self.words
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-        return {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.words}, {"image/png": self.size}
+        words = f"{FIRST_LINE}\n{self.words}"
+        return {"image/png": base64.b64encode(self.png).decode(), "text/plain": words}, {"image/png": self.size}
 
 
 def figure(width: float, height: float) -> Figure:

@@ -2,8 +2,9 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,16 @@ from tests.helpers import eventually
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-#: lessons that are looked at in every run; the others are `long`, as each takes half a minute here
-EVERY_RUN = "05"
+
+def some(*names: str) -> list[Any]:
+    """All notebooks, as a test's parameters; those not of `names` are `long`, as each takes half a minute here."""
+    return [pytest.param(path, marks=() if path.stem in names else pytest.mark.long) for path in NOTEBOOKS]
+
+
+def named(path: Path) -> str:
+    """A notebook's name, as the name of a test."""
+    return path.stem
+
 
 #: seconds that a notebook may take here, where JupyterLab and a browser want their share of the machine
 PATIENCE = 150
@@ -24,8 +33,17 @@ PATIENCE = 150
 #: what is wider than its box, by more than a rounded pixel, and so has a scroll bar or is cut off
 CUT_OFF = """
 () => [...document.querySelectorAll(
-    ".jp-Notebook .cm-scroller, .jp-Notebook .jp-OutputArea-output, .jp-Notebook .jp-MarkdownOutput"
+    ".jp-Notebook .jp-WindowedPanel-outer, .jp-Notebook .cm-scroller, .jp-Notebook .jp-OutputArea-output, " +
+    ".jp-Notebook .jp-MarkdownOutput"
 )].filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 300))
+"""
+
+#: go one screen down, and wait until that is drawn; tells whether there was more to see
+SCROLL = """
+async () => { const box = document.querySelector(".jp-Notebook .jp-WindowedPanel-outer"), before = box.scrollTop;
+              box.scrollTop += 0.8 * box.clientHeight;
+              for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+              return box.scrollTop > before }
 """
 
 
@@ -35,6 +53,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     folder = tmp_path_factory.mktemp("lab")
     with make_lab(folder) as address:
         yield address, folder
+
+
+@contextmanager
+def no_kernel_left(page: Page, kernels: str, token: str) -> Iterator[None]:
+    """End the kernels that the block has started, at JupyterLab's address of them."""
+    try:
+        yield
+    finally:
+        for kernel in page.request.get(f"{kernels}?token={token}").json():
+            page.request.delete(f"{kernels}/{kernel['id']}?token={token}")
 
 
 def without_outputs(file: Path) -> list[dict[str, Any]]:
@@ -50,7 +78,7 @@ def without_outputs(file: Path) -> list[dict[str, Any]]:
 def run_all(page: Page, cells: int) -> None:
     """Run every cell, again if JupyterLab, not quite ready, did nothing; wait until the last has ended."""
     prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
-    expect(prompts).to_have_count(cells)
+    expect(prompts).to_have_count(cells, timeout=60_000)
 
     def begun() -> bool:
         page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
@@ -77,29 +105,54 @@ def saved(page: Page, file: Path) -> list[dict[str, Any]]:
     return eventually(outputs, 20, "a notebook saved with outputs")
 
 
-def marked(notebook: Path) -> Any:
-    """A notebook as a parameter of a test, with its name."""
-    later = notebook.stem[0].isdigit() and notebook.stem[:2] > EVERY_RUN
-    return pytest.param(notebook, id=notebook.stem, marks=[pytest.mark.long] if later else [])
-
-
 @pytest.mark.timeout(PATIENCE + 90)
-@pytest.mark.parametrize("notebook", [marked(path) for path in NOTEBOOKS])
+@pytest.mark.parametrize("notebook", some("00_two_scripts", "05_dashboard"), ids=named)
 def test_it_runs_in_jupyterlab(notebook: Path, lab: tuple[str, Path]) -> None:
     address, folder = lab
     base, token = address.partition("/lab/tree/")[0], address.partition("token=")[2]
     cells = without_outputs(folder / "notebooks" / notebook.name)
     pictures = sum("```mermaid" in "".join(cell["source"]) for cell in cells)
     complaints: list[str] = []
-    with browser_page(complaints) as page:
+    with browser_page(complaints) as page, no_kernel_left(page, f"{base}/api/kernels", token):
         open_notebook(page, f"{base}/lab/tree/notebooks/{notebook.name}?token={token}&reset")
-        try:
-            run_all(page, sum(cell["cell_type"] == "code" for cell in cells))
-            expect(page.locator(".jp-RenderedMermaid img, .jp-RenderedMermaid svg")).to_have_count(pictures)
-            for output in saved(page, folder / "notebooks" / notebook.name):
-                assert output["output_type"] != "error" and output.get("name") != "stderr", output
+        run_all(page, sum(cell["cell_type"] == "code" for cell in cells))
+        expect(page.locator(".jp-RenderedMermaid img, .jp-RenderedMermaid svg")).to_have_count(pictures)
+        for output in saved(page, folder / "notebooks" / notebook.name):
+            assert output["output_type"] != "error" and output.get("name") != "stderr", output
+        assert page.evaluate(CUT_OFF) == []
+    assert complaints == []
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("notebook", some("00_two_scripts"), ids=named)
+def test_zoomed_in_nothing_scrolls_sideways_and_what_is_folded_says_nothing(
+    notebook: Path, lab: tuple[str, Path]
+) -> None:
+    base, token = lab[0].partition("/lab/tree/")[0], lab[0].partition("token=")[2]
+    shutil.copy(notebook, lab[1] / "notebooks")
+    complaints: list[str] = []
+    with (
+        browser_page(complaints, color_scheme="dark", zoom=1.5) as page,
+        no_kernel_left(page, f"{base}/api/kernels", token),
+    ):
+        open_notebook(page, f"{base}/lab/tree/notebooks/{notebook.name}?token={token}&reset")
+        while page.evaluate(SCROLL):
             assert page.evaluate(CUT_OFF) == []
-        finally:
-            for kernel in page.request.get(f"{base}/api/kernels?token={token}").json():
-                page.request.delete(f"{base}/api/kernels/{kernel['id']}?token={token}")
+            assert "".join(page.locator(".jp-OutputPlaceholder").all_inner_texts()).strip() == ""
+    assert complaints == []
+
+
+@pytest.mark.timeout(180)
+def test_a_new_view_of_an_output_stands_beside_its_notebook(lab: tuple[str, Path]) -> None:
+    base, token = lab[0].partition("/lab/tree/")[0], lab[0].partition("token=")[2]
+    shutil.copy(ROOT / "notebooks" / "00_two_scripts.ipynb", lab[1] / "notebooks")
+    complaints: list[str] = []
+    with browser_page(complaints) as page, no_kernel_left(page, f"{base}/api/kernels", token):
+        open_notebook(page, f"{base}/lab/tree/notebooks/00_two_scripts.ipynb?token={token}&reset")
+        page.locator(".jp-Notebook .jp-OutputArea-output").first.click(button="right")
+        page.get_by_role("menu").get_by_text("Create New View for Cell Output").click()
+        view = page.locator(".jp-LinkedOutputView")
+        expect(view).to_be_visible()
+        cells, beside = page.locator(".jp-Notebook").bounding_box(), view.bounding_box()
+        assert cells and beside and beside["x"] >= cells["x"] + cells["width"]
     assert complaints == []
