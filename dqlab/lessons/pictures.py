@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "arrivals", "bars", "curves", "lanes", "tiles"]
+__all__ = ["Picture", "arrivals", "bars", "curves", "knee", "lanes", "tiles"]
 
 #: colours that people who see no red or no green can tell apart (Okabe and Ito)
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#BBBBBB", "#333333"
@@ -90,6 +90,19 @@ def curves(
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left")
     return Picture(drawing, f"speedup of {', '.join(measured)} with {', '.join(map(str, workers))} workers")
+
+
+def knee(workers: Sequence[int], throughput: Sequence[float], seconds: float) -> Picture:
+    """Tasks a second over the number of workers, and the line on which a master that takes no time would lie."""
+    drawing = figure(7.6, 4.2)
+    axes = drawing.add_subplot(xlabel="workers", ylabel="tasks/s", xscale="log", yscale="log")
+    ideal = [count / seconds for count in workers]
+    axes.plot(workers, ideal, color=GREY, linestyle=":", label=f"workers / {seconds:g} s")
+    axes.plot(workers, throughput, color=BLUE, marker="o", label="simulated")
+    axes.set_xticks(list(workers), [f"{count:,}" for count in workers])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left")
+    return Picture(drawing, f"tasks a second of {', '.join(map(str, workers))} workers")
 
 
 def lanes(

@@ -106,6 +106,12 @@ BREAKS = [
         "1e9",
         "10_time",
     ),
+    Break(
+        "a master on paper that takes no time", "master/simulation",
+        "self.free += spent",
+        "self.free += 0.0",
+        "08_outgrow",
+    ),
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ with a time limit (`answer`), and what the checker says has one form (`verdict`)
 
 from dqlab.lessons.check.atomic_save import idempotent, pieces
 from dqlab.lessons.check.littles_law import workers_needed
+from dqlab.lessons.check.one_program import same_program
 from dqlab.lessons.check.patient_worker import worker_that_stays
 from dqlab.lessons.check.raw_messages import raw_client
 from dqlab.lessons.check.site_record import recorded_site
@@ -21,6 +22,7 @@ __all__ = [
     "pieces",
     "raw_client",
     "recorded_site",
+    "same_program",
     "worker_that_stays",
     "workers_needed",
 ]
