@@ -18,6 +18,7 @@ TABLE: dict[str, tuple[str, Any, str]] = {
     "dots": (RIGHT.replace('"get"', "..."), 3, "Not yet: one of your messages still has dots (...) in it."),
     "wrong method": (RIGHT.replace('"get"', '"take"'), 3, "'take' may not be called on 'tasks'"),
     "wrong words": (RIGHT.replace("success", "well"), 3, "should hold 'url_7 ------> success', and it holds 'url_7 --"),
+    "a url that it did not take": (RIGHT.replace('f"{url} -', '"url_8 -'), 3, "and it holds 'url_8 ------> success'"),
     "miscounted": (RIGHT, 2, "with 3 round trips after the handshake; you said 2. Which are they?"),
     "uncounted": (RIGHT, ..., "with 3 round trips after the handshake; you have not said how many."),
     "not counted in numbers": (RIGHT, "three", "Not yet: your answer is 'three', and that is no number."),
@@ -57,6 +58,7 @@ TABLE: dict[str, tuple[str, Any, str]] = {
 def test_answers_to_01(
     code: str, count: Any, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(raw_messages.random, "randrange", lambda most: 7)
     monkeypatch.setattr(raw_messages, "PATIENCE", 2.0 if "2 s" in says or "xxxx" in says else 15.0)
     assert says in verdict(check.raw_client, learner(code)["do_one_task"], count, capsys=capsys)
 

@@ -18,6 +18,8 @@ TABLE: dict[str, tuple[Any, str]] = {
     "in letters": ("twelve", "Not yet: your answer is 'twelve', and that is no number."),
     "true": (True, "your answer is True, and that is no number."),
     "infinite": (float("inf"), "your answer is inf, and that is no number."),
+    "of 3,000 digits": (10**3000, "your answer is 1000"),
+    "of 5,000 digits": (10**5000, "your answer is an object of type int that Python can't write down (Exc"),
     "zero": (0, "your answer is 0; a number of workers is a whole number from 1."),
     "half a worker": (12.5, "your answer is 12.5; a number of workers is a whole number from 1."),
     "too few": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,8 @@ def raw_client(answer: Callable[[tuple[str, int], bytes], Any], round_trips: Any
     """Let `answer(address, key)` take one task and give its result, and count its round trips."""
     a_function(answer)
     with dqlab.Master(authkey=KEY) as master, Tap(master.connection.port) as tap:
-        master.tasks.put("url_7")
+        url = f"url_{random.randrange(1000)}"  # nobody can know it who has not taken it
+        master.tasks.put(url)
         trouble = _trouble(answer, ("127.0.0.1", tap.port))
         tap.mark("answer")
         messages = [message for message in tap.sections["answer"] if not message.in_handshake]
@@ -31,10 +33,10 @@ def raw_client(answer: Callable[[tuple[str, int], bytes], Any], round_trips: Any
         if trouble:
             raise trouble
         if master.stats()["queues"]["plain"]["done"] == 0:
-            raise NotYet("your client came and went, and url_7 is still not done. Which message takes a task?")
+            raise NotYet(f"your client came and went, and {url} is still not done. Which message takes a task?")
         result = master.results.get_nowait() if not master.results.empty() else None
-    if result != "url_7 ------> success":
-        raise NotYet(f"the result queue should hold 'url_7 ------> success', and it holds {result!r}")
+    if result != f"{url} ------> success":
+        raise NotYet(f"the result queue should hold '{url} ------> success', and it holds {result!r}")
     asked = sum(message.direction == "->" for message in messages)
     if round_trips is ...:
         raise NotYet(f"the task is done, with {asked} round trips after the handshake; you have not said how many.")
@@ -42,7 +44,7 @@ def raw_client(answer: Callable[[tuple[str, int], bytes], Any], round_trips: Any
         raise NotYet(
             f"the task is done, with {asked} round trips after the handshake; you said {round_trips!r}. Which are they?"
         )
-    return f"url_7 is done, with {asked} round trips after the handshake, as you said."
+    return f"{url} is done, with {asked} round trips after the handshake, as you said."
 
 
 def _trouble(answer: Callable[..., Any], address: tuple[str, int]) -> NotYet | None:

@@ -12,6 +12,8 @@ __all__ = ["COLUMNS", "NotYet", "a_function", "a_number", "checker"]
 
 #: characters of a printed line: JupyterLab shows no more in a window of 1280 pixels
 COLUMNS = 105
+#: characters of a verdict: what it shows of an answer may be of any length
+LONGEST = 1_000
 
 
 class NotYet(Exception):
@@ -32,11 +34,19 @@ def checker(check: Callable[..., str]) -> Callable[..., None]:
             verdict = f"Yes: {check(*args, **kwargs)}"
         except NotYet as not_yet:
             verdict, details = f"Not yet: {not_yet.why}", not_yet.details
-        print(textwrap.fill(verdict, COLUMNS))
+        print(textwrap.fill(verdict if len(verdict) <= LONGEST else f"{verdict[:LONGEST]} ...", COLUMNS))
         if details:
             print("\n".join(_cut(f"    {line}") for line in details.splitlines()))
 
     return told
+
+
+def _shown(answer: Any) -> str:
+    """What Python calls an answer, even if it is one that can't say it."""
+    try:
+        return repr(answer)
+    except Exception as error:
+        return f"an object of type {type(answer).__name__} that Python can't write down ({error})"
 
 
 def _cut(line: str) -> str:
@@ -52,12 +62,12 @@ def a_number(answer: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
-        raise NotYet(f"your answer is {answer!r}, and that is no number.")
+        raise NotYet(f"your answer is {_shown(answer)}, and that is no number.")
     return value
 
 
 def a_function(answer: Any) -> Callable[..., Any]:
     """`answer`, if it is a function; raises `NotYet` if it is something else."""
     if not callable(answer):
-        raise NotYet(f"the answer should be a function, and it is {answer!r}. Run the cell that defines it.")
+        raise NotYet(f"the answer should be a function, and it is {_shown(answer)}. Run the cell that defines it.")
     return answer
