@@ -25,12 +25,16 @@ HANDSHAKE = 6
 
 
 class Message(NamedTuple):
-    """One message: "->" to the master or "<-" from it, on the how-many-eth connection, how many-eth there."""
+    """One message: "->" to the master or "<-" from it, on the how-many-eth connection, how many-eth there.
+
+    `data` is the message, or its beginning where the tap keeps no more; `size` is how many bytes it had.
+    """
 
     direction: str
     data: bytes
     connection: int
     number: int
+    size: int
 
     @property
     def in_handshake(self) -> bool:
@@ -38,7 +42,7 @@ class Message(NamedTuple):
         return self.number < HANDSHAKE
 
     def __str__(self) -> str:
-        return f"{self.direction} {len(self.data):4} bytes  {said(self.data)}"
+        return f"{self.direction} {self.size:4} bytes  {said(self.data)}"
 
 
 def said(data: bytes) -> Any:
@@ -50,11 +54,14 @@ def said(data: bytes) -> Any:
 
 
 class Tap:
-    """Listens on `port`, a free one, and relays to the master's `target` port on this machine."""
+    """Listens on `port`, a free one, and relays to the master's `target` port on this machine.
 
-    def __init__(self, target: int) -> None:
+    Of each message it keeps the first `keep` bytes (None: all).
+    """
+
+    def __init__(self, target: int, keep: int | None = None) -> None:
         self.sections: dict[str, list[Message]] = {}
-        self._target, self._lock = target, threading.Lock()
+        self._target, self._keep, self._lock = target, keep, threading.Lock()
         self._now: list[Message] = []
         self._numbers: list[int] = []
         self._asked: dict[int, Any] = {}
@@ -85,6 +92,10 @@ class Tap:
 
         `connection` says on the how-many-eth they were said.
         """
+
+    def carried(self, name: str) -> int:
+        """How many bytes a section has, in both directions."""
+        return sum(message.size for message in self.sections[name])
 
     def counts(self) -> None:
         """Print how many messages each section has."""
@@ -121,7 +132,8 @@ class Tap:
                 more = stream.read(8) if size == -1 else b""
                 data = stream.read(int.from_bytes(more, "big") if more else size)
                 with self._lock:
-                    message = Message(direction, data, connection, self._numbers[connection])
+                    kept = data[: self._keep]
+                    message = Message(direction, kept, connection, self._numbers[connection], len(data))
                     self._now.append(message)
                     self._numbers[connection] += 1
                 self._hear(message)

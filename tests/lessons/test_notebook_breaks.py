@@ -112,6 +112,18 @@ BREAKS = [
         "self.free += 0.0",
         "08_outgrow",
     ),
+    Break(
+        "queues that don't take turns", "broker/leases",
+        "for turn in range(worker.turn, worker.turn + len(names)):",
+        "for turn in range(len(names)):",
+        "11_load",
+    ),
+    Break(
+        "a backlog without a bound", "broker/states",
+        "return self.waiting_in(queue) + count <= self.backlog",
+        "return self.waiting_in(queue) + count <= 3 * self.backlog",
+        "11_load",
+    ),
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ with a time limit (`answer`), and what the checker says has one form (`verdict`)
 """
 
 from dqlab.lessons.check.atomic_save import idempotent, pieces
+from dqlab.lessons.check.light_work import light_job, match
 from dqlab.lessons.check.littles_law import workers_needed
 from dqlab.lessons.check.one_program import same_program
 from dqlab.lessons.check.patient_worker import worker_that_stays
@@ -19,6 +20,8 @@ __all__ = [
     "careful_load",
     "checker",
     "idempotent",
+    "light_job",
+    "match",
     "pieces",
     "raw_client",
     "recorded_site",
