@@ -120,7 +120,6 @@ def test_joblib_wants_a_master():
 # -- others, which are installed by `make test PART=ecosystem` --------------------------------------------------------
 
 
-@pytest.mark.long
 def test_dask(master):
     import dask
 

@@ -37,9 +37,8 @@ def others(address: str) -> Iterator[Executor]:
             yield client.load_balanced_view().executor
 
 
-def kill_half_way(executor: Executor, out: Path, half: int) -> None:
-    """SIGKILL the process that runs a task of ours as soon as half of the pictures are here."""
-    victim = executor.submit(os.getpid).result()
+def kill_half_way(victim: int, out: Path, half: int) -> None:
+    """SIGKILL a process as soon as half of the pictures are here."""
     while len(list(out.glob("*.*"))) < half:
         time.sleep(0.002)
     os.kill(victim, signal.SIGKILL)
@@ -56,7 +55,8 @@ def main() -> int:
     ours = not args.address.startswith(("get_executor", "ipyparallel"))
     with (engine if ours else others)(args.address) as executor:
         if args.kill:
-            killer = threading.Thread(target=kill_half_way, args=(executor, args.out, args.kill))
+            victim = executor.submit(os.getpid).result()  # by this thread: ipyparallel's client knows no other
+            killer = threading.Thread(target=kill_half_way, args=(victim, args.out, args.kill))
             killer.start()
         try:
             print(crawl(executor, args.url, args.out, progress=False))
