@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
+#: lessons that are stopped half-way, run again and killed in the long run only
+LATER = ("01_master", "02_workers")
+
 #: characters of a code line that JupyterLab shows without a scroll bar in a window of 1280 pixels, and lines of a cell
 WIDTH, HEIGHT = 107, 30
 
@@ -181,7 +184,7 @@ def test_a_gate_is_passed_once_it_is_open(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("lesson", ["00_two_scripts", "02_workers"])
+@pytest.mark.parametrize("lesson", ["00_two_scripts", *(pytest.param(n, marks=pytest.mark.long) for n in LATER)])
 def test_a_lesson_is_stopped_run_again_and_its_kernel_killed(lesson: str) -> None:
     # A process of its own: Jupyter's client leaves sockets and an event loop to the end of the interpreter.
     command = [sys.executable, "-m", "tests.lessons.rerun", str(ROOT / "notebooks" / f"{lesson}.ipynb")]

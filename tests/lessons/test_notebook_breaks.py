@@ -166,6 +166,7 @@ def test_a_break_turns_its_notebook_red(broken: Break, copy: Path) -> None:
     assert re.search(r"1 failed, \d+ passed", done.stdout), done.stdout[-3000:]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(NOTEBOOK_SECONDS + 60)
 def test_an_unbroken_copy_is_green(copy: Path) -> None:
     done = run(copy, "01_master")
