@@ -98,6 +98,27 @@ def test_the_course_names_every_lesson() -> None:
     assert all(f"({lesson.name})" in text for lesson in LESSONS)
 
 
+def test_index_and_instructor_have_the_minutes_of_each_lesson() -> None:
+    index = prose(ROOT / "notebooks" / "index.ipynb")
+    instructor = (ROOT / "notebooks" / "instructor.md").read_text("utf8")
+    for lesson in LESSONS:
+        title, _, rest = prose(lesson)[2:].partition("\n")
+        found = re.search(r"(\d+) minutes, and (\d+) for the exercise", rest)
+        assert found is not None, lesson.name
+        question = title.partition(" · ")[2]
+        assert f"({lesson.name}) | {question} | {found[1]} + {found[2]} |" in index, lesson.name
+        assert f"## {title} ({found[1]} minutes, exercise {found[2]})" in instructor, lesson.name
+
+
+def test_the_glossary_is_in_order_and_knows_every_lesson() -> None:
+    lines = re.findall(
+        r"^\| (.*?) \| .* \[\d\d\]\((.*?)\) \|$", (ROOT / "notebooks" / "glossary.md").read_text("utf8"), re.M
+    )
+    words = [word.lower() for word, _ in lines]
+    assert words == sorted(words) and len(set(words)) == len(words)
+    assert {lesson for _, lesson in lines} == {lesson.name for lesson in LESSONS}
+
+
 # -- guesses -----------------------------------------------------------------------------------------------------------
 
 
