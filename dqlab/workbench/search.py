@@ -19,8 +19,8 @@ from dqlab.workbench.world import SLOTS, Move, play
 
 __all__ = ["SCHEDULES", "climb", "smallest"]
 
-#: schedules that are tried on each level
-SCHEDULES = 300
+#: schedules that are tried on a level, and what part of them on those below, which it contains
+SCHEDULES, BELOW = 300, 3
 #: moves of a schedule, at least and at most; writes after which the master may die
 MOVES, WRITES = (12, 20), 2
 #: steps that a worker takes before and after the master's death, in a schedule that is looked for
@@ -51,7 +51,8 @@ def climb(pickled: bytes, level: int, tries: int = SCHEDULES) -> dict[str, Any] 
     try:
         lives = Lives(pickle.loads(pickled), watch)
         for number in range(1, level + 1):
-            if (story := smallest(lives, number, tries, lambda: watch.ended > ENDLESS)) is not None:
+            here = tries if number == level else tries // BELOW
+            if (story := smallest(lives, number, here, lambda: watch.ended > ENDLESS)) is not None:
                 return story.as_dict()
     finally:
         watch.close()
@@ -100,7 +101,7 @@ def shortened(lives: Lives, level: int, moves: list[Move], last: int, enough: Ca
     while best is not None:
         for other in alike(moves, level):
             story = None if enough() else told(lives, level, other, last)
-            if story is not None and len(story) < len(best):
+            if story is not None and (len(story), len(other)) < (len(best), len(moves)):
                 best, moves = story, other
                 break
         else:

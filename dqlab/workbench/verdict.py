@@ -78,7 +78,7 @@ class Verdict:
 
 
 def check(broker: Any, level: int = 1, *, tries: int = SCHEDULES) -> Verdict:
-    """Try the class `broker` on all levels up to `level`, in virtual time: `tries` random schedules on each.
+    """Try the class `broker` on all levels up to `level`, in virtual time: `tries` random schedules on the last.
 
     The verdict shows the smallest story in which it fails. Raises `BadInput` if there is no such level.
     """
