@@ -124,6 +124,12 @@ BREAKS = [
         "return self.waiting_in(queue) + count <= 3 * self.backlog",
         "11_load",
     ),
+    Break(
+        "a referee who doesn't count", "workbench/referee",
+        "            if number > 1:",
+        "            if number > 2:",
+        "12_build_it",
+    ),
 ]  # fmt: skip
 
 
