@@ -143,6 +143,7 @@ class Crawl:
             room = len(self.out) < AHEAD * workers
             handful = self.frontier.handful(now, self.budget) if room else None
             if handful is None:
+                self.give_up()
                 return self.frontier.next_turn(now) or math.inf  # what is ready now waits for room
             self.budget -= handful.room
             arguments = handful.errands, handful.slots, self.terms_for(handful), handful.room, handful.alone
@@ -160,6 +161,8 @@ class Crawl:
 
     def take_back(self, seconds: float) -> None:
         """Wait for a result, for so many seconds at most, and use it, and all others that are there."""
+        if not self.out and not self.frontier.waiting:  # the last of it has just been given up
+            return
         patience = min(seconds, SILENCE)
         try:
             self.use(self.back.get(timeout=patience))
@@ -169,6 +172,7 @@ class Crawl:
             return
         while not self.back.empty():
             self.use(self.back.get())
+        self.give_up()
 
     def use(self, future: Future) -> None:
         """Take the result of a task."""
@@ -189,6 +193,11 @@ class Crawl:
             if outcome.network and outcome.errand.named:
                 self.reach |= {outcome.network}
         for outcome in self.frontier.back(handful, outcomes, time.monotonic()):
+            self.settle(outcome)
+
+    def give_up(self) -> None:
+        """Settle what waits for hosts that are asked no more."""
+        for outcome in self.frontier.given_up():
             self.settle(outcome)
 
     def settle(self, outcome: Outcome) -> None:

@@ -86,6 +86,7 @@ class Frontier:
         line = self.line(name)
         if line.host.given_up:
             self.dropped.append(Outcome(errand=errand, again=line.host.given_up))
+            self.waiting += 1
             return
         if not line.pages and not line.images:
             self.turns.append(name)
@@ -182,7 +183,7 @@ class Frontier:
         for errand in reversed(handful.errands):
             if errand.url not in begun:
                 self.add(errand, first=True)
-        return settled + self.given_up()
+        return settled
 
     def lost(self, handful: Handful) -> list[Errand]:
         """Take `handful` back, whose task failed: each errand is tried alone; return those that were alone already."""
@@ -215,15 +216,15 @@ class Frontier:
         return True
 
     def given_up(self) -> list[Outcome]:
-        """Return, and forget, what waited for hosts that are given up."""
+        """Return, and forget, what waits for hosts that are given up; to be asked for after `handful` and `back`."""
         for name in [name for name in self.turns if self.lines[name].host.given_up]:
             line = self.lines[name]
             self.dropped += [Outcome(errand=e, again=line.host.given_up) for e in (*line.pages, *line.images)]
-            self.waiting -= len(line.pages) + len(line.images)
             line.pages.clear()
             line.images.clear()
             self.turns.remove(name)
         dropped, self.dropped = self.dropped, []
+        self.waiting -= len(dropped)
         return dropped
 
     def attempts(self, url: str) -> int:

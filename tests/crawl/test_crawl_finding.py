@@ -220,6 +220,17 @@ def command(*arguments, **options):
     line = [sys.executable, "-m", "dqlab", "crawl", *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True, timeout=60, **options)
 
+    def test_a_host_that_is_given_up_has_a_line_for_each_of_its_pictures(self, server, client, tmp_path):
+        """Those that were to be tried again, and those that were read from the list when that had happened."""
+        for number in range(60):
+            server.routes[f"/{number}.png"] = lambda to: to.answer(503, Retry_After="1000" if to.path > "/1" else "1")
+        (tmp_path / "list.txt").write_text("".join(f"{server.url}/{number}.png\n" for number in range(60)))
+
+        summary = crawl(client, None, tmp_path / "out", from_file=str(tmp_path / "list.txt"))
+
+        assert (summary.images, summary.failed) == (0, 60)
+        assert len(read_manifest(tmp_path / "out")) == 60
+
 
 class TestCommand:
     @pytest.fixture

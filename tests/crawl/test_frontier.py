@@ -63,12 +63,14 @@ class World:
                 end = max(max(lane) for lane in lanes.values())
                 heapq.heappush(workers, end)
                 heapq.heappush(under_way, (end, next(order), handful, outcomes))
+            self.settle(self.frontier.given_up())
+            if not self.frontier.waiting and not under_way:
+                break
             turn = self.now + self.frontier.next_turn(self.now)
             if under_way and (turn == self.now or under_way[0][0] <= turn):
                 self.now, _, handful, outcomes = heapq.heappop(under_way)
-                for outcome in self.frontier.back(handful, outcomes, self.now):
-                    assert outcome.errand.url not in self.settled
-                    self.settled[outcome.errand.url] = self.now, outcome
+                self.settle(self.frontier.back(handful, outcomes, self.now))
+                self.settle(self.frontier.given_up())
             else:
                 assert self.now < turn < float("inf"), "it waits for what never comes"
                 self.now = turn + 1e-6
@@ -77,6 +79,11 @@ class World:
             running += step
             self.most = max(self.most, running)
         return self.now
+
+    def settle(self, outcomes):
+        for outcome in outcomes:
+            assert outcome.errand.url not in self.settled
+            self.settled[outcome.errand.url] = self.now, outcome
 
     def failed(self):
         return {url: outcome.again for url, (_, outcome) in self.settled.items() if outcome.again}
@@ -186,6 +193,17 @@ def test_one_address_that_is_always_refused_is_given_up_alone():
     assert sum("/7.png" in url for _, url in world.asked) == TRIES_BUSY
 
 
+def test_what_was_to_be_tried_again_is_settled_when_its_host_is_given_up():
+    world = crowd(World(lambda errand, now: (0.01, busy(errand, wait=LONGEST_HOLD + 1 if now > 1 else 1))), 40)
+    world.run()
+    for number in range(40, 50):  # what turns up later
+        world.frontier.add(errand(number))
+    world.run()
+
+    assert len(world.settled) == len(world.failed()) == 50
+    assert world.frontier.waiting == 0
+
+
 @pytest.mark.parametrize("count", [1, 10_000])
 def test_a_silent_host_is_given_up_within_two_minutes(count):
     world = crowd(World(lambda errand, now: (10.0, away(errand))), count)
@@ -226,7 +244,7 @@ def test_a_host_that_wants_to_be_left_alone_for_an_hour_is():
     assert {why for why in world.failed().values() if "3600 s" in why}
     assert len(world.asked) == 1
     world.frontier.add(errand(1000))  # one that is found later
-    assert world.frontier.waiting == 0
+    assert len(world.frontier.given_up()) == 1 and world.frontier.waiting == 0
 
 
 def test_what_was_not_begun_waits_at_the_front():
