@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--delay", type=float, default=0.0, metavar="SECONDS", help="pause before each answer (default: 0)"
     )
+    parser.add_argument("--limit", type=int, metavar="N", help="requests a second that it bears (default: any number)")
     parser.add_argument("--images", type=int, default=208, help="how many pictures (default: %(default)s)")
     parser.add_argument("--owned", action="store_true", help="end when standard input ends")
     args = parser.parse_args(argv)
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with Site(args.delay, args.images, host=args.host, port=args.port) as web:
+        with Site(args.delay, args.images, limit=args.limit, host=args.host, port=args.port) as web:
             print(f"sandbox site at {web.url} ({len(web.images)} pictures)", flush=True)
             if args.owned:
                 threading.Thread(target=until_end_of_input, args=(stop,), daemon=True).start()

@@ -5,6 +5,7 @@
         web.images                  # {"/dunes/01.jpg": b"...", ...}: every picture that a polite crawler brings home
         web.requests                # Counter of the paths asked for so far
         web.delay = 0.5             # seconds before each answer, from now on
+        web.limit = 20              # requests a second that it bears; to others it says 429, come again in a second
 
 `python -m dqlab.sandbox` is the same as a process of its own.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,8 @@ __all__ = ["Site", "site"]
 TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".txt": "text/plain", "/": "text/html; charset=utf-8"}
 #: a silent connection is closed after so many seconds
 IDLE = 30.0
+#: seconds over which requests are counted, and after which somebody who was refused may come again
+WINDOW = 1.0
 #: fewer pictures than this would leave a gallery empty
 FEWEST = 40
 
@@ -60,23 +63,36 @@ class Pictures(Mapping[str, bytes]):
 class Site:
     """The server. `site(...)` takes the same arguments and reads better; serving begins at once.
 
-    `delay`: seconds before each answer. `images`: how many pictures the site shows. `host`, `port`: where it
-    listens (port 0: any free one).
+    `delay`: seconds before each answer. `images`: how many pictures the site shows. `limit`: requests that it bears in
+    a second, refused ones among them (None: any number). `host`, `port`: where it listens (port 0: any free one).
     """
 
-    def __init__(self, delay: float = 0.0, images: int = 208, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        delay: float = 0.0,
+        images: int = 208,
+        *,
+        limit: int | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         from dqlab.sandbox import art  # only the site needs Pillow, the rest of the sandbox doesn't
 
         if images < FEWEST:
             raise BadInput(f"images={images} is too few for the sandbox site", f"take {FEWEST} or more")
         if not delay >= 0:
             raise BadInput(f"delay={delay} is no number of seconds", "take 0 or more")
+        if limit is not None and not limit >= 1:
+            raise BadInput(f"limit={limit} lets nobody in", "take 1 request a second or more")
         whole = plan(list(art.STYLES), images)
-        self.delay = delay
+        self.delay, self.limit = delay, limit
+        self.refused = 0
         self.pages = whole.pages
         self.images: Mapping[str, bytes] = Pictures(whole.drawings)
         self.private: Mapping[str, bytes] = Pictures(whole.private)
         self._asked: list[str] = []
+        self._recent = deque[float]()  # when the requests of the last second came
+        self._lock = threading.Lock()
         try:
             self._server = Server((host, port), self)
         except (OSError, OverflowError, UnicodeError) as error:  # the port is taken, or none; a host that can't be one
@@ -97,6 +113,8 @@ class Site:
     def answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         """Return status, content type and body for `path` (with its query)."""
         self._asked.append(path)
+        if self._is_too_much(time.monotonic()):
+            return HTTPStatus.TOO_MANY_REQUESTS, "text/plain", b"too many requests\n"
         time.sleep(self.delay)
         if path == FLAKY and self._asked.count(path) == 1:
             return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"come back later\n"
@@ -110,6 +128,16 @@ class Site:
                 body = pictures[path]
                 return HTTPStatus.OK, image_type(body), body
         return HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here\n"
+
+    def _is_too_much(self, now: float) -> bool:
+        """Note a request, and say whether it is one too many; whoever goes on knocking stays outside."""
+        with self._lock:
+            while self._recent and self._recent[0] <= now - WINDOW:
+                self._recent.popleft()
+            self._recent.append(now)
+            too_much = self.limit is not None and len(self._recent) > self.limit
+            self.refused += too_much
+        return too_much
 
     def close(self) -> None:
         """Stop serving and free the port; open connections are cut."""
@@ -194,6 +222,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            self.send_header("Retry-After", f"{WINDOW:g}")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

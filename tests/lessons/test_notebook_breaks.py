@@ -89,6 +89,18 @@ BREAKS = [
         "03_speedup",
     ),
     Break(
+        "a crawl that leaves no calendar", "crawl/traps",
+        "if self.barren.get(pattern, 0) < self.patience:",
+        "if pattern:",
+        "07_polite_crawl",
+    ),
+    Break(
+        "a crawl that believes labels", "crawl/images",
+        "    return kind_of(head) is not None",
+        '    return label.startswith("image/")',
+        "07_polite_crawl",
+    ),
+    Break(
         "workers that believe a master without a proof", "wire/greeting",
         "if not hmac.compare_digest(expected, welcome.proof):",
         "if False:",

@@ -178,3 +178,29 @@ class TestProcess:
             output, errors = process.communicate(timeout=10)
         assert (process.returncode, output) == (2, "")
         assert errors == "dqlab: images=3 is too few for the sandbox site\n  take 40 or more\n"
+
+
+class TestLimit:
+    def test_who_asks_for_more_is_told_when_to_come_again(self):
+        with sandbox.site(images=40, limit=5) as web:
+            answers = [get(web, "/") for _ in range(8)]
+
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
+        assert {answer.headers.get("Retry-After") for answer in answers} == {None, "1"}
+        assert web.refused == 3
+
+    def test_who_waits_is_let_in_again_and_who_goes_on_knocking_is_not(self):
+        with sandbox.site(images=40, limit=2) as web:
+            until = time.monotonic() + 1.5
+            knocking = set[int]()
+            for _ in range(2):
+                get(web, "/")
+            while time.monotonic() < until:
+                knocking.add(get(web, "/").status_code)
+            time.sleep(1.1)  # what Retry-After asks for
+            assert knocking == {429}
+            assert get(web, "/").status_code == 200
+
+    def test_a_limit_without_sense(self):
+        with pytest.raises(BadInput, match="limit=0 lets nobody in"):
+            sandbox.site(limit=0)
