@@ -27,10 +27,13 @@ def drawing(source: str) -> Path:
 
 def embedded(found: re.Match[str]) -> str:
     """A drawing as an image that is part of the page."""
-    data = base64.b64encode(drawing(found[1]).read_bytes()).decode()
+    image = drawing(found[1]).read_bytes()
+    data = base64.b64encode(image).decode()
+    wide = re.search(rb"max-width: ([\d.]+)px", image)  # what JupyterLab draws it with
+    size = f' width="{float(wide[1]):.0f}"' if wide else ""
     words = "; ".join(re.findall(r'"([^"]+)"', found[1]))
     words = re.sub(r"<[^>]+>", " ", words).replace("&", "and")
-    return f'<img class="course-drawing" alt="{words}" src="data:image/svg+xml;base64,{data}">\n'
+    return f'<img class="course-drawing" alt="{words}"{size} src="data:image/svg+xml;base64,{data}">\n'
 
 
 def page(notebook: Any, exporter: HTMLExporter) -> str:
