@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from dqlab.broker.changes import Changes
@@ -141,6 +142,12 @@ class Broker:
         client = self.states.clients.get(task // CLIENT_IDS)
         run = client.run_of(task) if client else None
         return run.span_of(task) if run else None
+
+    def open_spans(self, limit: int) -> list[Span]:
+        """At most `limit` spans that have not ended, the oldest client's first."""
+        clients = list(self.states.clients.values())
+        spans = (span for client in clients for span in client.spans_in(client.first, CLIENT_IDS))
+        return list(islice((span for span in spans if span.state not in FINAL), limit))
 
     # -- what failed -------------------------------------------------------------------------------------------
 

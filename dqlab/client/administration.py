@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dqlab.client.found_futures import FoundFutures
+from dqlab.client.future import Future
 from dqlab.client.session import Session
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ class Administration:
     """That half of a `Client` which is about the master, not about a task of its own."""
 
     _session: Session
+    _found: FoundFutures
 
     def stats(self) -> dict[str, Any]:
         """Counts by queue, workers, throughput in tasks/s, latency in s; what `dqlab status --json` prints."""
@@ -46,6 +49,18 @@ class Administration:
     def failures(self, limit: int = 20) -> list[dict[str, Any]]:
         """The last failed tasks, newest first: task, queue, attempts, reason, traceback, history."""
         return self._session.call("failures", limit)
+
+    def unfinished(self, limit: int = 1_000) -> list[dict[str, Any]]:
+        """Tasks that are ready, delayed or leased, whoever submitted them: task, queue, function, state, and its age in
+        seconds since it was submitted. `future(task)` gives one back."""
+        return self._session.call("open_tasks", limit)
+
+    def future(self, task_id: int) -> Future[Any]:
+        """The future of a task that another client has submitted, or this one's program before it was killed.
+
+        Raises `Refused` if the master knows no such task: results are kept for an hour.
+        """
+        return self._found.find(task_id)
 
     def stop_worker(self, name: str) -> None:
         """Ask a worker to end after the task in hand."""

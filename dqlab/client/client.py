@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from dqlab.client.administration import Administration
 from dqlab.client.channel import pause
 from dqlab.client.connections import PATIENCE
+from dqlab.client.found_futures import FoundFutures
 from dqlab.client.future import HINT_AFTER, Future
 from dqlab.client.map_results import MapResults
 from dqlab.client.pickling import dump_call, dump_function
@@ -50,6 +51,7 @@ class Client(concurrent.futures.Executor, Administration):
     def __init__(self, session: Session, options: Options | None = None, when_full: str = "wait") -> None:
         self._session, self._when_full = session, when_full
         self._options = options or Options()
+        self._found = FoundFutures(session)
         self.launchers: list[Any] = []
         self.tasks = PlainQueue(session, "tasks")
         self.results = PlainQueue(session, "results")

@@ -7,6 +7,7 @@ other modules.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import pickle
@@ -27,6 +28,8 @@ __all__ = ["PYTHON", "dump_call", "dump_function", "dump_values"]
 
 #: the version that by-value pickles are bound to
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+#: characters of a function's name that travel
+NAME = 100
 #: bytes of pickled functions that are kept, to be used again
 CACHE_BYTES = 16 << 20
 
@@ -60,7 +63,8 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, str
 
 
 def dump_function(function: Callable[..., Any]) -> tuple[str, bytes, str]:
-    """`(digest, pickle, python)` of a function; pickled again each time unless that could make no difference."""
+    """`(digest, pickle, python)` of a function, the digest with its name behind it; pickled again each time unless that
+    could make no difference."""
     parts, path = fingerprint(function), search_path()
     if parts is not None:
         found = _cache.get((function, path))
@@ -70,10 +74,18 @@ def dump_function(function: Callable[..., Any]) -> tuple[str, bytes, str]:
         pickled, python = _dump_function(function, path, None)
     except Exception:
         pickled, python = _dump_function(function, path, {})
-    result = hashlib.sha256(pickled).hexdigest()[:32], pickled, python
+    result = f"{hashlib.sha256(pickled).hexdigest()[:32]} {_name(function)}".strip(), pickled, python
     if parts is not None:
         _cache.keep((function, path), (parts, result), len(pickled))
     return result
+
+
+def _name(function: Any) -> str:
+    """What people call a function, as far as it can be printed."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = str(getattr(function, "__qualname__", type(function).__qualname__))
+    return "".join(char for char in name if char.isprintable())[-NAME:]
 
 
 def _dump_function(function: Any, path: tuple[str, ...], verdicts: Verdicts | None) -> tuple[bytes, str]:

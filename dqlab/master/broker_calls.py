@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from dqlab.broker import topics
@@ -19,9 +20,10 @@ from dqlab.broker.tasks import FINAL, Span
 from dqlab.broker.workers import Worker
 from dqlab.errors import Refused
 from dqlab.master.peer import LONGEST_WAIT, Peer
+from dqlab.master.told_spans import as_failed, as_finished, as_open, as_outcome
 from dqlab.master.waiting_calls import Wait
 from dqlab.wire import checks
-from dqlab.wire.messages import KEPT, Failure, Finished, Found, Lease, NewTasks, Outcome, Report
+from dqlab.wire.messages import KEPT, Found, Lease, NewTasks, Report
 from dqlab.wire.plain_data import check_plain
 
 __all__ = ["BrokerCalls"]
@@ -79,7 +81,7 @@ class BrokerCalls:
             if span is None:
                 raise Refused(f"the master knows no task {task}", KEPT)
             index, count, kind = task - span.first, len(span), span.run.header.kind
-            outcome = replace(_outcome(span), printed=[shown for shown in span.printed if shown[1] == task])
+            outcome = replace(as_outcome(span), printed=[shown for shown in span.printed if shown[1] == task])
             return Found(outcome=outcome, index=index, count=count, kind=kind).encode()
 
         return Wait((topics.EVENTS,), look, min(timeout, LONGEST_WAIT), tell)
@@ -88,9 +90,16 @@ class BrokerCalls:
         """The last failed tasks, newest first."""
 
         def tell(spans: list[Span]) -> list[dict[str, Any]]:
-            return [_failed(span) for span in spans]
+            return [as_failed(span) for span in spans]
 
         return Wait((), lambda now: self._broker.failures(limit), 0.0, tell)
+
+    def open_tasks(self, limit: int) -> list[dict[str, Any]]:
+        """What has not ended, one dictionary a task, the oldest first."""
+        now = self._waiting.now()
+        spans = self._waiting.do(self._broker.open_spans, limit)
+        told = (as_open(span, span.first + i, now) for span in spans for i in range(len(span)))
+        return list(islice(told, limit))
 
     def unfinished(self, queues: list[str] | None) -> int:
         """Tasks that are ready, delayed or leased in some queues (None: in all)."""
@@ -164,7 +173,7 @@ class BrokerCalls:
         client = self._collects()
 
         def tell(batch: list[tuple[int, Span]]) -> list[tuple[Any, ...]]:
-            return [_finished(serial, span).encode() for serial, span in batch]
+            return [as_finished(serial, span).encode() for serial, span in batch]
 
         def attempt(now: float) -> list[tuple[int, Span]]:
             return self._broker.collect(client, ack)
@@ -250,28 +259,6 @@ class BrokerCalls:
 def _change(method: Callable[..., Any], *args: Any) -> Wait:
     """A call that changes something by `method(*args, now)`, and has nothing to wait for but the journal."""
     return Wait((), partial(method, *args), 0.0)
-
-
-def _outcome(span: Span) -> Outcome:
-    result = span.result.encode() if isinstance(span.result, Failure) else span.result
-    history, printed = list(span.history), list(span.printed)
-    return Outcome(state=span.state.value, result=result, attempts=span.attempt, history=history, printed=printed)
-
-
-def _finished(serial: int, span: Span) -> Finished:
-    return Finished(serial=serial, first=span.run.first, lo=span.lo, hi=span.hi, outcome=_outcome(span))
-
-
-def _failed(span: Span) -> dict[str, Any]:
-    """A failed span as `failures` tells it."""
-    return {
-        "task": span.first,
-        "queue": span.run.queue,
-        "attempts": span.attempt,
-        "reason": span.result.summary,
-        "traceback": span.result.traceback,
-        "history": [{"worker": worker, "reason": reason} for worker, reason in span.history],
-    }
 
 
 def _leased(reply: Any) -> tuple[list[Any], dict[str, bytes]] | None:

@@ -61,6 +61,7 @@ _BROKER = {
     "events": _takes(since=checks.ID, timeout=checks.WAIT, expanded=checks.FLAG, limit=checks.LIMIT, optional=3),
     "lookup": _takes(task=checks.ID, timeout=checks.WAIT, optional=1),
     "failures": _takes(limit=checks.LIMIT),
+    "open_tasks": _takes(limit=checks.LIMIT),
     "unfinished": _takes(queues=optional(checks.QUEUES)),
     "pause": _takes(queue=checks.QUEUE, paused=checks.FLAG),
     "requeue": _takes(queue=optional(checks.QUEUE)),

@@ -51,7 +51,7 @@ def elsewhere(function: bytes, argument: object, folder: Path) -> str:
 def test_what_is_installed_travels_by_name_and_any_python_can_load_it():
     digest, data, python = dump_function(math.sqrt)
     envelope = Envelope.load(data)
-    assert python == "" and len(envelope.pickled) < 100 and not envelope.shared and len(digest) == 32
+    assert python == "" and len(envelope.pickled) < 100 and not envelope.shared and len(digest.split()[0]) == 32
     assert pickle.loads(envelope.pickled) is math.sqrt
 
 

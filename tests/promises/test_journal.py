@@ -19,7 +19,7 @@ import pytest
 
 from dqlab import Client, LocalWorkers, as_completed
 from dqlab.broker.revival import DIED
-from dqlab.errors import TaskTimeout
+from dqlab.errors import Refused, TaskTimeout
 from tests.helpers import eventually
 from tests.journal import Command, end
 
@@ -251,3 +251,27 @@ def written(file: Path, state: str) -> int:
     """How many tasks the journal holds in a state."""
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as db:
         return int(db.execute("SELECT count(*) FROM tasks WHERE state = ?", (state,)).fetchone()[0])
+
+
+def test_another_kernel_finds_what_is_open_and_waits_for_it(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with Command(tmp_path / "jobs.db") as command:
+        with command.connect() as client:
+            ids = [client.submit(wait_for, str(gate)).task_id for _ in range(3)]
+            client.flush()
+        command.kill()
+        command.type()
+        with command.connect() as client:
+            found = client.unfinished()
+            assert [(task["task"], task["queue"], task["function"], task["state"]) for task in found] == [
+                (task, "default", "wait_for", "ready") for task in ids
+            ]
+            assert 0 <= found[0]["age"] < 120
+            futures = [client.future(task["task"]) for task in found]
+            assert not any(future.done() for future in futures)
+            gate.touch()
+            with LocalWorkers(client, 1):
+                assert [future.result(60) for future in futures] == ["it is there"] * 3
+            assert client.unfinished() == [] and client.future(ids[0]).result(20) == "it is there"
+            with pytest.raises(Refused, match="knows no task"):
+                client.future(ids[-1] + 1)
