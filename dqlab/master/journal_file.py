@@ -40,6 +40,8 @@ __all__ = ["JournalFile", "beside", "compact", "read_journal"]
 ID_BYTES = 8
 #: transactions after which functions that no run needs are swept out
 SWEEP = 1_000
+#: pages of 4 KiB that the write-ahead log may hold before they go into the tables, with an fsync
+LOG_PAGES = 8_000
 #: what to do about a file that is no journal
 ANOTHER = "name another file, or remove this one"
 
@@ -60,6 +62,7 @@ class JournalFile:
                 _make(path)
             self._db = _open(path, "rw")
             self._db.execute(f"PRAGMA synchronous = {sync.upper()}")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             self.id = str(read_fact(self._db, "id"))
         except BaseException:
             self._lock.close()

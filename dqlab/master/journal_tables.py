@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import pickle
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from dqlab.broker.changes import Batch, ClientRow, QueueRow, RunRow, SpanRow
@@ -74,21 +74,22 @@ _RUN, _SPAN, _RESULT = _replace("runs", 13), _replace("spans", 18), _replace("re
 
 def apply_batch(db: sqlite3.Connection, batch: Batch) -> None:
     """Write what has changed, as a part of the transaction that is open."""
-    steps: list[tuple[str, Iterable[Any]]] = [
-        ("DELETE FROM runs WHERE first = ?", ((first,) for first, _ in batch.ended)),
-        ("DELETE FROM spans WHERE first BETWEEN ? AND ?", ((first, first + n - 1) for first, n in batch.ended)),
-        ("DELETE FROM spans WHERE first = ?", ((first,) for first in batch.dropped)),
-        ("UPDATE runs SET payload = NULL WHERE first = ?", ((first,) for first in batch.through)),
-        ("DELETE FROM clients WHERE number = ?", ((number,) for number in batch.gone)),
+    steps: list[tuple[str, Collection[Any]]] = [
+        ("DELETE FROM runs WHERE first = ?", [(first,) for first, _ in batch.ended]),
+        ("DELETE FROM spans WHERE first BETWEEN ? AND ?", [(first, first + n - 1) for first, n in batch.ended]),
+        ("DELETE FROM spans WHERE first = ?", [(first,) for first in batch.dropped]),
+        ("UPDATE runs SET payload = NULL WHERE first = ?", [(first,) for first in batch.through]),
+        ("DELETE FROM clients WHERE number = ?", [(number,) for number in batch.gone]),
         (_CLIENT, batch.clients),
         (_QUEUE, batch.queues),
         (_FUNCTION, batch.functions.items()),
-        (_RUN, map(_run_values, batch.runs)),
-        (_SPAN, map(_span_values, batch.spans)),
-        (_RESULT, ((serial, _dump(value)) for serial, value in batch.results)),
+        (_RUN, [_run_values(row) for row in batch.runs]),
+        (_SPAN, [_span_values(row) for row in batch.spans]),
+        (_RESULT, [(serial, _dump(value)) for serial, value in batch.results]),
     ]
     for statement, rows in steps:
-        db.executemany(statement, rows)
+        if rows:
+            db.executemany(statement, rows)
     if batch.taken is not None:
         db.execute("DELETE FROM results WHERE serial < ?", (batch.taken,))
         db.execute(_replace("journal", 2), ("taken", batch.taken))
