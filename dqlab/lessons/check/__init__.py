@@ -11,6 +11,7 @@ from dqlab.lessons.check.littles_law import workers_needed
 from dqlab.lessons.check.one_program import same_program
 from dqlab.lessons.check.patient_worker import worker_that_stays
 from dqlab.lessons.check.raw_messages import raw_client
+from dqlab.lessons.check.resumed_job import resumed
 from dqlab.lessons.check.site_limits import limits_for_a_site
 from dqlab.lessons.check.site_record import recorded_site
 from dqlab.lessons.check.ten_messages import careful_load
@@ -27,6 +28,7 @@ __all__ = [
     "pieces",
     "raw_client",
     "recorded_site",
+    "resumed",
     "same_program",
     "worker_that_stays",
     "workers_needed",
