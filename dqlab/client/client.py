@@ -28,7 +28,7 @@ from dqlab.client.prospects import can_work
 from dqlab.client.results import raise_outcome
 from dqlab.client.session import Session
 from dqlab.client.submission import Submission, make_header
-from dqlab.errors import BadInput, MasterGone
+from dqlab.errors import BadInput, MasterGone, Refused
 from dqlab.wire.address import place
 from dqlab.wire.checks import SECONDS, one_of
 from dqlab.wire.connection_file import Connection, find_connection
@@ -202,8 +202,8 @@ class Client(concurrent.futures.Executor, Administration):
                 self._session.screen.look()
                 threading.Event().wait(LOOK / 10)
             self._abandon_rest()
-        except (MasterGone, TimeoutError):
-            pass  # there is nothing left to wait for
+        except (MasterGone, Refused, TimeoutError):
+            pass  # there is nothing left to wait for, or another master that doesn't know this client
         finally:
             self._close()
 
