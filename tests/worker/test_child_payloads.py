@@ -26,7 +26,8 @@ def job(base, first, payload):
 
 def test_a_payload_given_back_unbegun_and_leased_again_is_still_known():
     numbers = [0] * 8
-    child = _Child(io.BytesIO(), io.BytesIO(), SimpleNamespace(numbers=numbers))
+    silent = SimpleNamespace(end_task=lambda: None)
+    child = _Child(io.BytesIO(), io.BytesIO(), SimpleNamespace(numbers=numbers), silent)
     _, pickled, _ = dump_function(note)
 
     numbers[LIMIT] = 1  # the second job was given back
