@@ -60,14 +60,14 @@ def revive(broker: Broker, remains: Remains, now: float) -> Changes:
         run.changes = changes
         if run.open and run.header.function:
             states.functions.use(run.header.function)
+    if remains.life:
+        states.events.add(now, "restarted", reason=DIED)
     for span in sorted((span for span in spans if span.state is State.LEASED), key=_first, reverse=True):
         worker, by_script = span.worker or "", span.worker is None
         # A lost connection never dead-letters a plain task; and no task is a delivery nearer to that by our death.
         span.attempt = 0 if by_script else span.attempt - 1
         span.ended_badly(worker, DIED)
         states.redeliver(span, worker, DIED, now)
-    if remains.life:
-        states.events.add(now, "restarted", reason=DIED)
     return changes
 
 

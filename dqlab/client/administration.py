@@ -21,6 +21,11 @@ class Administration:
     _session: Session
     _found: FoundFutures
 
+    @property
+    def away(self) -> bool:
+        """Whether the master is being looked for now: a call found it gone, and waits until it is back."""
+        return self._session.away
+
     def stats(self) -> dict[str, Any]:
         """Counts by queue, workers, throughput in tasks/s, latency in s; what `dqlab status --json` prints."""
         return self._session.call("stats")

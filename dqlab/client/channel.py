@@ -101,6 +101,7 @@ class Channel:
         self._inbox: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._conn: PlainConnection | None = None
         self._closed = False
+        self.away = False  #: whether the master is being looked for, after the connection broke
         self._last: Call | None = None
         self._origin = Origin()
         self._thread = threading.Thread(target=self._run, name=f"dqlab-{name}", daemon=True)
@@ -172,11 +173,13 @@ class Channel:
             sent = False
             if self._conn is None:
                 self._conn = self._dial()
+            self.away = False
             sent = True
             return request(self._conn, call.method, *call.args, object=call.object)
 
         def failed(error: Exception) -> bool:
             self._drop()
+            self.away = True
             # What a plain put or get did before the connection broke is unknown: to repeat it is the caller's call.
             return self._closed or (sent and call.object != "broker")
 
@@ -186,6 +189,8 @@ class Channel:
             raise
         except (EOFError, OSError) as exc:
             raise MasterGone(f"the master is gone: {exc or 'it hung up'}") from exc
+        finally:
+            self.away = False
 
     def _drop(self) -> None:
         conn, self._conn = self._conn, None

@@ -89,6 +89,11 @@ class Session(Connections):
             self._channels.append(channel)
         return channel.call(method, *args, timeout=timeout)
 
+    @property
+    def away(self) -> bool:
+        """Whether the master is being looked for, after a connection to it broke."""
+        return any(channel.away for channel in list(self._channels))
+
     def check_here(self) -> None:
         """Raise `MasterGone` in a forked copy of this process, where no outcome ever comes."""
         self.origin.check()

@@ -18,6 +18,7 @@ const STATES = {             // the icon is a path in a 14 x 14 box: state is sa
   waiting: ["No worker", "M7 0l7 13H0zM6 5v4h2V5zm0 5v2h2v-2z"],
   finished: ["Finished", "M5 12L0 7l2-2 3 3 7-7 2 2z"],
   over: ["Ended", "M2 2h10v10H2z"],
+  away: ["Master away", "M2 0l5 5 5-5 2 2-5 5 5 5-2 2-5-5-5 5-2-2 5-5-5-5z"],
   gone: ["Disconnected", "M2 0l5 5 5-5 2 2-5 5 5 5-2 2-5-5-5 5-2-2 5-5-5-5z"],
 };
 const OUTCOMES = { done: "done", retry: "raised, is tried again", failed: "failed for good", lost: "lost with its worker",
@@ -29,7 +30,7 @@ class Store {
   constructor() { this.clear(); }
 
   clear() {
-    Object.assign(this, { now: 0, bins: [], lanes: new Map(), links: new Map(), failures: [], printed: [], paused: [], heard: Date.now() });
+    Object.assign(this, { now: 0, bins: [], lanes: new Map(), links: new Map(), failures: [], printed: [], paused: [], absences: [], heard: Date.now() });
   }
 
   merge(frame, keep) {
@@ -37,6 +38,7 @@ class Store {
     if (frame.key) this.clear();
     Object.assign(this, { now: frame.now, paused: frame.paused, heard: Date.now() });
     this.failures = frame.failures ?? this.failures;
+    this.absences = frame.absences ?? this.absences;
     this.printed = frame.printed ?? this.printed;
     for (const bin of frame.bins) {
       let i = this.bins.length;
@@ -92,8 +94,10 @@ function scene(store, model, at) {
     .filter((lane) => lane.joined <= at && (lane.left === null || lane.left > from))
     .sort((a, b) => order(a.host, b.host) || a.joined - b.joined || order(a.name, b.name));
   const rate = rates(bins, at);
+  const away = model.get("away") || store.absences.some(([begin, end]) => begin < at && at < end);
   return { from, to: from + span, at, span, replay, bins, levels, lanes, rate, paused: replay ? [] : store.paused,
-    state: !model.get("ended") ? levels[8] : model.get("lost") ? "gone" : "over",
+    state: model.get("ended") ? (model.get("lost") ? "gone" : "over") : away ? "away" : levels[8],
+    absences: store.absences.filter(([begin, end]) => begin <= at && end > from),
     links: [...store.links.values()].filter((link) => link[3] <= at && link[3] > from),
     failures: store.failures.filter((failure) => failure[2] <= at).slice(-FAILURES),
     printed: store.printed.filter((line) => line[2] <= at).slice(-PRINTED) };
@@ -317,11 +321,12 @@ function drawLanes(canvas, s, ink) {
     boxes.unshift(...bars.map((bar) => ({ bar, lane, ...drawBar(g, bar, x, y, thick, s.at, ink) })).reverse());
     g.restore();
     if (gone) farewell(g, lane, x(lane.left), y, thick, ink);
-    const doing = gone ? (lane.end === "died" ? "died" : "stopped") : `${tiny(s.rate.get(lane.name) ?? 0)}/s`;
+    const doing = gone ? lane.end : `${tiny(s.rate.get(lane.name) ?? 0)}/s`;
     if (labelled) say(g, doing, width - 56, y, gone ? ink.soft : ink.ink, "right", font);
     if (labelled && !gone) say(g, percent(utilisation(lane, s.at)), width - 2, y, ink.soft, "right", font);
     boxes.push({ lane, left: 0, right: width, top: y - row / 2, bottom: y + row / 2 });
   });
+  for (const [begin, end] of s.absences) drawAbsence(g, Math.max(left, x(begin)), Math.min(right, x(Math.min(end, s.at))), top, bottom, ink);
   for (const link of s.links) drawLink(g, link, x, middle, thick, ink);
   if (!s.lanes.length) say(g, "no worker yet", (left + right) / 2, (top + bottom) / 2, ink.soft, "center", "15px");
   return boxes;
@@ -361,11 +366,28 @@ function drawBar(g, [, start, end, kind, task, count], x, y, thick, at, ink) {
   return { left: left - 1, right: right + 1, top, bottom: top + thick };
 }
 
+/** A gap through all lanes while the master was dead, with a cross where it was last seen. */
+function drawAbsence(g, begin, end, top, bottom, ink) {
+  const right = Math.max(end, begin + 2);
+  Object.assign(g, { fillStyle: ink.paper, globalAlpha: 0.85 });
+  g.fillRect(begin, top, right - begin, bottom - top);
+  Object.assign(g, { fillStyle: hatch(g, ink.failed), globalAlpha: 0.35 });
+  g.fillRect(begin, top, right - begin, bottom - top);
+  Object.assign(g, { fillStyle: ink.failed, globalAlpha: 1 });
+  for (const edge of [begin, right]) g.fillRect(edge - 0.75, top, 1.5, bottom - top);
+  cross(g, begin, top + 8, 6, [[ink.paper, 7], [ink.failed, 3.5]]);
+  say(g, "no master", begin + 12, top + 8, ink.failed, "left", "12px");
+}
+
 /** The end of a lane: a cross if the worker died, a short bar if it was told to stop. */
 function farewell(g, lane, px, y, thick, ink) {
   if (lane.end !== "died") { g.fillStyle = ink.soft; g.fillRect(px - 1, y - thick / 2 - 1, 3, thick + 2); return; }
   const r = Math.max(4, Math.min(8, thick / 2));
-  for (const [colour, width] of [[ink.paper, 7], [ink.ink, 3.5]]) {
+  cross(g, px, y, r, [[ink.paper, 7], [ink.ink, 3.5]]);
+}
+
+function cross(g, px, y, r, strokes) {
+  for (const [colour, width] of strokes) {
     Object.assign(g, { strokeStyle: colour, lineWidth: width, lineCap: "round" });
     g.beginPath();
     g.moveTo(px - r, y - r); g.lineTo(px + r, y + r); g.moveTo(px + r, y - r); g.lineTo(px - r, y + r);
@@ -450,7 +472,7 @@ function render({ model, el }) {
   }
 
   function numbers(s) {
-    const quiet = !s.replay && !model.get("ended") && Date.now() - store.heard > SILENCE * 1000;
+    const quiet = !s.replay && !model.get("ended") && !model.get("away") && Date.now() - store.heard > SILENCE * 1000;
     const state = quiet ? "gone" : s.state, alive = s.lanes.filter((lane) => lane.left === null || lane.left > s.at);
     const [word, icon] = STATES[state] ?? STATES.empty;
     const names = state === "paused" && s.paused.length ? `: ${s.paused.join(", ")}` : "";
@@ -459,7 +481,7 @@ function render({ model, el }) {
     $(".state path").setAttribute("d", icon);
     const hosts = new Set(alive.map((lane) => lane.host)).size;
     const people = `${alive.length} worker${alive.length === 1 ? "" : "s"}${hosts > 1 ? ` on ${hosts} hosts` : ""}`;
-    const note = model.get("ended") || (quiet ? "no word from the kernel: has it been restarted?" : model.get("note"));
+    const note = model.get("ended") || (model.get("away") ? "it is looked for, and goes on when it is back" : quiet ? "no word from the kernel: has it been restarted?" : model.get("note"));
     $(".note").textContent = note ? `${people} · ${note}` : people;
     const total = sum(s.rate.values()), show = (name, ...pairs) => {       // a number and its unit, in small, again and again
       const cell = $(`[data-number=${name}]`), text = pairs.flat().join("");
@@ -469,10 +491,10 @@ function render({ model, el }) {
     ["ready", "leased", "delayed", "done", "failed", "redelivered"].forEach((name, i) => show(name, [short(s.levels[i]), s.levels[i] === 1 ? "task" : "tasks"]));
     const [[a, unit], [b, other]] = [duration(s.levels[6]), duration(s.levels[7])];
     show("latency", ...(unit === other ? [[`${a} · ${b}`, unit]] : [[a, unit], [` · ${b}`, other]]));
-    Object.assign(root.dataset, { state, workers: alive.length, lanes: s.lanes.length, crosses, links: s.links.length, rate: total.toFixed(1), done: s.levels[3], at: s.at });
+    Object.assign(root.dataset, { state, workers: alive.length, lanes: s.lanes.length, crosses, absences: s.absences.length, links: s.links.length, rate: total.toFixed(1), done: s.levels[3], at: s.at });
     $(".rate").setAttribute("aria-label", `Throughput over time, now ${short(total)} tasks per second`);
     $(".backlog").setAttribute("aria-label", `Backlog over time, now ${s.levels[0]} ready, ${s.levels[1]} leased, ${s.levels[2]} delayed`);
-    $(".lane").setAttribute("aria-label", `${s.lanes.length} lanes: ${s.lanes.map((lane) => lane.name + (lane.end ? " " + lane.end : "")).join(", ")}; ${s.links.length} hand-overs`);
+    $(".lane").setAttribute("aria-label", `${s.lanes.length} lanes: ${s.lanes.map((lane) => lane.name + (lane.end ? " " + lane.end : "")).join(", ")}; ${s.links.length} hand-overs${s.absences.length ? `; ${s.absences.length} times without a master` : ""}`);
   }
 
   /** What tasks print: the last line, and when opened those before it. There is nothing to see before the first. */
@@ -559,7 +581,7 @@ function render({ model, el }) {
   const size = new ResizeObserver(draw);
   size.observe(root);
   const clock = setInterval(() => { if (!model.get("replay") && Date.now() - store.heard > SILENCE * 1000) draw(); }, 2000);
-  for (const name of ["ended", "lost", "note", "at", "window"]) model.on(`change:${name}`, draw);
+  for (const name of ["ended", "lost", "away", "note", "at", "window"]) model.on(`change:${name}`, draw);
   draw();
   return () => { store.onchange.delete(draw); watch.disconnect(); size.disconnect(); clearInterval(clock); clearInterval(playing); model.off(null, draw); };
 }

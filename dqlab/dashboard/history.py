@@ -2,7 +2,8 @@
 
                                     ┌── lanes: a line per worker, a bar per task (or per run of short ones)
     record.follow() ──> History ────┼── links: from a lost task to the worker that took it over
-    record.read()                   └── bins:  levels, and tasks done, per slice of time
+    record.read()                   ├── bins:  levels, and tasks done, per slice of time
+                                    └── absences: from when the master was last seen until it was started again
 
 Pure: no widget, no thread, no clock; time comes with the events. `frame(since)` says what changed after a version,
 as plain data, so that a screen is told only that.
@@ -12,15 +13,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
+from dqlab.dashboard.bin import BINS, LEVELS, NOTHING, Bin
 from dqlab.dashboard.lane import MERGED_SLICES, Bar, Lane, Link, rounded
 
-__all__ = ["BINS", "Bin", "History"]
+__all__ = ["History"]
 
-#: slices into which the visible window is cut
-BINS = 300
 #: bars that a lane keeps, whatever its window
 BARS = 4_000
 #: lanes kept; the ones that left first are forgotten first
@@ -31,27 +30,13 @@ LINKS, FAILURES, LOST = 200, 20, 1_000
 RECORDED_FAILURES = 1_000
 #: printed lines that are kept, of a record as well, and characters of each
 PRINTED, RECORDED_PRINTED, LINE_CHARS = 100, 1_000, 200
-#: what a slice of time knows besides the tasks done in it
-LEVELS = ("ready", "leased", "delayed", "done", "failed", "redelivered", "p50", "p95", "state")
-#: levels before anything happened
-NOTHING = [0, 0, 0, 0, 0, 0, None, None, "empty"]
+#: times without a master that are kept
+ABSENCES = 20
 
+#: how a lane ends whose worker has not come back to a master that was started again
+OUT_OF_REACH = "out of reach"
 #: words in the reason for leaving of a worker that did not leave by its own will
 _DEATHS = ("connection", "heartbeat", "killed", "died")
-
-
-@dataclass(slots=True)
-class Bin:
-    """A slice of time: tasks done in it by each worker, and the levels at its end."""
-
-    start: float
-    done: dict[str, int] = field(default_factory=dict)
-    levels: list[Any] | None = None  #: `LEVELS`; None: as before
-    version: int = 0
-
-    def as_list(self) -> list[Any]:
-        """What a screen is told of it."""
-        return [rounded(self.start), self.done, self.levels]
 
 
 class History:
@@ -61,11 +46,12 @@ class History:
         self.window = window
         self.slice = slice or (window or 60.0) / BINS
         self.base: float | None = None  #: seconds since the epoch at which the history's own time begins
-        self.now = 0.0
+        self.now = self._before = 0.0  #: the newest instant, and the one before it
         self.seq = 0  #: the last event folded
         self.version = 0
         self.lanes: dict[str, Lane] = {}
         self.links: deque[Link] = deque(maxlen=None if window is None else LINKS)
+        self.absences: deque[list[float]] = deque(maxlen=None if window is None else ABSENCES)  #: [begin, end]
         self.failures: deque[list[Any]] = deque(maxlen=RECORDED_FAILURES if window is None else FAILURES)
         self.printed: deque[list[Any]] = deque(maxlen=RECORDED_PRINTED if window is None else PRINTED)
         self.bins: deque[Bin] = deque(maxlen=None if window is None else BINS + 2 * MERGED_SLICES)
@@ -124,6 +110,7 @@ class History:
         if self._printed_version > since or since == 0:
             frame["printed"] = list(self.printed)
         frame["paused"] = self.paused
+        frame["absences"] = [[rounded(begin), rounded(end)] for begin, end in self.absences]
         return frame
 
     # ---------------------------------------------------------------- one method per kind of event
@@ -135,6 +122,15 @@ class History:
         lane = self._lane(event["worker"], when)
         lane.left, lane.reason = when, str(event.get("reason", ""))
         lane.end = "died" if any(word in lane.reason for word in _DEATHS) else "stopped"
+
+    def _on_restarted(self, event: dict[str, Any], when: float) -> None:
+        """The master is back, and knows no worker until each comes back to it: it was last seen just before."""
+        if self._before < when:  # else nothing is known of the time before
+            self.absences.append([self._before, when])
+        for lane in self.lanes.values():
+            if lane.left is None:
+                lane.left, lane.end, lane.reason = self._before, OUT_OF_REACH, str(event.get("reason", ""))
+                lane.version = self.version
 
     def _on_leased(self, event: dict[str, Any], when: float) -> None:
         task, count = event["task"], event.get("count", 1)
@@ -163,6 +159,8 @@ class History:
         self._failures_version = self.version
 
     def _on_redelivered(self, event: dict[str, Any], when: float) -> None:
+        if self.absences and self.absences[-1][1] == when:  # it was lost when the master died, and is found now
+            when = self.absences[-1][0]
         self._ended_badly(event, when, "lost")
         for task in range(event["task"], event["task"] + min(LOST, event.get("count", 1))):
             if len(self._lost) < LOST:
@@ -226,7 +224,8 @@ class History:
     def _at(self, when: float) -> float:
         if self.base is None:
             self.base = when
-        self.now = max(self.now, when - self.base)
+        if when - self.base > self.now:
+            self._before, self.now = self.now, when - self.base
         return when - self.base
 
     def _lane(self, name: str, when: float, host: str = "") -> Lane:
@@ -277,6 +276,8 @@ class History:
             self.bins.popleft()
         while self.links and self.links[0].taken < horizon:
             self.links.popleft()
+        while self.absences and self.absences[0][1] < horizon:
+            self.absences.popleft()
         gone = [name for name, lane in self.lanes.items() if lane.left is not None and lane.left < horizon]
         for name in gone:
             del self.lanes[name]

@@ -51,6 +51,9 @@ def _events(history: History) -> Iterator[dict[str, Any]]:
         if lane.left is not None:
             end = {"name": f"worker {lane.end}", "ts": _us(lane.left), "args": {"why": lane.reason}}
             yield {"ph": "i", "s": "t", **end, **place[lane.name]}
+    for gone, back in history.absences:
+        times = {"ts": _us(gone), "dur": _us(back) - _us(gone)}
+        yield {"ph": "X", "name": "no master", "cat": "absence", **times, "pid": MASTER, "tid": 0}
     for number, link in enumerate(history.links, start=1):
         arrow = {"cat": "hand-over", "name": "hand-over", "id": number}
         begun = _start_of(history.lanes[link.target], link.task, link.taken)

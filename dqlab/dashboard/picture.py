@@ -33,6 +33,7 @@ class Picture(anywidget.AnyWidget):
     note = traitlets.Unicode().tag(sync=True)
     ended = traitlets.Unicode().tag(sync=True)
     lost = traitlets.Bool(False).tag(sync=True)
+    away = traitlets.Bool(False).tag(sync=True)
     replay = traitlets.Bool(False).tag(sync=True)
     at = traitlets.Float(0.0).tag(sync=True)
     speed = traitlets.Float(1.0).tag(sync=True)

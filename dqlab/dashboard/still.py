@@ -41,6 +41,8 @@ def still(history: History) -> bytes:
     middle = {lane.name: HEAD + ROW * (row + 0.5) for row, lane in enumerate(lanes)}
     for lane in lanes:
         _draw_lane(draw, lane, middle[lane.name], x, span, small)
+    for begin, end in history.absences:
+        _draw_absence(draw, x(begin), x(end), bottom, small)
     for link in history.links:
         if link.source != link.target and {link.source, link.target} <= middle.keys():
             ends = (x(link.lost), middle[link.source], x(link.taken), middle[link.target])
@@ -61,5 +63,18 @@ def _draw_lane(draw: ImageDraw.ImageDraw, lane: Lane, y: float, x, span: float, 
         if bar.kind == "failed":
             draw.text(((box[0] + box[2]) / 2, y), "!", PAPER, font, anchor="mm")
     if lane.left is not None and lane.end == "died":
-        for slope in (-1, 1):
-            draw.line((x(lane.left) - 7, y - 7 * slope, x(lane.left) + 7, y + 7 * slope), INK, 3)
+        _draw_cross(draw, x(lane.left), y, INK)
+
+
+def _draw_absence(draw: ImageDraw.ImageDraw, begin: float, end: float, bottom: float, font) -> None:  # type: ignore[no-untyped-def]
+    """A gap through all lanes, with a cross where the master was last seen."""
+    draw.rectangle((begin, HEAD, max(begin + 1, end), bottom), PAPER)
+    for edge in (begin, max(begin + 1, end)):
+        draw.line((edge, HEAD, edge, bottom), COLOURS["failed"])
+    _draw_cross(draw, begin, HEAD, COLOURS["failed"])
+    draw.text((begin + 12, HEAD), "no master", COLOURS["failed"], font, anchor="lm")
+
+
+def _draw_cross(draw: ImageDraw.ImageDraw, x: float, y: float, colour: str) -> None:
+    for slope in (-1, 1):
+        draw.line((x - 7, y - 7 * slope, x + 7, y + 7 * slope), colour, 3)

@@ -27,6 +27,8 @@ REPLAY_WINDOW = 60.0
 #: slices of time into which a replayed run is cut, and the shortest slice in seconds
 REPLAY_SLICES, SHORTEST_SLICE = 600, 0.1
 
+#: seconds between two looks whether the master is away
+WATCH = 0.2
 #: lines folded at a stretch: about a millisecond
 PORTION = 200
 
@@ -44,7 +46,8 @@ class Dashboard(ipywidgets.VBox):
     let cells return at once. The picture itself moves while a cell runs.
 
     A master has one dashboard in a notebook: a new one ends the older. It also ends with `close`, with the kernel,
-    and with the master; then it says so and the last picture stays.
+    and with the master; then it says so and the last picture stays. A master with a journal may die and come back
+    within the client's patience: meanwhile it is "away", then the picture goes on, with a gap.
     """
 
     controls: Controls | None
@@ -70,6 +73,7 @@ class Dashboard(ipywidgets.VBox):
         _open[master] = self
         self._thread = threading.Thread(target=self._run, args=(master,), name="dqlab-dashboard", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._watch, args=(master,), name="dqlab-dashboard-watch", daemon=True).start()
 
     @classmethod
     def replay(cls, path: str | Path, *, speed: float = 1.0, parts: Sequence[str] = PARTS) -> Dashboard:
@@ -105,8 +109,8 @@ class Dashboard(ipywidgets.VBox):
 
     @property
     def state(self) -> str:
-        """One word: "empty", "busy", "paused", "waiting" (work but no worker), "finished" or "ended"."""
-        return "ended" if self.picture.ended else self.history.state
+        """One word: "empty", "busy", "paused", "waiting" (work but no worker), "finished", "away" or "ended"."""
+        return "ended" if self.picture.ended else "away" if self.picture.away else self.history.state
 
     @property
     def at(self) -> float:
@@ -153,7 +157,12 @@ class Dashboard(ipywidgets.VBox):
             bundle["image/png"] = b64encode(still(self.history)).decode()
         return bundle
 
-    # ---------------------------------------------------------------- the one thread
+    # ---------------------------------------------------------------- its threads
+
+    def _watch(self, master: Any) -> None:
+        """Say when the master is away: who follows it waits until it is back."""
+        while not self._stop.wait(WATCH):
+            self.picture.away = master.away
 
     def _run(self, master: Any) -> None:
         try:

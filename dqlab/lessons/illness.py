@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.client.recording import read
+from dqlab.dashboard.bin import LEVELS
 from dqlab.dashboard.demo import nap
-from dqlab.dashboard.history import LEVELS, History
+from dqlab.dashboard.history import History
 from dqlab.lessons.check.verdict import NotYet, checker
 
 __all__ = ["ILLNESSES", "Symptoms", "diagnosis_of", "symptoms"]

@@ -44,6 +44,8 @@ class SimulatedMaster:
 
     # ------------------------------------------------------------ what a client sees
 
+    away = False  #: it is here, and nobody has to look for it
+
     def events(self, since: int = 0, timeout: float = 0.0, expand: bool = False) -> list[dict[str, Any]]:
         if self.dead:
             raise ConnectionError("the master is gone")

@@ -24,6 +24,8 @@ from tests.broker.simulated_master import SimulatedMaster
 from tests.client.test_recording import simulated_record
 from tests.cluster import cluster
 from tests.helpers import eventually
+from tests.journal import Command
+from tests.journal import end as end_process
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +65,29 @@ def test_a_master_that_is_killed_is_lost_and_not_just_ended() -> None:
         psutil.Process(master.pid).kill()
         eventually(lambda: dashboard.state == "ended")
         assert "the master is gone" in dashboard.picture.ended and dashboard.picture.lost
+
+
+def test_a_master_with_a_journal_is_away_and_comes_back(tmp_path: Path) -> None:
+    with Command(tmp_path / "jobs.db") as command, command.connect() as client:
+        worker = command.worker()
+        dashboard = Dashboard(client, controls=False)
+        recorder = client.record(tmp_path / "run.jsonl")
+        assert client.submit(nap, 0.0).result(60) == 0.0
+        eventually(lambda: dashboard.state == "finished" and dashboard.history.workers == ["w1"])
+        assert not client.away
+        command.kill()
+        eventually(lambda: dashboard.state == "away" and client.away)
+        command.type()
+        assert client.submit(nap, 0.0).result(60) == 0.0
+        eventually(lambda: dashboard.state == "finished" and dashboard.history.levels[3] == 2)
+        assert dashboard.history.workers == ["w1"] and not client.away and not dashboard.picture.ended
+        ((begin, end),) = dashboard.history.absences
+        assert 0 < begin < end < dashboard.history.now
+        replay = Dashboard.replay(recorder.stop())
+        assert len(replay.history.absences) == 1 and replay.history.levels[3] == 2
+        end_process(worker)
+    dashboard.close()
+    eventually(lambda: threads() == 0)
 
 
 def threads() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tracemalloc
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from dqlab.client.recording import _sample
-from dqlab.dashboard.history import BINS, History
+from dqlab.dashboard.bin import BINS
+from dqlab.dashboard.history import OUT_OF_REACH, History
+from dqlab.dashboard.still import still
 from tests.broker.simulated_master import SimulatedMaster
 
 
@@ -49,6 +53,35 @@ def test_the_killed_workers_lane_ends_in_a_cross_and_its_task_is_linked_to_the_n
     assert [bar.kind for bar in history.lanes["w1"].bars][-1] == "lost"
     (link,) = history.links
     assert (link.source, link.target, link.task, link.count) == ("w1", "w2", task, 1)
+
+
+def test_the_absence_of_a_master_that_died_is_a_gap_after_which_the_workers_are_back() -> None:
+    history, reason = History(), "the master died"
+    sample = {"kind": "sample", "queues": {}, "workers": {"w1": {"host": "lab1", "running": 7}}}
+    history.feed([
+        event(1, 100.0, "worker_joined", worker="w1", host="lab1"),
+        event(2, 100.0, "worker_joined", worker="w2", host="lab1"),
+        event(3, 101.0, "leased", worker="w1", task=7),
+        {**sample, "time": 102.0},
+        event((1 << 32) + 1, 108.0, "restarted", reason=reason),
+        event((1 << 32) + 2, 108.0, "redelivered", worker="w1", task=7, reason=reason),
+    ])  # fmt: skip
+    assert list(history.absences) == history.frame()["absences"] == [[2.0, 8.0]]
+    assert [(lane.left, lane.end) for lane in history.lanes.values()] == [(2.0, OUT_OF_REACH)] * 2
+    (bar,) = history.lanes["w1"].bars
+    assert (bar.start, bar.end, bar.kind, bar.text) == (1.0, 2.0, "lost", reason)  # not through the gap
+    history.feed([event((1 << 32) + 3, 108.5, "worker_joined", worker="w1", host="lab1")])
+    assert history.workers == ["w1"] and history.lanes["w2"].end == OUT_OF_REACH
+    gap = Image.open(io.BytesIO(still(history))).convert("RGB")
+    assert (0xD5, 0x5E, 0x00) in {colour for _, colour in gap.getcolors()}
+    history.feed([event((1 << 32) + 4, 160.0, "worker_left", worker="w1", reason="asked to stop")])
+    assert not history.absences
+
+
+def test_of_the_time_before_the_first_look_at_a_master_nothing_is_said() -> None:
+    history = History()
+    history.feed([event((1 << 32) + 1, 108.0, "restarted", reason="the master died")])
+    assert not history.absences
 
 
 def test_a_stopped_worker_is_no_dead_worker() -> None:
