@@ -138,7 +138,8 @@ def run_cell(page: Page, cell: str) -> str:
     page.keyboard.press("Control+Enter")
     ended = re.compile(rf"^(?!{re.escape(before)})\[\d+\]")  # the number of an earlier run may still stand there
     expect(box.locator(".jp-InputPrompt")).to_have_text(ended, timeout=60_000)
-    expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=20_000)  # what it printed came before
+    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    expect(idle.first).to_be_visible(timeout=20_000)  # what it printed came before
     return "\n".join(box.locator(".jp-OutputArea-output").all_inner_texts())
 
 
@@ -231,10 +232,10 @@ def test_a_replay_plays_and_is_scrubbed_without_a_master(lab: tuple[str, Path], 
         until(picture, "done", r"\d|1\d")
         assert run_cell(page, "print(replay.at)").strip() == "2.0"
         run_cell(page, "replay.at = 15.7")
-        picture.locator("summary").click()
-        expect(picture.locator("pre")).to_contain_text("job.py")
+        picture.locator(".failures summary").click()
+        expect(picture.locator(".failures pre")).to_contain_text("job.py")
         run_cell(page, "replay.at = 24")
-        expect(picture.locator("summary")).to_have_count(2)
+        expect(picture.locator(".failures summary")).to_have_count(2)
         expect(picture.locator("pre:visible")).to_have_count(1)  # what is being read stays open
         for width in (1280, 860, 660):
             page.set_viewport_size({"width": width, "height": 720})
