@@ -365,9 +365,10 @@ def test_a_worker_that_lies_about_its_outcomes_changes_nothing(master: Master) -
     master.flush(10)
     with own_hand(address_of(master), "worker") as liar:
         name, *_ = get(liar.ask("broker", "join", "here", 1, None, True))
-        of_no_lease = ("done", 99, 0, 1, b"x", 0.1)
+        of_no_lease = ("done", 99, 0, 1, b"x", 0.1, ())
         assert liar.ask("broker", "exchange", [of_no_lease], 0.0)[0] == "#RETURN"
-        for reports in ([("no such kind", 1, 0, 1, None, 0.0)], [(1, 2)], [None], 5, [("done", 1, 0, 1, None, 0.1)]):
+        no_kind, no_result = ("no such kind", 1, 0, 1, None, 0.0, ()), ("done", 1, 0, 1, None, 0.1, ())
+        for reports in ([no_kind], [(1, 2)], [None], 5, [no_result]):
             kind, reason = liar.ask("broker", "exchange", reports, 0.0)
             assert kind == "#TRACEBACK" and reason.startswith("BadInput: "), reason
         assert master.stats()["queues"]["default"]["done"] == 0

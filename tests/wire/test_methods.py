@@ -157,9 +157,11 @@ brings = {
     "done": payloads | st.lists(odd, max_size=3), "error": failures, "timeout": failures, "died": st.just("killed"),
     "lost": st.none(), "released": st.none(),
 }  # fmt: skip
+#: what tasks have printed
+pieces = st.lists(st.tuples(ids, st.sampled_from(["stdout", "stderr"]), st.text(max_size=5)), max_size=2)
 reports = st.sampled_from([*brings]).flatmap(
     lambda kind: rows(
-        st.just(kind), st.integers(1, 6), few, st.integers(1, 4), brings[kind], st.sampled_from([0.0, 0.5])
+        st.just(kind), st.integers(1, 6), few, st.integers(1, 4), brings[kind], st.sampled_from([0.0, 0.5]), pieces
     )
 )
 #: what each argument takes; where the table takes anything there is something of everything
