@@ -80,7 +80,7 @@ class _PairQueue(StandardQueue):
 
     def get_some(self, timeout: float) -> Wait:
         """`[value]`, or `[]` if there is none within `timeout` seconds: for dqlab's own client."""
-        return Wait((self._topic,), self._take, min(timeout, LONGEST_WAIT))
+        return Wait((self._topic,), self._take, min(timeout, LONGEST_WAIT), early=True)
 
     def put_some(self, items: list[Any], timeout: float) -> Wait | bool:
         """Put all of them; False if there is no room for them within `timeout` seconds: for dqlab's own client."""

@@ -185,6 +185,18 @@ def test_what_a_full_disk_does_not_take_is_not_acknowledged(tmp_path: Path) -> N
         assert eventually(lambda: works(impatient), 20)
 
 
+def test_a_plain_value_is_handed_out_before_it_is_written_that_it_was_so_that_none_is_lost(tmp_path: Path) -> None:
+    with Command(tmp_path / "jobs.db") as command, command.connect() as client:
+        client.results.put_many(["first", "second"])
+        process = psutil.Process(command.process.pid)
+        process.rlimit(psutil.RLIMIT_FSIZE, (1, psutil.RLIM_INFINITY))  # nothing more is written
+        assert client.results.get(timeout=10) == "first"
+        command.kill()
+        command.type()
+        with command.connect() as another:
+            assert [another.results.get(timeout=10) for _ in range(2)] == ["first", "second"]
+
+
 def works(client: Client) -> bool:
     with contextlib.suppress(BacklogFull):
         return client.submit(abs, -4).result(20) == 4
