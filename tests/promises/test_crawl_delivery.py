@@ -17,6 +17,7 @@ from dqlab.crawl import crawl, read_manifest
 from dqlab.crawl.summary import LOSSES
 from dqlab.sandbox.pages import FALSE, FLAKY, MISSING, PRIVATE
 from tests.helpers import eventually, free_port
+from tests.journal import Command, end
 
 FAILING = {MISSING, FALSE, f"{PRIVATE}secret.png"}
 
@@ -238,6 +239,33 @@ class TestCommand:
             "--max-bytes",
         ):
             assert option in output
+
+
+def test_with_a_journal_everything_may_be_killed_and_the_same_commands_go_on(site, tmp_path):
+    site.delay = 0.02
+    out = tmp_path / "out"
+    words = [site.url, "--out", out, "--connection", tmp_path / "jobs.db.connection"]
+    with Command(tmp_path / "jobs.db") as command:
+        workers = [command.worker() for _ in range(2)]
+        with TestCommand().start(*words) as crawling:
+            eventually(lambda: asked_for_half(site), timeout=60)
+            command.kill()
+            for process in [crawling, *workers]:
+                end(process)
+        good = {path_of(entry.url) for entry in read_manifest(out) if entry.error is None}
+        before = site.requests
+        command.type()
+        workers = [command.worker() for _ in range(2)]
+        try:
+            code, output, errors = TestCommand().run(*words)
+        finally:
+            for process in workers:
+                end(process)
+
+    assert good and (code, errors) == (LOSSES, ""), (output, errors)
+    assert stored(out) == originals(site)
+    again = site.requests - before
+    assert not good & {path for path in again if path in site.images}  # what was home is not asked for again
 
 
 def test_a_flaky_picture_arrives(site, tmp_path):
