@@ -26,6 +26,8 @@ __all__ = ["careful_load"]
 KEY = b"abc"
 #: seconds within which the master serves, answers a message, and ends
 START, PATIENCE, LIFE = 20.0, 4.0, 90.0
+#: seconds from the end of its connections to that of a process that ends
+ENDING = 0.5
 #: bytes of memory that its process may have in all, and more than reading one short message may take
 LIMIT, MUCH = 2 << 30, 64 << 20
 #: steps of a message that a verdict shows
@@ -194,8 +196,7 @@ def _honest(master: Answer, port: int, when: str) -> None:
                 if got != value or type(got) is not type(value):
                     raise NotYet(f"{when}, a script put {value!r:.60} and got {got!r:.60}.", master.details())
     except (EOFError, OSError, DqlabError, pickle.UnpicklingError, LookupError) as error:
-        if not master.running:
-            master.wait_for_end()
+        if master.wait(ENDING):
             raise NotYet(f"{when}, your master ended ({spoken(master.exit_code)}).", master.details()) from None
         heard = str(error) or "nothing"
         raise NotYet(f"{when}, an honest script asked for {asked} and heard: {heard}", master.details()) from None
