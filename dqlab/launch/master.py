@@ -76,13 +76,15 @@ class Master(Client):
         try:
             process.start()
             self._come_up(said, output)
+            self._finalizer = weakref.finalize(self, _end_master, self._session, process, self.launchers)
+            unborn.detach()
         except BaseException:  # an interrupt, too
             unborn()
+            if hasattr(self, "_finalizer"):
+                self._finalizer.detach()
             if hasattr(self, "_session"):
                 self._session.close()
             raise
-        self._finalizer = weakref.finalize(self, _end_master, self._session, process, self.launchers)
-        unborn.detach()
 
     def _come_up(self, said: queue.SimpleQueue[dict[str, Any] | None], output: bool | None) -> None:
         """Wait until the process serves, and become a client of it."""
