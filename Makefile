@@ -48,11 +48,16 @@ clean:  ## remove the environment and every generated file
 install = @echo "Installing dqlab[$(1)] into $(VENV) (once, and when pyproject.toml changes) ..."; \
 	$(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[$(1)]' && touch $@
 
+# It brings an extension of JupyterLab, which the lessons must not meet: one test's script has it on its own path.
+apart = $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade --no-deps \
+	--target $(VENV)/apart
+
 $(VENV)/.lab: pyproject.toml $(VENV)/bin/python
 	$(call install,lab)
 
-$(VENV)/.test: pyproject.toml $(VENV)/.lab
+$(VENV)/.test: pyproject.toml Makefile $(VENV)/.lab
 	$(call install,lab$(,)test)
+	@$(apart) 'ipyparallel>=8.8' 'decorator>=5' && touch $@
 
 $(VENV)/.ecosystem: pyproject.toml $(VENV)/.test
 	$(call install,lab$(,)test$(,)ecosystem)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +12,13 @@ import pytest
 from dqlab import sandbox
 from dqlab.crawl import read_manifest
 from dqlab.sandbox import Site
-from tests.cluster import run
+from tests.cluster import environment, run
 from tests.engines.dask_processes import scheduler, worker
 
 #: pictures of the site that can be had, as it is and as it is made for this
 PICTURES = 96
+#: where `make` has put ipyparallel, whose extension of JupyterLab the lessons must not meet
+APART = Path(sys.prefix) / "apart"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,9 @@ def wanted(site: Site) -> set[str]:
 
 def crawl_on(address: str, site: Site, out: Path, *words: str) -> str:
     """What the script prints; it warns of nothing, but that workers which start elsewhere aren't there yet."""
-    done = run("-W", "default", "-m", "tests.engines.crawl_on", address, site.url, out, *words, timeout=100)
+    path = [str(APART), *filter(None, [environment().get("PYTHONPATH")])]
+    env = environment() | {"PYTHONPATH": os.pathsep.join(path)}
+    done = run("-W", "default", "-m", "tests.engines.crawl_on", address, site.url, out, *words, timeout=100, env=env)
     assert done.stderr in ("", f"dqlab: no worker has joined. Start one: dask worker {address}\n")
     return done.stdout
 
@@ -49,7 +55,7 @@ ENGINES = [
     "processes:2",
     "dqlab://local?n=2",
     "dask://local?n=2",
-    pytest.param("ipyparallel:2", marks=pytest.mark.long),
+    "ipyparallel:2",
 ]
 
 
