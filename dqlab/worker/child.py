@@ -47,11 +47,12 @@ class _Child:
             self.deliver()
 
     def deliver(self) -> None:
-        """Send what there is to say."""
+        """Send what there is to say, if there is anything."""
         with self._speaking:
             words, self._words = self._words, []
-            write_frame(self._out, words)
-            self._said = time.perf_counter()
+            if words:
+                write_frame(self._out, words)
+                self._said = time.perf_counter()
 
     def end_output(self) -> None:
         """What was printed until now is the task's that is in hand."""

@@ -100,7 +100,7 @@ class TaskRunner:
             if finished is not None and finished is seen and time.perf_counter() - finished.since > FLUSH:
                 if finished.results:
                     finished.send(self._reporter, self.results)
-                    self._reporter.deliver()
+                self._reporter.deliver()  # what jobs before this one have left, too
             seen = finished
 
     def run(self, number: int, base: int, lease: Lease, function: Callable[..., Any], items: list[Any]) -> None:

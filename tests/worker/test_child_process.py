@@ -24,9 +24,23 @@ def child():
 
 def feed(child, *naps):
     """Have the child sleep for so many seconds, once for each."""
+    child.feed([job(100, *naps)])
+
+
+def job(first, *naps):
     header = Header(kind="map", function="nap")
-    lease = Lease(token=7, first=100, lo=0, hi=len(naps), attempt=1, careful=False, header=header, payload=None)
-    child.feed([Job(lease, pickle.dumps(list(naps)), dump_function(time.sleep)[1], 0, len(naps))])
+    lease = Lease(token=7, first=first, lo=0, hi=len(naps), attempt=1, careful=False, header=header, payload=None)
+    return Job(lease, pickle.dumps(list(naps)), dump_function(time.sleep)[1], 0, len(naps))
+
+
+def test_what_a_job_has_brought_does_not_wait_for_the_next_one(child):
+    for _ in range(5):
+        feed(child, 0)
+        while child.inbox.get(timeout=20)[1][-1] != ("end",):
+            pass
+        child.hear([("end",)])
+    child.feed([job(200, 0), job(300, 30)])  # so soon after its last words it keeps some back
+    assert child.inbox.get(timeout=5)[1][0][:2] == ("done", 0)
 
 
 def test_results_wake_whoever_waits(child):
