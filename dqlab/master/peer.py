@@ -58,32 +58,35 @@ class Peer:
 
     def recv(self) -> Any:
         """The next message; `EOFError` when the peer has hung up, or has not waited for its answer."""
-        return self._conn.load(self._recv_bytes())
+        self._recv_bytes()
+        return self.load()
 
     def recv_known(self) -> Callable[[], Any] | None:
         """Receive the next message; the call that `remember` has kept for one of the same bytes.
 
         Where there is none, `load` has the value.
         """
-        message = self._recv_bytes()
-        return self._calls.get(message) if len(message) <= REPEATED_BYTES else None
+        self._recv_bytes()
+        return self._calls.get(self._message) if len(self._message) <= REPEATED_BYTES else None
 
     def load(self) -> Any:
-        """The value of the message that was received last."""
-        return self._conn.load(self._message)
+        """The value of the message that was received last; one that is too long to be remembered is let go of."""
+        message = self._message
+        if len(message) > REPEATED_BYTES:
+            self._message = b""
+        return self._conn.load(message)
 
     def remember(self, call: Callable[[], Any]) -> None:
         """The last message asks for this call, and will whenever it comes again: it need not be read and checked."""
-        if len(self._message) <= REPEATED_BYTES:
+        if self._message:
             if len(self._calls) >= REPEATED:
                 self._calls.clear()
             self._calls[self._message] = call
 
-    def _recv_bytes(self) -> bytes | bytearray:
+    def _recv_bytes(self) -> None:
         self._message = self._conn.recv_bytes()
         if self.waits is not None and self.waits.pending:
             raise EOFError
-        return self._message
 
     def send(self, message: Any) -> None:
         """Send a message, from whatever thread; on a connection that has ended nobody hears it."""
