@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Landed", "Landing", "land"]
+__all__ = ["Landed", "Landing", "land", "remove"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class Landing:
         if landed:
             self.file(landed).unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Remove the folder; who comes too late to write into it sends the bytes."""
-        shutil.rmtree(self.place, ignore_errors=True)
+
+def remove(place: Path) -> None:
+    """Remove the folder `place`; who comes too late to write into it sends the bytes."""
+    with suppress(OSError):  # under another name nobody finds it, and fills it again while it is emptied
+        place = place.rename(place.with_name(f"{place.name}-gone"))
+    shutil.rmtree(place, ignore_errors=True)

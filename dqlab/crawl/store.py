@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 import weakref
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dqlab.crawl import kinds
+from dqlab.crawl import kinds, landing
 from dqlab.crawl.dimensions import dimensions
 from dqlab.crawl.images import Image
 from dqlab.crawl.landing import Landing
@@ -180,9 +179,9 @@ class Store:
             raise
 
     def _sweep(self) -> None:
-        for part in self.folder.glob(f"{PART}*"):
+        for part in list(self.folder.glob(f"{PART}*")):
             if part.is_dir():
-                shutil.rmtree(part, ignore_errors=True)
+                landing.remove(part)
             else:
                 part.unlink(missing_ok=True)
 

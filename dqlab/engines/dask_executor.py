@@ -27,6 +27,8 @@ except ImportError as missing:
 
 __all__ = ["DaskExecutor", "local_dask", "running_dask"]
 
+#: who logs that a scheduler is lost, or that a message has not reached it
+LOGS = "distributed.client", "distributed.batched", "distributed.comm"
 #: seconds in which a scheduler must have answered
 PATIENCE = 10.0
 
@@ -135,9 +137,9 @@ def _scheduler(where: str) -> str:
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[DaskExecutor]:
     """Connect to a scheduler; what Dask logs of a lost one is said by `BrokenExecutor` already."""
-    log = logging.getLogger("distributed.client")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+    levels = {log: log.level for log in map(logging.getLogger, LOGS)}
+    for log in levels:
+        log.setLevel(logging.CRITICAL)
     try:
         try:
             client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
@@ -147,4 +149,5 @@ def _connected(address: str) -> Iterator[DaskExecutor]:
         with client:
             yield DaskExecutor(client)
     finally:
-        log.setLevel(level)
+        for log, level in levels.items():
+            log.setLevel(level)

@@ -1,12 +1,14 @@
 """Where pictures lie until they have their names: written by those who can reach that folder, sent by the others."""
 
 import hashlib
+import os
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from dqlab.crawl.images import Image
-from dqlab.crawl.landing import Landed, Landing, land
+from dqlab.crawl.landing import Landed, Landing, land, remove
 from dqlab.crawl.manifest import MANIFEST, PART
 from dqlab.crawl.store import Store
 
@@ -39,8 +41,26 @@ def test_a_body_lands_whole_and_is_described(landing):
 
 def test_elsewhere_and_too_late_nothing_lands(landing, tmp_path):
     assert land(BODY, str(tmp_path / "another machine's")) is None
-    landing.close()
+    remove(landing.place)
     assert land(BODY, str(landing.place)) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_that_lands_while_the_folder_is_emptied_does_not_keep_it_there(landing, tmp_path, monkeypatch):
+    def rmtree(path, **options):
+        names = [path / name for name in os.listdir(path)]
+        late.append(land(BODY, str(landing.place)))
+        for name in names:
+            name.unlink()
+        with suppress(OSError):
+            path.rmdir()
+
+    late = []
+    land(BODY, str(landing.place))
+    monkeypatch.setattr("shutil.rmtree", rmtree)
+    remove(landing.place)
+
+    assert late == [None]
     assert list(tmp_path.iterdir()) == []
 
 
