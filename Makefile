@@ -18,7 +18,7 @@ lab: $(VENV)/.lab  ## open the course in JupyterLab (without a browser: print it
 	@$(BIN)/python .jupyter/lab.py
 
 demo: $(VENV)/.lab  ## a crawl in the terminal, in a few seconds, with a worker killed on the way
-	@$(BIN)/python -m dqlab.demo
+	@$(BIN)/python -m dqlab demo
 
 test: $(VENV)/.$(if $(filter ecosystem engines,$(PART)),ecosystem,test)  ## run linters, types, tests and notebooks; PART=... runs a part (broker, notebooks, long, ...)
 	@$(BIN)/python -m tests $(PART)

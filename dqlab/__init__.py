@@ -2,16 +2,16 @@
 
     client ──submit, map──>  ┌────────────── master process ──────────────┐  <──lease──  worker ──job──> child
            <──results──────  │ manager: connections, plain data only      │  ──tasks──>    │  <─result─ (runs the task)
-                             │ service: what a peer may call              │  <─outcomes──  │
-    plain script             │ hub:     the lock, and who waits           │  <─heartbeats──┘
-           ──put, get──>     │ broker:  every task's state, every choice  │
+                             │ broker_calls: what a peer may call         │  <─outcomes──  │
+    plain script             │ waiting_calls: the lock, and who waits     │  <─heartbeats──┘
+           ──put, get──>     │ broker: every task's state, every choice   │
                              └────────────────────────────────────────────┘
 
-The client (`executor`, `client`) turns calls into tasks and results into futures. The master (`serve`, `manager`,
-`service`, `hub`, `broker`) owns every task's state and runs nobody's code. A worker (`worker`, `nursery`) holds the
-connections; its child (`child`) runs the tasks and may crash. `launch` starts masters and workers that end with you.
+The package `client` turns calls into tasks and results into futures. The `master`, with the `broker` inside, owns every
+task's state and runs nobody's code. A `worker` holds the connections; its child runs the tasks and may crash. `launch`
+starts masters and workers that end with you; `wire` is what they all speak.
 
-Start reading at `dqlab.broker.broker`.
+Start reading at `dqlab.wire.messages`; the README says in which order to go on.
 """
 
 from typing import TYPE_CHECKING
@@ -29,8 +29,7 @@ from dqlab.errors import (
     TaskTimeout,
 )
 from dqlab.lazy_names import lazy_names
-
-__version__ = "0.1.0"
+from dqlab.version import __version__ as __version__
 
 __all__ = [
     # the master, and clients of it

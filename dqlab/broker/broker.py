@@ -56,7 +56,7 @@ class Broker:
 
     def keep_changes(self) -> Changes:
         """Say from now on what has changed, for a journal."""
-        changes = self.states.changes = self.states.clients.changes = Changes(self)
+        changes = self.states.changes = self.states.clients.changes = Changes(self.states, self.plain)
         return changes
 
     # -- clients come and go -----------------------------------------------------------------------------------

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from dqlab.broker.clients import CLIENT_IDS, Client
+from dqlab.broker.plain_queues import PlainQueues
+from dqlab.broker.states import States
 from dqlab.broker.tasks import FINAL, Run, Span, State
 from dqlab.wire.messages import Header
 from dqlab.wire.printed import Shown
-
-if TYPE_CHECKING:
-    from dqlab.broker.broker import Broker
 
 __all__ = ["Batch", "Changes", "ClientRow", "QueueRow", "RunRow", "SpanRow"]
 
@@ -94,8 +93,8 @@ class Batch:
 class Changes:
     """Hears of each change; true while there is one that nobody has taken."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._states, self._plain = broker.states, broker.plain
+    def __init__(self, states: States, plain: PlainQueues) -> None:
+        self._states, self._plain = states, plain
         self._taken, self._put = self._plain.taken, self._plain.taken + len(self._plain.results)
         self._forget()
 

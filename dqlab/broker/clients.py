@@ -6,13 +6,10 @@ from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 
+from dqlab.broker.change_listener import ChangeListener
 from dqlab.broker.tasks import Run, Span
 from dqlab.errors import Refused
-
-if TYPE_CHECKING:
-    from dqlab.broker.changes import Changes
 
 __all__ = ["CLIENT_IDS", "Client", "Clients"]
 
@@ -99,7 +96,7 @@ class Clients(dict[int, Client]):
     def __init__(self) -> None:
         super().__init__()
         self._opened = 0
-        self.changes: Changes | None = None  #: who hears of it, where there is a journal
+        self.changes: ChangeListener | None = None  #: who hears of it, where there is a journal
         self._left: deque[tuple[float, int]] = deque()  #: who disconnected when
         self._forgotten: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  #: token and last task id by number
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dqlab.broker import topics
-from dqlab.broker.changes import Changes
+from dqlab.broker.change_listener import ChangeListener
 from dqlab.broker.clients import CLIENT_IDS, Client, Clients
 from dqlab.broker.events import EventLog
 from dqlab.broker.functions import Functions
@@ -49,7 +49,7 @@ class States:
         self.clients = Clients()
         self.blocked: set[int] = set()  #: clients for whom too much waits
         self.kept = KeptOutcomes()
-        self.changes: Changes | None = None  #: what a journal has to write, where there is one
+        self.changes: ChangeListener | None = None  #: what a journal has to write, where there is one
         self.rate, self.latency = Rate(), Latency()
         self._delayed: list[tuple[float, int, Span]] = []
         self._serial = 0  #: breaks ties among delayed tasks

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dqlab.broker.change_listener import ChangeListener
 from dqlab.broker.printed import parted
 from dqlab.errors import BadInput
 from dqlab.wire.messages import Header
 from dqlab.wire.printed import Shown
-
-if TYPE_CHECKING:
-    from dqlab.broker.changes import Changes
 
 __all__ = ["FINAL", "Run", "Span", "State"]
 
@@ -131,7 +129,7 @@ class Run:
         self.payload = payload  #: the items, as their kind has them
         self.max_attempts = max_attempts  #: deliveries after which a task that keeps losing its worker is failed
         self.submitted = submitted
-        self.changes: Changes | None = None  #: who hears of them, where there is a journal
+        self.changes: ChangeListener | None = None  #: who hears of them, where there is a journal
         self.open = count  #: tasks that may run yet or again: not done, cancelled or forgotten
         self.spans = [Span(self, 0, count)]
 

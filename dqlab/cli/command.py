@@ -9,8 +9,8 @@ import os
 import sys
 from typing import NoReturn
 
-from dqlab import __version__
 from dqlab.errors import BadInput, DqlabError
+from dqlab.version import __version__
 
 __all__ = ["main"]
 
@@ -23,6 +23,7 @@ COMMANDS = {
     "journal": ("dqlab.cli.journal", "show what a master's journal holds"),
     "crawl": ("dqlab.crawl", "bring every picture of a web site home"),
     "gallery": ("dqlab.crawl.gallery_page", "show what a crawl brought, as one page"),
+    "demo": ("dqlab.cli.demo", "show a crawl in a few seconds, with a worker killed on the way"),
     "dashboard": ("dqlab.dashboard", "open the live dashboard in the browser"),
 }
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dqlab import __version__
 from dqlab.crawl.addresses import absolute, site_of
 from dqlab.crawl.robots import AGENT
 from dqlab.errors import BadInput
+from dqlab.version import __version__
 
 __all__ = ["USER_AGENT", "Asking", "asking"]
 

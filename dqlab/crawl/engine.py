@@ -56,7 +56,7 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
             yield dask
         return
     if args.connection:
-        from dqlab import connect
+        from dqlab.client.client import connect
 
         key = read_key(args.authkey_file) if args.authkey_file else None
         with connect(args.connection, authkey=key) as client:
@@ -65,7 +65,8 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
     if args.workers is None:
         yield Threads()
         return
-    from dqlab import LocalWorkers, Master
+    from dqlab.launch.local_workers import LocalWorkers
+    from dqlab.launch.master import Master
 
     with Master() as master, LocalWorkers(master, args.workers, queues=["pages", "images"]) as workers:
         joined(workers)

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C. Each browser that opens it has a kernel of its own, which ends with the page."""
-    from dqlab import connect
+    from dqlab.client.client import connect
 
     if not 0 <= args.port <= 65535:
         raise BadInput(f"port {args.port}", "a number from 0 (any free one) to 65535")

@@ -22,13 +22,13 @@ from hmac import compare_digest
 from multiprocessing import AuthenticationError, connection, managers
 from typing import Any
 
-from dqlab import __version__
 from dqlab.errors import BadInput, DqlabError, Refused
 from dqlab.master.named_calls import NamedEvent, NamedQueue
 from dqlab.master.peer import ControlLines, Peer
 from dqlab.master.queue_calls import ResultQueue, TaskQueue
 from dqlab.master.served_objects import ServedObjects
 from dqlab.master.waiting_calls import LATER, Answer, Wait, WaitingCalls
+from dqlab.version import __version__
 from dqlab.wire.connection import PlainConnection, PlainListener
 from dqlab.wire.greeting import Greeting, is_ours
 from dqlab.wire.methods import METHODS, bind

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dqlab import __version__
 from dqlab.broker.broker import Broker
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.master.journal_file import JournalFile, beside
@@ -20,6 +19,7 @@ from dqlab.master.peer import ControlLines
 from dqlab.master.settings import MasterSettings
 from dqlab.master.waiting_calls import WaitingCalls
 from dqlab.process.signals import on_end_signals
+from dqlab.version import __version__
 from dqlab.wire.address import place
 from dqlab.wire.connection_file import Connection, runtime_dirs
 

@@ -42,7 +42,7 @@ log = logging.getLogger("dqlab")
 class Wait:
     """A call that is answered once `attempt(now)` is true, or after `timeout` seconds (None: no limit) as it is.
 
-    `attempt` runs under the hub's lock. The answer is what `shape` makes of its result, or raises, outside of it
+    `attempt` runs under the lock. The answer is what `shape` makes of its result, or raises, outside of it
     (and in a thread of its own if that may take `long`). With `early` it doesn't wait for the journal.
     """
 
@@ -60,7 +60,7 @@ class Wait:
     ) -> None:
         self.topics, self.attempt, self.timeout, self.shape = topics, attempt, timeout, shape
         self.long, self.early, self.refusal = long, early, refusal
-        self.pending = False  #: whether the hub has it
+        self.pending = False  #: whether it waits
         self.deadline: float | None
         self.tell: Callable[[Answer], None]
 

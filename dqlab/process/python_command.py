@@ -6,13 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dqlab
 from dqlab.errors import LaunchFailed
 
 __all__ = ["python_command"]
 
 #: where this dqlab is found: the folder around the package
-ROOT = str(Path(dqlab.__file__).parent.parent)
+ROOT = str(Path(__file__).parents[2])
 
 
 def python_command(entry: str, *words: str) -> list[str]:

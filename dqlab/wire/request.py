@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from dqlab import __version__
 from dqlab.errors import AuthenticationFailed, BadInput, ConnectionFailed, NotDqlab, Refused
+from dqlab.version import __version__
 from dqlab.wire.address import place
 from dqlab.wire.connection import DIAL_TIMEOUT, PlainConnection, dial
 from dqlab.wire.greeting import Greeting

@@ -1,4 +1,4 @@
-"""`python -m dqlab.demo`, which `make demo` runs."""
+"""`dqlab demo`, which `make demo` runs."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from dqlab.errors import BadInput
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     root = str(Path(__file__).parents[2])
-    command = [sys.executable, "-m", "dqlab.demo"]
+    command = [sys.executable, "-m", "dqlab", "demo"]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": root}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
     [out] = folder.glob("dqlab-demo-*")

@@ -8,7 +8,6 @@ from email.utils import formatdate
 
 import pytest
 
-from dqlab import __version__
 from dqlab.crawl import web
 from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.failures import FetchFailed, OutOfTime, TryAgain
@@ -16,6 +15,7 @@ from dqlab.crawl.robots import Robots
 from dqlab.crawl.session import session
 from dqlab.crawl.terms import Limits, Terms
 from dqlab.crawl.web import get
+from dqlab.version import __version__
 from tests.crawl.hostile import hostile_server
 from tests.helpers import eventually, free_port
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dqlab import __version__
 from dqlab.errors import LaunchFailed
 from dqlab.launch.ssh import SSHWorkers
 from dqlab.launch.ssh.link import GIVE_UP_S
 from dqlab.launch.ssh.tunnel import ALIVE_COUNT, ALIVE_S, CONNECT_S, FORCED
 from dqlab.sandbox.ssh import ThrowawayHost, ThrowawayHosts, ssh_hosts
+from dqlab.version import __version__
 from dqlab.wire.connection_file import Connection
 from tests.helpers import eventually
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dqlab import __version__
 from dqlab.client.client import Client
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.launch.launcher import Launcher, check_count
@@ -22,6 +21,7 @@ from dqlab.launch.ssh.archive import archive
 from dqlab.launch.ssh.hosts import Host, read_hosts
 from dqlab.launch.ssh.link import Link, Plan
 from dqlab.launch.worker_group import WorkerGroup
+from dqlab.version import __version__
 
 __all__ = ["Host", "SSHWorkers"]
 
