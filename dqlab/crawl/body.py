@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from dqlab.crawl.coding import Garbled, unpacked
@@ -17,14 +17,14 @@ from dqlab.crawl.failures import FetchFailed, NoRoom
 if TYPE_CHECKING:
     import requests
 
-    from dqlab.crawl.web import Way
-
 __all__ = ["Purse", "body_of"]
 
 #: bytes read at a time, and those by which a kind is told
 CHUNK, HEAD = 64 * 1024, 4096
 #: tries at a body that is cut on its way
 TRIES = 3
+#: asks for the same once more, with these headers
+Ask = Callable[[dict[str, str]], "AbstractContextManager[requests.Response]"]
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -48,9 +48,15 @@ class Purse:
             self.left += size
 
 
-def body_of(way: Way, response: requests.Response, wants: Callable[[bytes], bool], purse: Purse) -> bytes:
-    """Return the body that `response` begins, unpacked; of what `wants` declines only the first bytes."""
-    download = Download(way, wants, purse)
+def body_of(
+    response: requests.Response, wants: Callable[[bytes], bool], purse: Purse, ask: Ask, most: int, end: float
+) -> bytes:
+    """
+    Return the body that `response` begins, unpacked; of what `wants` declines only the first bytes.
+
+    `ask` asks the same address for more, `most` is bytes, `end` when it must be here, on the monotonic clock.
+    """
+    download = Download(wants, purse, ask, most, end)
     try:
         return download.run(response)
     except BaseException:
@@ -65,9 +71,8 @@ class Cut(Exception):
 class Download:
     """A body on its way."""
 
-    def __init__(self, way: Way, wants: Callable[[bytes], bool], purse: Purse) -> None:
-        self.way, self.wants, self.purse = way, wants, purse
-        self.most = way.terms.limits.max_bytes
+    def __init__(self, wants: Callable[[bytes], bool], purse: Purse, ask: Ask, most: int, end: float) -> None:
+        self.wants, self.purse, self.ask, self.most, self.end = wants, purse, ask, most, end
         self.raw = bytearray()
         self.taken = 0
         self.wanted: bool | None = None
@@ -90,7 +95,7 @@ class Download:
         mark = mark if mark and not mark.startswith("W/") else first.headers.get("Last-Modified", "")
         for _ in range(1, TRIES):
             rest = {"Range": f"bytes={len(self.raw)}-", "If-Range": mark} if mark and self.raw else {}
-            with self.way.asked(rest) as response:
+            with self.ask(rest) as response:
                 if response.status_code == http.HTTPStatus.OK:
                     self.forget()
                     self.coding = response.headers.get("Content-Encoding", "")
@@ -123,7 +128,7 @@ class Download:
                 if self.wanted is False:
                     return
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-            if time.monotonic() >= self.way.end:
+            if time.monotonic() >= self.end:
                 raise
             raise Cut from error
         if response.raw.length_remaining:

@@ -9,12 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dqlab.crawl.checks import REFRESH
 from dqlab.crawl.driver import Crawl
 from dqlab.crawl.engine import check_engine, executor
 from dqlab.crawl.manifest import write_csv
 from dqlab.crawl.options import add_fetching, resolve_auth
-from dqlab.crawl.settings import MAX_PAGES, Settings
+from dqlab.crawl.settings import MAX_PAGES, REFRESH, Settings
 from dqlab.crawl.store import Store, writing
 
 __all__ = ["add_arguments", "run"]

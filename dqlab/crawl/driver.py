@@ -23,20 +23,21 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from dqlab.crawl.directives import directives_ignored
-from dqlab.crawl.errand import Errand, Outcome
+from dqlab.crawl.errand import Errand
 from dqlab.crawl.failures import FetchFailed
 from dqlab.crawl.finding import Finding
 from dqlab.crawl.frontier import Frontier, Handful
 from dqlab.crawl.handful import SECONDS, fetch
 from dqlab.crawl.images import Image
 from dqlab.crawl.lanes import Lanes
+from dqlab.crawl.outcome import Outcome
 from dqlab.crawl.page_log import PageLog
-from dqlab.crawl.pages import Page, Reading
+from dqlab.crawl.pages import Page
 from dqlab.crawl.progress import Counts, Progress
 from dqlab.crawl.settings import Settings, settings_of
 from dqlab.crawl.store import Store
 from dqlab.crawl.summary import Summary
-from dqlab.crawl.terms import Limits, Terms
+from dqlab.crawl.terms import Limits, Reading, Terms
 from dqlab.errors import ConnectionFailed, DqlabError
 
 __all__ = ["Crawl", "crawl"]

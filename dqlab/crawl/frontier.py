@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from dqlab.crawl.addresses import site_of
-from dqlab.crawl.errand import Errand, Outcome, Pressure
+from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.host import Host
+from dqlab.crawl.outcome import Outcome
 
 __all__ = ["Frontier", "Handful"]
 

@@ -19,11 +19,12 @@ from dataclasses import replace
 from dqlab.crawl import pages
 from dqlab.crawl.addresses import site_of
 from dqlab.crawl.body import Purse
-from dqlab.crawl.errand import Errand, Outcome
+from dqlab.crawl.errand import Errand
 from dqlab.crawl.failures import FetchFailed, Moved, NoRoom, OutOfTime, TryAgain
 from dqlab.crawl.images import Image, image_of, is_picture
 from dqlab.crawl.kinds import is_web_page
 from dqlab.crawl.landing import land
+from dqlab.crawl.outcome import Outcome
 from dqlab.crawl.terms import Answer, Terms
 from dqlab.crawl.web import Wants, get, rules
 from dqlab.process.current import current

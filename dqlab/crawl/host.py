@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dqlab.crawl.errand import Outcome, Pressure
+from dqlab.crawl.errand import Pressure
+from dqlab.crawl.outcome import Outcome
 
 __all__ = ["Host"]
 

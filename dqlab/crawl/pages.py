@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dqlab.crawl.addresses import site_of
+from dqlab.crawl.errand import Errand
 from dqlab.crawl.find import Unreadable, find, is_readable
 from dqlab.crawl.robots import AGENT
-from dqlab.crawl.scope import Scope
+from dqlab.crawl.terms import Answer, Reading
 
-if TYPE_CHECKING:
-    from dqlab.crawl.errand import Errand
-    from dqlab.crawl.terms import Answer
-
-__all__ = ["Page", "Reading", "is_readable", "read"]
+__all__ = ["Page", "is_readable", "read"]
 
 #: directives by which a site says that its pictures are not for robots, or not for machines to learn from
 NO_PICTURES = ("noimageindex", "noimageai", "noai")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How pages are read: `best` takes the largest of a srcset, `ignore` holds directives that are not obeyed."""
-
-    scope: Scope = Scope()
-    best: bool = False
-    ignore: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

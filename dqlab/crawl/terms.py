@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dqlab.crawl.asking import Asking
-from dqlab.crawl.pages import Reading
+from dqlab.crawl.scope import Scope
 
-__all__ = ["Answer", "Limits", "Terms"]
+__all__ = ["Answer", "Limits", "Reading", "Terms"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,15 @@ class Limits:
     timeout: float = 10.0
     deadline: float = 60.0
     max_bytes: int = 20_000_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pages are read: `best` takes the largest of a srcset, `ignore` holds directives that are not obeyed."""
+
+    scope: Scope = Scope()
+    best: bool = False
+    ignore: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,10 @@ class Way:
         label = headers.get("content-type", "").lower()
         kind, charset = KIND.match(label.strip()), CHARSET.search(label)
         bare = kind[0] if kind else ""
-        body = b"" if unchanged else body_of(self, response, lambda head: wants(bare, head), purse)
+        body = b""
+        if not unchanged:
+            most = self.terms.limits.max_bytes
+            body = body_of(response, lambda head: wants(bare, head), purse, self.asked, most, self.end)
         return Answer(
             url=self.place,
             kind=bare,

@@ -12,12 +12,12 @@ from random import Random
 import pytest
 
 from dqlab.broker.clients import CLIENT_IDS
-from dqlab.master.simulated_worker import LEASE, SimulatedWorker
-from dqlab.master.simulation import TICK, Simulation
+from dqlab.master.simulated_master import LEASE, TICK, SimulatedMaster
+from dqlab.master.simulated_worker import SimulatedWorker
 from dqlab.wire.messages import Lease, Report
 
 
-class World(Simulation):
+class World(SimulatedMaster):
     """A simulation that draws its accidents by `seed`, and remembers how often each task was run to its end."""
 
     def __init__(self, seconds: Callable[[int], float], seed: int, tick: float = TICK) -> None:
@@ -44,40 +44,46 @@ class World(Simulation):
 class Mortal(SimulatedWorker):
     """A worker that may die. `frozen` until a time, it neither works nor beats nor hears."""
 
-    simulation: World
+    master: World
     frozen = 0.0
 
     def exchange(self, *reports: Report) -> None:
-        if self.frozen > self.simulation.now:
-            self.simulation.at(self.frozen, lambda: self.exchange(*reports))
+        if self.frozen > self.master.now:
+            self.master.at(self.frozen, lambda: self.exchange(*reports))
         else:
             super().exchange(*reports)
 
     def take(self, given: list[Lease]) -> None:
-        if self.frozen > self.simulation.now:
-            self.simulation.at(self.frozen, lambda: self.take(given))
+        if self.frozen > self.master.now:
+            self.master.at(self.frozen, lambda: self.take(given))
         else:
             super().take(given)
 
     def finish(self) -> None:
-        if self.frozen > self.simulation.now:
-            self.simulation.at(self.frozen, self.finish)
+        if self.frozen > self.master.now:
+            self.master.at(self.frozen, self.finish)
             return
         if self.doing is not None and not self.gone:
             lease, lo, hi, _ = self.doing
-            self.simulation.runs.update(range(lease.first + lo, lease.first + hi))
+            self.master.runs.update(range(lease.first + lo, lease.first + hi))
         super().finish()
 
     def beat_heart(self) -> None:
-        if self.frozen > self.simulation.now:
-            self.simulation.at(self.frozen, self.beat_heart)
+        if self.frozen > self.master.now:
+            self.master.at(self.frozen, self.beat_heart)
         else:
             super().beat_heart()
 
     def die(self) -> None:
         self.end()
-        self.simulation.broker.leases.leave(self.entry, "its connection ended", self.simulation.now)
-        self.simulation.wake()
+        self.master.broker.leases.leave(self.entry, "its connection ended", self.master.now)
+        self.master.wake()
+
+
+def hire(world: World, count: int, kind: type[SimulatedWorker] = SimulatedWorker) -> None:
+    """Let so many workers join."""
+    for _ in range(count):
+        kind(world)
 
 
 def trouble(world: World, every: float, until: float) -> None:
@@ -87,7 +93,7 @@ def trouble(world: World, every: float, until: float) -> None:
         worker = world.random.choice(list(world.workers.values()))
         if world.random.random() < 0.5:
             worker.die()
-            world.hire(1, Mortal)
+            Mortal(world)
         else:
             worker.frozen = world.now + world.random.uniform(1.0, 3 * LEASE)
         if world.now < until:
@@ -106,7 +112,7 @@ def heavy_tail(seed: int, tasks: int, longest: float) -> list[float]:
 def test_whatever_dies_or_freezes_every_task_ends_once(seed):
     lengths = heavy_tail(seed, 20_000, 20.0)
     world = World(lengths.__getitem__, seed)
-    world.hire(50, Mortal)
+    hire(world, 50, Mortal)
     world.submit(20_000, max_attempts=100)
     trouble(world, every=0.2, until=60.0)
     world.run(limit=600.0)
@@ -127,9 +133,9 @@ def test_a_worker_killer_is_failed_and_takes_nobody_with_it():
             lease, _, _ = self.jobs[0]
             super().begin()
             if self.doing[1] <= 4999 - lease.first < self.doing[2]:
-                self.simulation.at(self.simulation.now + 0.001, lambda: (self.die(), Victim(self.simulation)))
+                self.master.at(self.master.now + 0.001, lambda: (self.die(), Victim(self.master)))
 
-    world.hire(8, Victim)
+    hire(world, 8, Victim)
     world.submit(10_000)
     world.run(limit=100.0)
     world.check(10_000)
@@ -143,7 +149,7 @@ def test_on_tasks_of_mixed_length_all_workers_end_nearly_together(workers):
     tasks = 500 * workers
     lengths = heavy_tail(7, tasks, 2.0)
     world = World(lengths.__getitem__, seed=1)
-    world.hire(workers)
+    hire(world, workers)
     world.submit(tasks)
     world.run(limit=1000.0)
     world.check(tasks)
@@ -157,7 +163,7 @@ def test_what_stands_behind_a_long_task_is_taken_back_and_done_by_others(obedien
     if not obedient:
         monkeypatch.setattr(SimulatedWorker, "give_back", lambda self, share: None)
     world = World(lambda task: 10.0 if task == 200 else 0.001, seed=1)
-    world.hire(2)
+    hire(world, 2)
     world.submit(1000)
     world.run(limit=20.0, left=60)  # what was done just before it is reported with it
     assert (world.now < 2.0) is obedient
@@ -167,7 +173,7 @@ def test_ten_thousand_workers():
     """A hundred thousand tasks, ten thousand workers, a hundred of which die or freeze."""
     tasks = 100_000
     world = World(lambda task: 0.5 + (task * 7919 % 1000) / 250, seed=3, tick=0.5)
-    world.hire(10_000, Mortal)
+    hire(world, 10_000, Mortal)
     world.submit(tasks, max_attempts=10)
     trouble(world, every=0.2, until=20.0)
     world.run(limit=300.0)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from dqlab.crawl.addresses import LONGEST, absolute, site_of
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.names import dated, folded, has_picture_name, names
-from dqlab.crawl.pages import Reading, read
+from dqlab.crawl.pages import read
 from dqlab.crawl.robots import Robots
 from dqlab.crawl.scope import Scope
+from dqlab.crawl.terms import Reading
 
 PAGE = "http://host/gallery/index.html"
 

@@ -4,13 +4,12 @@ import dataclasses
 
 import pytest
 
-from dqlab.crawl.checks import check
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.finding import Finding
 from dqlab.crawl.images import Image
 from dqlab.crawl.page_log import NAME, PageLog
 from dqlab.crawl.pages import Page
-from dqlab.crawl.settings import Settings
+from dqlab.crawl.settings import Settings, check
 from dqlab.crawl.store import Store
 from dqlab.crawl.traps import PATIENCE
 from dqlab.errors import BadInput

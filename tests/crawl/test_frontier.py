@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqlab.crawl.errand import Errand, Outcome, Pressure
+from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.frontier import MOST, TRIES, TRIES_BUSY, Frontier
 from dqlab.crawl.host import FAILURES, FIRST, LONGEST_HOLD, REST
 from dqlab.crawl.host import MOST as MOST_REQUESTS
 from dqlab.crawl.images import Image
+from dqlab.crawl.outcome import Outcome
 
 ROOM = 1000
 

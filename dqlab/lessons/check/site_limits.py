@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dqlab.crawl.errand import Errand, Outcome, Pressure
+from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.frontier import Frontier
 from dqlab.crawl.images import Image
+from dqlab.crawl.outcome import Outcome
 from dqlab.crawl.settings import Settings
 from dqlab.errors import BadInput
 from dqlab.lessons.check.verdict import NotYet, a_number, checker
