@@ -36,3 +36,6 @@ class ChangeListener(Protocol):
 
     def client_gone(self, number: int) -> None:
         """A client is forgotten, and can't come back."""
+
+    def answered(self, key: tuple[int, int, str]) -> None:
+        """A client's thread is answered a numbered call, or has that answer."""

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from dqlab.broker.clients import CLIENT_IDS, Client
+from dqlab.broker.numbered_calls import AnswerRow
 from dqlab.broker.plain_queues import PlainQueues
 from dqlab.broker.states import States
 from dqlab.broker.tasks import FINAL, Run, Span, State
@@ -71,6 +72,7 @@ class SpanRow(NamedTuple):
     history: tuple[tuple[str, str], ...]
     printed: tuple[Shown, ...]
     result: Any
+    thread: tuple[int, int] | None = None
 
 
 @dataclass
@@ -87,6 +89,8 @@ class Batch:
     gone: list[int] = field(default_factory=list)  #: numbers of clients that are forgotten
     queues: list[QueueRow] = field(default_factory=list)
     results: list[tuple[int, Any]] = field(default_factory=list)  #: (serial, value) on the plain result queue
+    answers: list[AnswerRow] = field(default_factory=list)
+    confirmed: list[tuple[int, int, str]] = field(default_factory=list)  #: (client, thread, call): they have theirs
     taken: int | None = None  #: those below this serial were taken
 
 
@@ -107,11 +111,12 @@ class Changes:
         self._queues: dict[str, None] = {}
         self._clients: dict[int, None] = {}
         self._gone: list[int] = []
+        self._answers: dict[tuple[int, int, str], None] = {}
 
     def __bool__(self) -> bool:
         return bool(
             self._spans or self._new or self._ended or self._dropped or self._queues or self._clients or self._gone
-            or self._through or self._plain.taken != self._taken or self._results_end != self._put
+            or self._through or self._answers or self._plain.taken != self._taken or self._results_end != self._put
         )  # fmt: skip
 
     @property
@@ -158,11 +163,15 @@ class Changes:
         """A client is forgotten, and can't come back."""
         self._gone.append(number)
 
+    def answered(self, key: tuple[int, int, str]) -> None:
+        """A client's thread is answered a numbered call, or has that answer."""
+        self._answers[key] = None
+
     # -- what somebody writes down -----------------------------------------------------------------------------
 
     def take(self) -> Batch:
         """Everything that changed since the last call, as it is now."""
-        states, new, ended = self._states, self._new, self._ended
+        states, new, ended, answers = self._states, self._new, self._ended, self._plain.numbered.answers
         batch = Batch(
             runs=[_run_row(run) for run in new if run not in ended],
             spans=[self._span_row(span) for span in self._spans],
@@ -172,6 +181,8 @@ class Changes:
             clients=[_client_row(client) for n in self._clients if (client := states.clients.get(n)) is not None],
             gone=self._gone,
             queues=[self._queue_row(name) for name in self._queues],
+            answers=[answers[key] for key in self._answers if key in answers],
+            confirmed=[key for key in self._answers if key not in answers],
         )
         for row in batch.runs:
             if row.payload is not None and row.header.function in states.functions:
@@ -195,6 +206,7 @@ class Changes:
         return SpanRow(
             span.first, len(span), span.run.first, span.state, span.attempt, span.errors, span.deaths, span.suspect,
             span.due, span.since, span.worker, unread, span.history, span.printed, span.result,
+            span.thread if span.state is State.LEASED and span.worker is None else None,
         )  # fmt: skip
 
     def _queue_row(self, name: str) -> QueueRow:

@@ -21,6 +21,7 @@ from typing import Any
 
 from dqlab.broker import topics
 from dqlab.broker.clients import Client
+from dqlab.broker.numbered_calls import Holder, NumberedCalls
 from dqlab.broker.states import States
 from dqlab.broker.tasks import Run, Span
 from dqlab.wire.messages import PLAIN, Failure, Header
@@ -38,15 +39,6 @@ OWED_SECONDS = 60.0
 MOST_UNANSWERED = 3
 #: addresses of which it is remembered that they have answered
 MOST_ADDRESSES = 10_000
-
-
-class Holder:
-    """A connection that has taken values: what it holds, oldest first."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.spans: deque[Span] = deque()
-        self.counts_done = False  #: whether it says `task_done`, and only that settles
 
 
 class Address:
@@ -76,6 +68,7 @@ class PlainQueues:
         self._header = Header(queue=PLAIN, kind=PLAIN, retries=max_attempts - 1, max_attempts=max_attempts)
         self._max_attempts, self._owed_seconds = max_attempts, max(OWED_SECONDS, lease)
         self._holders: dict[Any, Holder] = {}
+        self.numbered = NumberedCalls(states, self._holders, self._owed_seconds)
         self._addresses: OrderedDict[str, Address] = OrderedDict()
         self._client: Client | None = None
         self._line = states.line(PLAIN)
@@ -113,6 +106,7 @@ class PlainQueues:
         hand = self._holders.get(holder)
         if hand is None:
             hand = self._holders[holder] = Holder(address)
+        span.thread = hand.thread
         hand.spans.append(span)
         if len(hand.spans) > MOST_HELD:
             self._done(hand.spans.popleft(), now)
@@ -205,16 +199,30 @@ class PlainQueues:
             known.decref = now
 
     def hang_up(self, holder: Any, now: float) -> None:
-        """The connection ended: what it held goes back, or is owed by its address."""
+        """The connection ended: what it held goes back, or is owed by its address; a client's thread may come back."""
         hand = self._holders.pop(holder, None)
-        if hand is None or not hand.spans:
+        if hand is not None and hand.thread is not None:
+            self.numbered.hang_up(hand, now)
+        elif hand is None or not hand.spans:
             return
+        elif now - self._address(hand.address).decref > IN_ORDER:
+            self._go_back(hand, "its connection ended", now)
+        else:
+            self._let_go(hand, now)
+
+    def close(self, client: int, address: str, now: float) -> None:
+        """A client ends in order, and with it what its threads hold, as that of scripts does."""
+        self.decref(address, now)
+        for hand in self.numbered.close(client):
+            self._let_go(hand, now)
+
+    def _go_back(self, hand: Holder, reason: str, now: float) -> None:
+        for span in reversed(hand.spans):
+            span.attempt = 0  # a lost connection never dead-letters a plain task
+            self._states.redeliver(span, "", reason, now)
+
+    def _let_go(self, hand: Holder, now: float) -> None:
         known = self._address(hand.address)
-        if now - known.decref > IN_ORDER:
-            for span in reversed(hand.spans):
-                span.attempt = 0  # a lost connection never dead-letters a plain task
-                self._states.redeliver(span, "", "its connection ended", now)
-            return
         while hand.spans and known.loose:
             known.loose -= 1
             self.unmatched -= 1
@@ -236,6 +244,12 @@ class PlainQueues:
             if known.owed:
                 self._addresses[name] = known
                 break
+        if self.numbered.away:
+            hands, results = self.numbered.lost(now)
+            for hand in hands:
+                self._go_back(hand, "its client is gone", now)
+            if results:
+                self.add_results(results)
 
     def _give_up(self, span: Span, now: float) -> None:
         reason = f"taken, and not answered for {self._owed_seconds:g} s"
@@ -263,7 +277,7 @@ class PlainQueues:
     def stats(self) -> dict[str, Any]:
         """How many values scripts hold and owe, by address, and what came that nobody waited for."""
         held: Counter[str] = Counter()
-        for hand in self._holders.values():
+        for hand in (*self._holders.values(), *self.numbered.away.values()):
             held[hand.address] += len(hand.spans)
         owed = {name: len(known.owed) for name, known in self._addresses.items() if known.owed}
         return {

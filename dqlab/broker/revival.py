@@ -1,7 +1,8 @@
 """A broker made of what an earlier one left: all that was accepted is where it was, but for leases. Pure.
 
 Who held a lease is gone for this broker, whatever it does meanwhile: its tasks wait again, before all others. That the
-master died is nobody's fault: it stands in their history, and uses up no attempt.
+master died is nobody's fault: it stands in their history, and uses up no attempt. Only what a client's thread has from
+a plain `get` it keeps, as its client will come back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from dqlab.broker.broker import Broker
 from dqlab.broker.changes import Changes, ClientRow, QueueRow, RunRow, SpanRow
 from dqlab.broker.clients import Client
+from dqlab.broker.numbered_calls import AnswerRow
 from dqlab.broker.tasks import Run, Span, State
 from dqlab.wire.messages import PLAIN
 
@@ -35,6 +37,7 @@ class Remains:
     runs: list[RunRow] = field(default_factory=list)
     spans: list[SpanRow] = field(default_factory=list)
     results: list[Any] = field(default_factory=list)  #: on the plain result queue, oldest first
+    answers: list[AnswerRow] = field(default_factory=list)  #: that threads of clients may not have heard
     taken: int = 0  #: serial of the first of them
 
 
@@ -62,7 +65,12 @@ def revive(broker: Broker, remains: Remains, now: float) -> Changes:
             states.functions.use(run.header.function)
     if remains.life:
         states.events.add(now, "restarted", reason=DIED)
-    for span in sorted((span for span in spans if span.state is State.LEASED), key=_first, reverse=True):
+    for answer in remains.answers:
+        broker.plain.numbered.take_up(answer, now)
+    for span in sorted((span for span in spans if span.state is State.LEASED and span.thread), key=_since):
+        broker.plain.numbered.take_up_held(span, now)
+    lost = (span for span in spans if span.state is State.LEASED and not span.thread)
+    for span in sorted(lost, key=_first, reverse=True):
         worker, by_script = span.worker or "", span.worker is None
         # A lost connection never dead-letters a plain task; and no task is a delivery nearer to that by our death.
         span.attempt = 0 if by_script else span.attempt - 1
@@ -96,7 +104,7 @@ def _span(run: Run, row: SpanRow) -> Span:
     span = Span(run, row.first - run.first, row.first - run.first + row.count)
     span.state, span.attempt, span.errors, span.deaths = row.state, row.attempt, row.errors, row.deaths
     span.suspect, span.due, span.since, span.worker = row.suspect, row.due, row.since, row.worker
-    span.history, span.printed, span.result = row.history, row.printed, row.result
+    span.history, span.printed, span.result, span.thread = row.history, row.printed, row.result, row.thread
     run.spans.append(span)
     if span.state not in (State.DONE, State.CANCELLED):
         run.open += len(span)
@@ -112,6 +120,10 @@ def _in_line(spans: Iterable[Span]) -> list[Span]:
         return (0, -span.since, span.first) if span.since else (1, 0.0, span.first)
 
     return sorted(spans, key=place)
+
+
+def _since(span: Span) -> float:
+    return span.since
 
 
 def _first(span: Span) -> int:

@@ -48,7 +48,7 @@ class Span:
 
     __slots__ = (
         "attempt", "deaths", "due", "errors", "history", "hi", "lo", "printed", "result", "run", "since", "state",
-        "suspect", "token", "worker",
+        "suspect", "thread", "token", "worker",
     )  # fmt: skip
 
     def __init__(self, run: Run, lo: int, hi: int) -> None:
@@ -59,6 +59,7 @@ class Span:
         self.history: tuple[tuple[str, str], ...] = ()  #: (worker, reason) of the last deliveries that ended badly
         self.suspect = False  #: whether one of them, nobody knows which, ended its process: delivered one by one
         self.worker: str | None = None
+        self.thread: tuple[int, int] | None = None  #: of the client whose plain `get` it was, while leased by that
         self.token = 0  #: the lease, while leased
         self.due = 0.0  #: when a delayed task is ready again
         self.since = 0.0  #: when the state was entered

@@ -20,7 +20,10 @@ from dqlab.wire.connection import PlainConnection
 from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.wire.request import request
 
-__all__ = ["Call", "Channel", "Origin", "pause"]
+__all__ = ["GET_ONCE", "PUT_ONCE", "Call", "Channel", "Origin", "pause"]
+
+#: calls on a plain queue that may be repeated as those of the broker may: they carry a number, and are done once
+GET_ONCE, PUT_ONCE = "get_once", "put_once"
 
 #: longest uninterruptible wait in seconds (on Windows a lock is not interruptible at all)
 SLICE = 0.25
@@ -101,6 +104,7 @@ class Channel:
         self._inbox: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._conn: PlainConnection | None = None
         self._closed = False
+        self._numbers: dict[tuple[str, str], int] = {}  #: the last one that was used up, by queue and method
         self.away = False  #: whether the master is being looked for, after the connection broke
         self._last: Call | None = None
         self._origin = Origin()
@@ -166,7 +170,12 @@ class Channel:
                 call.finish(error=MasterGone("the client is closed"))
 
     def _perform(self, call: Call) -> Any:
-        sent = False
+        sent, args, kind = False, call.args, (call.object, call.method)
+        if once := call.method in (GET_ONCE, PUT_ONCE):
+            number = self._numbers.get(kind, 0) + 1
+            args = (number, *args)
+            if call.method == PUT_ONCE:
+                self._numbers[kind] = number  # another `put` is another one; a `get` that has failed is made up for
 
         def attempt() -> Any:
             nonlocal sent
@@ -175,16 +184,19 @@ class Channel:
                 self._conn = self._dial()
             self.away = False
             sent = True
-            return request(self._conn, call.method, *call.args, object=call.object)
+            return request(self._conn, call.method, *args, object=call.object)
 
         def failed(error: Exception) -> bool:
             self._drop()
             self.away = True
             # What a plain put or get did before the connection broke is unknown: to repeat it is the caller's call.
-            return self._closed or (sent and call.object != "broker")
+            return self._closed or (sent and call.object != "broker" and not once)
 
         try:
-            return persist(attempt, Away(self._patience, RETRY, RETRY), failed)
+            value = persist(attempt, Away(self._patience, RETRY, RETRY), failed)
+            if once and value:
+                self._numbers[kind] = number
+            return value
         except FINAL:
             raise
         except (EOFError, OSError) as exc:

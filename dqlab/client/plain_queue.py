@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from dqlab.client.channel import Call
+from dqlab.client.channel import GET_ONCE, PUT_ONCE, Call
 from dqlab.client.session import Session
 from dqlab.wire.plain_data import as_plain
 
@@ -25,6 +25,7 @@ class PlainQueue:
 
     def __init__(self, session: Session, name: str) -> None:
         self._session, self._name = session, name
+        self._some = (GET_ONCE, PUT_ONCE) if session.once else ("get_some", "put_some")
         self._pending = threading.local()  #: `call`, the `get` of a thread that is not answered yet
 
     def __repr__(self) -> str:
@@ -51,7 +52,7 @@ class PlainQueue:
     def _put(self, values: list[Any], timeout: float | None) -> None:
         values = as_plain(values)
         deadline = _deadline(timeout)
-        while not self._call("put_some", values, _left(deadline)):
+        while not self._call(self._some[1], values, _left(deadline)):
             if deadline is not None and time.monotonic() >= deadline:
                 raise queue.Full
 
@@ -67,7 +68,7 @@ class PlainQueue:
             call: Call | None = getattr(pending, "call", None)
             if call is None:
                 asked = True
-                pending.call = call = Call(self._name, "get_some", (left,))
+                pending.call = call = Call(self._name, self._some[0], (left,))
             if not call.sent:
                 self._session.channel().send(call)
             if call.wait(left + LATE):

@@ -10,10 +10,12 @@ takes a repeated one once. The collector says which results it has, so none is l
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dqlab.client.channel import Channel, Origin, pause
@@ -26,8 +28,10 @@ from dqlab.client.stuck import why_stuck
 from dqlab.client.submission import Submission, Waiting
 from dqlab.errors import DqlabError, MasterGone
 from dqlab.process.current import current
+from dqlab.wire.connection import PlainConnection
 from dqlab.wire.connection_file import Connection
 from dqlab.wire.messages import PLAIN, Found
+from dqlab.wire.request import request
 
 __all__ = ["Session"]
 
@@ -61,6 +65,8 @@ class Session(Connections):
         self._runs = {"send": (self._sender.run, threading.Lock()), "collect": (self._collector.run, threading.Lock())}
         self._opened = False
         self._first = self._next = 0  #: its task ids
+        self.once = bool(self.about.get("journal"))  #: whether calls on the plain queues may be repeated
+        self._threads = itertools.count()  #: by which the master knows ours
         self._local = threading.local()
         self._channels: list[Channel] = [self._calls]
 
@@ -74,9 +80,23 @@ class Session(Connections):
         """The calling thread's own channel, for the plain queues."""
         channel: Channel | None = getattr(self._local, "channel", None)
         if channel is None:
-            self._local.channel = channel = Channel(self.dial, self.patience, "plain")
+            dial = self.dial
+            if self.once:
+                self._open()
+                dial = partial(self._dial_as, next(self._threads))
+            self._local.channel = channel = Channel(dial, self.patience, "plain")
             self._channels.append(channel)
         return channel
+
+    def _dial_as(self, thread: int) -> PlainConnection:
+        """A connection that has what the plain queues gave to a thread on an earlier one."""
+        conn = self.dial()
+        try:
+            request(conn, "claim", thread, object="tasks")
+        except BaseException:
+            conn.close()
+            raise
+        return conn
 
     def wait_call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
         """Call the broker, for calls that wait in the master; nobody waits behind one that was interrupted."""

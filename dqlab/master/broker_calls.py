@@ -134,11 +134,11 @@ class BrokerCalls:
         client = self._collects()
         return list(self._waiting.do(self._broker.reopen_client, client, pending))
 
-    def close_client(self) -> None:
+    def close_client(self) -> Wait:
         """The client goes in order."""
         client = self._client
         self._waiting.do_now(self._broker.close_client, client)
-        self._waiting.do_now(self._broker.plain.decref, self._peer.address)
+        return _change(self._broker.plain.close, client.number, self._peer.address)
 
     @property
     def _client(self) -> Client:

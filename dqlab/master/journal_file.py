@@ -6,6 +6,7 @@ It is SQLite with a write-ahead log, so that whoever looks into it sees the last
     FILE-wal, -shm   SQLite's own; they belong to it
     FILE.lock        held by the master that writes
     FILE.connection  the connection file, by which its workers and clients find it again
+    FILE.v1          a copy of it as it was before a newer dqlab, which has other tables, took it up
 
 `sync` "normal" survives the death of processes, a power cut may cost the last moments; "full" survives that too, with
 an fsync for each transaction.
@@ -27,6 +28,7 @@ from dqlab.errors import BadInput, DqlabError
 from dqlab.master.journal_tables import (
     APPLICATION,
     SCHEMA,
+    UPGRADES,
     VERSION,
     apply_batch,
     read_fact,
@@ -47,7 +49,7 @@ ANOTHER = "name another file, or remove this one"
 
 
 def beside(path: Path, what: str) -> Path:
-    """A file that belongs to a journal: "connection" or "lock"."""
+    """A file that belongs to a journal: "connection", "lock", or "v1" for the copy of one of that version."""
     return path.with_name(f"{path.name}.{what}")
 
 
@@ -61,6 +63,7 @@ class JournalFile:
             if not path.exists():
                 _make(path)
             self._db = _open(path, "rw")
+            _upgrade(self._db, path)
             self._db.execute(f"PRAGMA synchronous = {sync.upper()}")
             self._db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             self.id = str(read_fact(self._db, "id"))
@@ -150,16 +153,34 @@ def _lock(path: Path) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """A new journal appears whole: it is made under another name."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp creates it 0600
-    os.close(fd)
-    temporary = Path(name)
-    try:
+    with _appears_whole(path) as temporary:
         with _told(path), contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
             db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
             write_fact(db, "id", secrets.token_hex(ID_BYTES))
         for rest in ("-wal", "-shm"):  # of an earlier journal of that name, of which somebody has removed the tables
             path.with_name(path.name + rest).unlink(missing_ok=True)
+
+
+def _upgrade(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables of this version of older ones, and keep a copy of those."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == VERSION:
+        return
+    with _told(path):
+        with _appears_whole(beside(path, f"v{version}")) as temporary:
+            db.execute("VACUUM INTO ?", (str(temporary),))
+        steps = " ".join(UPGRADES[older] for older in range(version, VERSION))
+        db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+@contextlib.contextmanager
+def _appears_whole(path: Path) -> Iterator[Path]:
+    """A file that is made under another name, 0600, and has its own once it is whole."""
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(fd)
+    temporary = Path(name)
+    try:
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

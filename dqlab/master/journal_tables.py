@@ -6,6 +6,7 @@
     clients    number, token, last accepted task id; `plain` is the one that stands for all plain scripts
     queues     whether it is paused; how many tasks ended or were redelivered, also of those that are forgotten
     results    the plain result queue: what nobody has taken yet
+    answers    to the last numbered calls of clients' threads on the plain queues, until they have confirmed them
     journal    facts by name: `id` of the master, how many `lives` it has had, when it `began` the last one
     tasks      a view: one row for each task, for people
 
@@ -23,17 +24,27 @@ from collections.abc import Collection
 from typing import Any
 
 from dqlab.broker.changes import Batch, ClientRow, QueueRow, RunRow, SpanRow
+from dqlab.broker.numbered_calls import AnswerRow
 from dqlab.broker.revival import Remains
 from dqlab.broker.tasks import State
 from dqlab.wire.messages import PLAIN, Failure, Header
 from dqlab.wire.plain_data import load_plain, pickled
 
-__all__ = ["APPLICATION", "SCHEMA", "VERSION", "apply_batch", "read_fact", "read_remains", "write_fact"]
+__all__ = ["APPLICATION", "SCHEMA", "UPGRADES", "VERSION", "apply_batch", "read_fact", "read_remains", "write_fact"]
 
 #: the version of the tables; a newer one is refused
-VERSION = 1
+VERSION = 2
 #: by which a file is known to be a journal: "dqlb"
 APPLICATION = int.from_bytes(b"dqlb", "big")
+
+ANSWERS = """
+CREATE TABLE answers (
+    client INTEGER, thread INTEGER, call TEXT, number INTEGER, answer BLOB, PRIMARY KEY (client, thread, call)
+) WITHOUT ROWID;
+"""
+
+#: what makes the tables of the next version of those of an older one
+UPGRADES = {1: f"ALTER TABLE spans ADD COLUMN thread TEXT; {ANSWERS}"}
 
 SCHEMA = f"""
 CREATE TABLE journal (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -49,9 +60,10 @@ CREATE TABLE runs (
 CREATE TABLE spans (
     first INTEGER PRIMARY KEY, count INTEGER, run INTEGER, state TEXT, attempt INTEGER, errors INTEGER, deaths INTEGER,
     suspect INTEGER, due REAL, since REAL, worker TEXT, unread INTEGER, history TEXT, printed TEXT,
-    failure TEXT, reason TEXT, traceback TEXT, result BLOB
+    failure TEXT, reason TEXT, traceback TEXT, result BLOB, thread TEXT
 );
 CREATE TABLE results (serial INTEGER PRIMARY KEY, value BLOB);
+{ANSWERS}
 CREATE VIEW tasks AS
     WITH RECURSIVE each(task, last, span) AS (
         SELECT first, first + count - 1, first FROM spans
@@ -69,7 +81,8 @@ def _replace(table: str, columns: int) -> str:
 
 
 _CLIENT, _QUEUE, _FUNCTION = _replace("clients", 4), _replace("queues", 6), _replace("functions", 2)
-_RUN, _SPAN, _RESULT = _replace("runs", 13), _replace("spans", 18), _replace("results", 2)
+_RUN, _SPAN, _RESULT = _replace("runs", 13), _replace("spans", 19), _replace("results", 2)
+_ANSWERS = _replace("answers", 5)
 
 
 def apply_batch(db: sqlite3.Connection, batch: Batch) -> None:
@@ -86,6 +99,8 @@ def apply_batch(db: sqlite3.Connection, batch: Batch) -> None:
         (_RUN, [_run_values(row) for row in batch.runs]),
         (_SPAN, [_span_values(row) for row in batch.spans]),
         (_RESULT, [(serial, _dump(value)) for serial, value in batch.results]),
+        ("DELETE FROM answers WHERE (client, thread, call) = (?, ?, ?)", batch.confirmed),
+        (_ANSWERS, [(*row[:4], _dump(row.answer)) for row in batch.answers]),
     ]
     for statement, rows in steps:
         if rows:
@@ -114,7 +129,8 @@ def _span_values(row: SpanRow) -> tuple[Any, ...]:
     if isinstance(row.result, Failure):
         failure = (row.result.kind, _utf8(row.result.summary), _utf8(row.result.traceback), row.result.exception)
     texts = (json.dumps(told) if told else None for told in (row.history, row.printed))
-    return (*row[:3], row.state.value, *row[4:12], *texts, *failure)
+    thread = row.thread and "{}.{}".format(*row.thread)
+    return (*row[:3], row.state.value, *row[4:12], *texts, *failure, thread)
 
 
 def _utf8(text: str) -> str:
@@ -133,6 +149,7 @@ def read_remains(db: sqlite3.Connection) -> Remains:
         runs=[_run_row(row) for row in db.execute("SELECT * FROM runs ORDER BY first")],
         spans=[_span_row(row) for row in db.execute("SELECT * FROM spans ORDER BY first")],
         results=[load_plain(value) for (value,) in db.execute("SELECT value FROM results ORDER BY serial")],
+        answers=[AnswerRow._make([*key, load_plain(answer)]) for *key, answer in db.execute("SELECT * FROM answers")],
         taken=read_fact(db, "taken") or 0,
     )
 
@@ -148,15 +165,19 @@ def _run_row(row: tuple[Any, ...]) -> RunRow:
 
 
 def _span_row(row: tuple[Any, ...]) -> SpanRow:
-    *fields, history, printed, failure, reason, traceback, result = row
+    *fields, history, printed, failure, reason, traceback, result, thread = row
     if failure is not None:
         result = Failure(kind=failure, summary=reason, traceback=traceback, exception=result)
     fields[3], fields[7], fields[11] = State(fields[3]), bool(fields[7]), bool(fields[11])
-    return SpanRow._make([*fields, _told(history), _told(printed), result])
+    return SpanRow._make([*fields, _told(history), _told(printed), result, thread and _thread(thread)])
 
 
 def _told(text: str | None) -> tuple[Any, ...]:
     return tuple(map(tuple, json.loads(text))) if text else ()
+
+
+def _thread(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
 
 
 def read_fact(db: sqlite3.Connection, name: str) -> Any:

@@ -54,6 +54,7 @@ class RunningMaster:
         self.waiting = WaitingCalls(broker, controls.send)
         about: dict[str, Any] = {"version": __version__, "pid": os.getpid()}
         about["id"] = journal.id if journal is not None else secrets.token_hex(8)
+        about["journal"] = journal is not None
         about |= {"backlog": settings.backlog, "max_attempts": settings.max_attempts, "results": settings.results}
         try:
             manager = register_names(

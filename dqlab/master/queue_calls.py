@@ -13,6 +13,7 @@ from typing import Any
 
 from dqlab.broker import topics
 from dqlab.broker.topics import Topic
+from dqlab.errors import Refused
 from dqlab.master.peer import LONGEST_WAIT, Peer
 from dqlab.master.waiting_calls import Wait
 from dqlab.wire.messages import PLAIN
@@ -74,6 +75,8 @@ class StandardQueue(ABC):
 class _PairQueue(StandardQueue):
     """One of the plain two: a connection has objects of its own, and dqlab's own client some methods more."""
 
+    _name: str
+
     def __init__(self, peer: Peer) -> None:
         self._peer, self._waiting, self._plain = peer, peer.waiting, peer.broker.plain
         self._states, self._holder = peer.broker.states, id(peer)
@@ -87,11 +90,36 @@ class _PairQueue(StandardQueue):
         items = list(items)
         return self._put_within(items, min(timeout, LONGEST_WAIT), bool) if items else True
 
+    # With a journal a client counts its calls: one that was made already isn't made again, but answered as it was.
+
+    def claim(self, thread: int) -> None:
+        """This connection is that of one of the client's threads, and has what that had on an earlier one."""
+        peer = self._peer
+        if peer.client is None:
+            raise Refused("this connection is no client's", "say the client's token")
+        self._waiting.do(self._plain.numbered.claim, self._holder, peer.address, (peer.client.number, thread))
+
+    def get_once(self, number: int, timeout: float) -> Wait:
+        """The same as `get_some`, and told once it is written."""
+        take = partial(self._once, f"{self._name}.get", number, self._take)
+        return Wait((self._topic,), take, min(timeout, LONGEST_WAIT))
+
+    def put_once(self, number: int, items: list[Any], timeout: float) -> Wait | bool:
+        """The same as `put_some`."""
+        if not items:
+            return True
+        check_plain(items := list(items))
+        put = partial(self._once, f"{self._name}.put", number, partial(self._put, items))
+        return Wait((topics.ROOM,), put, min(timeout, LONGEST_WAIT), bool)
+
+    def _once(self, call: str, number: int, method: Callable[[float], Any], now: float) -> Any:
+        return self._plain.numbered.do(self._holder, call, number, partial(method, now))
+
 
 class TaskQueue(_PairQueue):
     """`get_task_queue()`: what `get` hands out is held by this connection until it answers or ends."""
 
-    _topic = topics.ready(PLAIN)
+    _name, _topic = "tasks", topics.ready(PLAIN)
 
     def _put(self, items: list[Any], now: float) -> bool:
         journal = self._waiting.journal
@@ -127,7 +155,7 @@ class TaskQueue(_PairQueue):
 class ResultQueue(_PairQueue):
     """`get_result_queue()`: a `put` settles the oldest value that this connection holds, if it holds one."""
 
-    _topic = topics.PLAIN_RESULTS
+    _name, _topic = "results", topics.PLAIN_RESULTS
 
     def _put(self, items: list[Any], now: float) -> bool:
         return self._plain.answer(self._holder, self._peer.address, items, now)

@@ -46,6 +46,9 @@ _PLAIN_QUEUE = {
     **_STANDARD,
     "put_some": _takes(items=checks.VALUES, timeout=checks.WAIT),
     "get_some": _takes(timeout=checks.WAIT),
+    "claim": _takes(thread=checks.ID),
+    "put_once": _takes(number=checks.ID, items=checks.VALUES, timeout=checks.WAIT),
+    "get_once": _takes(number=checks.ID, timeout=checks.WAIT),
     "idle": _takes(timeout=optional(checks.WAIT)),
 }
 _EVENT = {

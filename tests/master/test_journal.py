@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import shutil
 import signal
 import sqlite3
@@ -26,6 +27,7 @@ from dqlab.wire.connection_file import Connection
 from tests.cluster import run
 from tests.helpers import eventually, free_port
 from tests.journal import Command
+from tests.plain import Hand
 
 
 def master_on(file: Path, **settings: object) -> RunningMaster:
@@ -158,6 +160,28 @@ def test_a_second_master_is_refused_and_the_first_goes_on(tmp_path: Path) -> Non
         assert client.stats()["queues"]["default"]["ready"] == 1
 
 
+def test_an_older_version_is_taken_up_and_a_copy_of_it_kept(tmp_path: Path) -> None:
+    file, copy = tmp_path / "jobs.db", tmp_path / "jobs.db.v1"
+    leave_some(file)
+    with contextlib.closing(sqlite3.connect(file)) as db:  # as version 1 had it
+        db.executescript("DROP TABLE answers; ALTER TABLE spans DROP COLUMN thread; PRAGMA user_version = 1;")
+    said = run("-m", "dqlab", "journal", file)
+    assert said.returncode == 0 and not copy.exists()  # to look changes nothing
+    with Master(journal=file) as master, LocalWorkers(master, 1):
+        assert eventually(lambda: master.stats()["queues"]["default"]["done"] == 3, 20)
+        master.results.put("it has the new table")
+        assert master.results.get(timeout=10) == "it has the new table"
+    assert states(copy) == {"ready": 3} and stat.S_IMODE(copy.stat().st_mode) == 0o600
+    versions = []
+    for path in (file, copy):
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            versions.append(db.execute("PRAGMA user_version").fetchone()[0])
+    assert versions == [VERSION, 1]
+    copy.rename(tmp_path / "again.db")
+    with Master(journal=tmp_path / "again.db") as master:
+        assert master.stats()["queues"]["default"]["ready"] == 3  # the copy is a journal too
+
+
 # -- no room -----------------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +195,7 @@ def test_what_a_full_disk_does_not_take_is_not_acknowledged(tmp_path: Path) -> N
         assert impatient.submit(abs, -1).result(20) == 1
         assert client.submit(abs, -1).result(20) == 1
         process = psutil.Process(command.process.pid)
-        process.rlimit(psutil.RLIMIT_FSIZE, (1, psutil.RLIM_INFINITY))  # as a disk that takes nothing more
+        write_no_more(command)
         late = client.submit(abs, -2)
         with pytest.raises(TimeoutError):
             client.flush(1.0)
@@ -188,13 +212,40 @@ def test_what_a_full_disk_does_not_take_is_not_acknowledged(tmp_path: Path) -> N
 def test_a_plain_value_is_handed_out_before_it_is_written_that_it_was_so_that_none_is_lost(tmp_path: Path) -> None:
     with Command(tmp_path / "jobs.db") as command, command.connect() as client:
         client.results.put_many(["first", "second"])
-        process = psutil.Process(command.process.pid)
-        process.rlimit(psutil.RLIMIT_FSIZE, (1, psutil.RLIM_INFINITY))  # nothing more is written
-        assert client.results.get(timeout=10) == "first"
+        script = Hand(client.connection.address, client.connection.authkey)
+        write_no_more(command)
+        assert script.ask("results", "get", True, 10) == ("#RETURN", "first")
+        script.close()
         command.kill()
         command.type()
         with command.connect() as another:
             assert [another.results.get(timeout=10) for _ in range(2)] == ["first", "second"]
+
+
+def test_a_client_is_told_a_value_once_it_is_written_that_it_has_it_so_that_none_comes_twice(tmp_path: Path) -> None:
+    with Command(tmp_path / "jobs.db") as command, command.connect() as client:
+        client.results.put_many(["first", "second"])
+        client.tasks.put("url")
+        write_no_more(command)
+        for plain_queue in (client.results, client.tasks):
+            with pytest.raises(queue.Empty):
+                plain_queue.get(timeout=0.1)
+        command.kill()
+        command.type()
+        assert [client.results.get(timeout=10) for _ in range(2)] == ["first", "second"]
+        assert client.tasks.get(timeout=10) == "url"
+        for _ in range(2):
+            command.kill()
+            command.type()
+            with pytest.raises(queue.Empty):
+                client.tasks.get(timeout=0.1)  # the client has it, and lives
+        client.results.put("done")
+        assert client.stats()["queues"]["plain"]["done"] == 1 and client.stats()["unmatched"] == 0
+
+
+def write_no_more(command: Command) -> None:
+    """From now on the master finds no room on its disk."""
+    psutil.Process(command.process.pid).rlimit(psutil.RLIMIT_FSIZE, (1, psutil.RLIM_INFINITY))
 
 
 def works(client: Client) -> bool:

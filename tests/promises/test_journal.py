@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,45 @@ def test_a_master_may_be_killed_at_any_instant(tmp_path: Path, kills: int) -> No
             story.client.shutdown(cancel_futures=True)
             for worker in workers:
                 end(worker)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kills", [8, pytest.param(100, marks=pytest.mark.long)])
+def test_what_clients_put_and_get_comes_once_though_the_master_is_killed(tmp_path: Path, kills: int) -> None:
+    """dqlab's own clients, on the plain queues: no value is lost, none comes twice, and none of them hears of it."""
+    chance, rest, stop = random.Random(kills), threading.Event(), threading.Event()
+    put, got = [], Counter[str]()
+    with Command(tmp_path / "jobs.db") as command, command.connect() as client, command.connect() as other:
+
+        def bring() -> None:
+            while not stop.is_set():
+                put.append(f"url {len(put)}")
+                client.tasks.put(put[-1])
+
+        def answer(worker: Client) -> None:
+            while not stop.is_set() or got.total() < len(put):
+                with contextlib.suppress(queue.Empty):
+                    worker.results.put(worker.tasks.get(timeout=0.1))
+
+        def take() -> None:
+            while not stop.is_set() or got.total() < len(put):
+                with contextlib.suppress(queue.Empty):
+                    got[client.results.get(timeout=0.1)] += 1
+
+        with ThreadPoolExecutor(5) as pool:
+            ends = [pool.submit(bring), pool.submit(take), *(pool.submit(answer, w) for w in (client, client, other))]
+            for _ in range(kills):
+                values = got.total()
+                eventually(lambda values=values: got.total() > values or any(end.done() for end in ends), 60)
+                rest.wait(chance.uniform(LEAST, MOST))
+                command.kill()
+                command.type()
+            stop.set()
+            wait(ends, 60)
+            assert [end.result(0) for end in ends] == [None] * 5
+        assert got == Counter(put)
+        counts = client.stats()["queues"]["plain"]
+        assert counts["done"] == len(put) and counts["redelivered"] == 0
 
 
 def test_the_death_of_the_master_stands_in_the_history_and_uses_up_no_attempt(tmp_path: Path) -> None:

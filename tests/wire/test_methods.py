@@ -171,7 +171,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "queue": queues, "paused": st.booleans(), "name": st.sampled_from(["w1", "w2", "me", None]), "ack": few,
     "pending": st.lists(st.tuples(ids, st.integers(1, 4)), max_size=2), "functions": st.just({"f": b"f"}), "runs": runs,
     "ranges": st.lists(st.tuples(ids, st.integers(1, 4)), max_size=2), "host": st.just("here"), "pid": few,
-    "handler": st.booleans(), "reports": reports, "reason": st.just("fuzz"),
+    "handler": st.booleans(), "reports": reports, "reason": st.just("fuzz"), "number": few, "thread": few,
 }  # fmt: skip
 
 
@@ -318,7 +318,7 @@ def fuzzed(tmp_path: Path) -> Iterator[Callable[[], Fuzzed]]:
 
 
 #: calls that may bring tasks
-BRING = {"submit", "put", "put_nowait", "put_some"}
+BRING = {"submit", "put", "put_nowait", "put_some", "put_once"}
 
 
 @pytest.mark.timeout(max(300, CALLS // 10))
