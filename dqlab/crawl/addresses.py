@@ -51,5 +51,5 @@ def wired(host: str) -> str:
 
 
 def site_of(address: str) -> str:
-    """Return what two addresses of one site share: host (without a "www.") and port, the default one left out."""
-    return urlsplit(address).netloc.removeprefix("www.")
+    """Return what two addresses, as `absolute` gives them, share if their site is one: host (no "www.") and port."""
+    return "".join(address.split("/", 3)[2:3]).removeprefix("www.")

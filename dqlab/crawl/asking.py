@@ -76,13 +76,13 @@ def asking(
 
 
 def header(line: str) -> tuple[str, str]:
-    """Return name and value of a header line."""
+    """Return name and value of a header line; a name is the same however it is written."""
     name, colon, value = line.partition(":")
     if not colon or not name.strip() or not name.strip().isascii() or " " in name.strip():
         raise BadInput("a header isn't one (its value isn't shown)", "write it as 'Name: value'")
     if name.strip().lower() in OWN:
         raise BadInput(f"the header {name.strip()} can't be chosen", "the connection sets it itself")
-    return name.strip(), one_line(value.strip(), f"header {name.strip()}")
+    return name.strip().title(), one_line(value.strip(), f"header {name.strip()}")
 
 
 def one_line(value: str, what: str) -> str:

@@ -15,16 +15,18 @@ from dqlab.crawl.coding import Garbled, unpacked
 from dqlab.crawl.failures import FetchFailed, NoRoom
 
 if TYPE_CHECKING:
-    import requests
+    import urllib3
 
-__all__ = ["Purse", "body_of"]
+__all__ = ["PARTIAL", "Purse", "body_of"]
 
 #: bytes read at a time, and those by which a kind is told
 CHUNK, HEAD = 64 * 1024, 4096
+#: the answers to who asks for a part
+PARTIAL = (http.HTTPStatus.PARTIAL_CONTENT, http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 #: tries at a body that is cut on its way
 TRIES = 3
-#: asks for the same once more, with these headers
-Ask = Callable[[dict[str, str]], "AbstractContextManager[requests.Response]"]
+#: asks for the same once more, with these headers; raises FetchFailed if it isn't given
+Ask = Callable[[dict[str, str]], "AbstractContextManager[urllib3.BaseHTTPResponse]"]
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -49,7 +51,7 @@ class Purse:
 
 
 def body_of(
-    response: requests.Response, wants: Callable[[bytes], bool], purse: Purse, ask: Ask, most: int, end: float
+    response: urllib3.BaseHTTPResponse, wants: Callable[[bytes], bool], purse: Purse, ask: Ask, most: int, end: float
 ) -> bytes:
     """
     Return the body that `response` begins, unpacked; of what `wants` declines only the first bytes.
@@ -78,7 +80,7 @@ class Download:
         self.wanted: bool | None = None
         self.coding = ""
 
-    def run(self, response: requests.Response) -> bytes:
+    def run(self, response: urllib3.BaseHTTPResponse) -> bytes:
         """Read to the end, with as many answers as that takes."""
         self.coding = response.headers.get("Content-Encoding", "")
         try:
@@ -89,30 +91,40 @@ class Download:
             return self.head()
         return self.unpack() if self.coding else bytes(self.raw)
 
-    def again(self, first: requests.Response) -> None:
+    def again(self, first: urllib3.BaseHTTPResponse) -> None:
         """Ask for the rest, or if the server can't tell that it is still the same, for all of it."""
         mark = first.headers.get("ETag", "")
         mark = mark if mark and not mark.startswith("W/") else first.headers.get("Last-Modified", "")
+        reached = len(self.raw)
         for _ in range(1, TRIES):
             rest = {"Range": f"bytes={len(self.raw)}-", "If-Range": mark} if mark and self.raw else {}
             with self.ask(rest) as response:
-                if response.status_code == http.HTTPStatus.OK:
+                if response.status in PARTIAL:
+                    if not self.continues(response, mark):
+                        self.forget()
+                        mark = ""  # and no part of it any more
+                        continue
+                else:
                     self.forget()
                     self.coding = response.headers.get("Content-Encoding", "")
-                elif response.status_code != http.HTTPStatus.PARTIAL_CONTENT or not self.continues(response):
-                    break
                 try:
                     return self.read(response)
                 except Cut:
-                    continue
-        raise FetchFailed(f"cut on its way after {len(self.raw)} bytes, {TRIES} times")
+                    reached = max(reached, len(self.raw))
+        raise FetchFailed(f"cut on its way after {reached} bytes, {TRIES} times")
 
-    def continues(self, response: requests.Response) -> bool:
-        """Say whether `response` goes on where the last one ended."""
+    def continues(self, response: urllib3.BaseHTTPResponse, mark: str) -> bool:
+        """Say whether `response` goes on where the last one ended, with the version that has this `mark`."""
         place = RANGE.match(response.headers.get("Content-Range", ""))
-        return place is not None and int(place[1]) == len(self.raw)
+        same = mark in (response.headers.get("ETag", mark), response.headers.get("Last-Modified"))
+        return (
+            response.status == http.HTTPStatus.PARTIAL_CONTENT
+            and place is not None
+            and int(place[1]) == len(self.raw)
+            and same
+        )
 
-    def read(self, response: requests.Response) -> None:
+    def read(self, response: urllib3.BaseHTTPResponse) -> None:
         """Read what comes now. Raises Cut if it ends too early."""
         import urllib3
 
@@ -121,7 +133,7 @@ class Download:
         if expected is not None and expected > self.most:
             raise self.too_large()
         try:
-            while chunk := response.raw.read1(CHUNK):
+            while chunk := response.read1(CHUNK):
                 self.take(chunk, expected)
                 if self.wanted is None and len(self.raw) >= HEAD:
                     self.wanted = self.is_wanted()
@@ -131,7 +143,7 @@ class Download:
             if time.monotonic() >= self.end:
                 raise
             raise Cut from error
-        if response.raw.length_remaining:
+        if response.length_remaining:
             raise Cut
         if self.wanted is None:
             self.wanted = self.is_wanted()

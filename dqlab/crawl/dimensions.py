@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from dqlab.crawl.ends import jpeg_segments
+from dqlab.crawl.ends import jpeg_segments, tiff_values
 from dqlab.crawl.kinds import kind_of
 
 __all__ = ["dimensions"]
@@ -27,7 +27,7 @@ def dimensions(body: bytes) -> Size | None:
     measure = kind and MEASURES.get(kind.suffixes[0])
     try:
         size = measure(body) if measure else None
-    except (IndexError, ValueError, struct.error):
+    except (LookupError, ValueError, struct.error):
         return None
     return size if size and min(size) > 0 else None
 
@@ -78,16 +78,10 @@ def bmp(body: bytes) -> Size:
 
 
 def tiff(body: bytes) -> Size | None:
-    order = "<" if body[:2] == b"II" else ">"
     if body[2:4] not in (b"*\0", b"\0*"):
         return None  # a BigTIFF
-    (at,) = struct.unpack_from(order + "I", body, 4)
-    (count,) = struct.unpack_from(order + "H", body, at)
-    found = {}
-    for entry in range(at + 2, at + 2 + 12 * count, 12):
-        tag, form = struct.unpack_from(order + "HH", body, entry)
-        (found[tag],) = struct.unpack_from(order + ("H" if form == 3 else "I"), body, entry + 8)
-    return found.get(256, 0), found.get(257, 0)
+    found = tiff_values(body, {256, 257})
+    return found[256][0], found[257][0]
 
 
 def icon(body: bytes) -> Size:

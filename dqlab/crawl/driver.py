@@ -24,7 +24,7 @@ from typing import Any
 
 from dqlab.crawl.directives import directives_ignored
 from dqlab.crawl.errand import Errand
-from dqlab.crawl.failures import FetchFailed
+from dqlab.crawl.failures import FetchFailed, remedy
 from dqlab.crawl.finding import Finding
 from dqlab.crawl.frontier import Frontier, Handful
 from dqlab.crawl.handful import SECONDS, fetch
@@ -207,7 +207,8 @@ class Crawl:
         page, image = outcome.page, outcome.image
         if outcome.again is not None:
             page = Page(errand.target, error=outcome.again) if errand.page else None
-            image = None if errand.page else Image(errand.url, error=outcome.again, referer=errand.referer)
+            failed = Image(errand.url, error=outcome.again, seconds=outcome.seconds, referer=errand.referer)
+            image = None if errand.page else failed
         if page is not None:
             self.found(errand, page, outcome)
         if image is not None:
@@ -219,7 +220,7 @@ class Crawl:
         """Note what a page leads to."""
         if page.error is not None:
             if errand.url == self.finding.start:
-                raise FetchFailed(f"{self.settings.url} can't be fetched: {page.error}", "is the address right?")
+                raise FetchFailed(f"{self.settings.url} can't be fetched: {page.error}", remedy(page.error))
             if self.finding.minds(errand):
                 self.page_reasons[page.error] += 1
             return

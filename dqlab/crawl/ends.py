@@ -6,10 +6,12 @@ Each function takes a body of its kind. What follows the end doesn't matter: man
 from __future__ import annotations
 
 import re
+import struct
 import zlib
 from collections.abc import Iterator
 
 __all__ = [
+    "bmp_ends",
     "boxes_end",
     "gif_ends",
     "icons_end",
@@ -21,6 +23,8 @@ __all__ = [
     "riff_ends",
     "svg_ends",
     "svgz_ends",
+    "tiff_ends",
+    "tiff_values",
 ]
 
 #: bytes that are unpacked at a time
@@ -30,6 +34,10 @@ TAIL = 4096
 SVG_END = re.compile(rb"(?:</(?:\w+:)?svg\s*>|/>)(?:\s|<!--.*?-->|<\?.*?\?>)*\Z", re.DOTALL | re.IGNORECASE)
 #: the markers of a JPEG: the beginning of the compressed data, and the end of the picture
 SCAN, END = 0xDA, b"\xff\xd9"
+#: the tags of a TIFF that say where its strips or tiles begin, and how many bytes each has
+BEGINNINGS, LENGTHS = (273, 324), (279, 325)
+#: bytes of a number in a TIFF, by its type, where that isn't one
+TIFF_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 
 def png_ends(body: bytes) -> bool:
@@ -135,3 +143,46 @@ def j2k_ends(body: bytes) -> bool:
 def qoi_ends(body: bytes) -> bool:
     """Whether a QOI picture has its eight last bytes."""
     return body.endswith(b"\0\0\0\0\0\0\0\1")
+
+
+def bmp_ends(body: bytes) -> bool:
+    """Whether the rows of a BMP are all there."""
+    try:
+        (start, size) = struct.unpack_from("<II", body, 10)
+        width, height, _, depth = struct.unpack_from("<HHHH" if size == 12 else "<iiHH", body, 18)
+        packing, length = struct.unpack_from("<II", body, 30) if size > 12 else (0, 0)
+    except struct.error:
+        return False
+    if packing in (0, 3, 6):
+        length = (width * depth + 31) // 32 * 4 * abs(height)
+    return len(body) >= start + length
+
+
+def tiff_ends(body: bytes) -> bool:
+    """Whether the strips or tiles of a TIFF's first picture lie within it (of a BigTIFF that isn't looked at)."""
+    if body[2:4] not in (b"*\0", b"\0*"):
+        return True
+    try:
+        found = tiff_values(body, {*BEGINNINGS, *LENGTHS})
+    except struct.error:
+        return False
+    starts, sizes = (next((found[tag] for tag in tags if tag in found), ()) for tags in (BEGINNINGS, LENGTHS))
+    return all(start + size <= len(body) for start, size in zip(starts, sizes, strict=False))
+
+
+def tiff_values(body: bytes, tags: set[int]) -> dict[int, tuple[int, ...]]:
+    """Return the numbers that a TIFF's first directory has for `tags`. Raises struct.error if it isn't all there."""
+    order = "<" if body[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(order + "I", body, 4)
+    (count,) = struct.unpack_from(order + "H", body, at)
+    struct.unpack_from(order + "I", body, at + 2 + 12 * count)  # the place of the next directory
+    found = {}
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        tag, form, number = struct.unpack_from(order + "HHI", body, entry)
+        size = number * TIFF_SIZES.get(form, 1)
+        place = entry + 8 if size <= 4 else struct.unpack_from(order + "I", body, entry + 8)[0]
+        if place + size > len(body):
+            raise struct.error("a value lies behind the end")
+        if tag in tags:
+            found[tag] = struct.unpack_from(f"{order}{number}{'H' if form == 3 else 'I'}", body, place)
+    return found

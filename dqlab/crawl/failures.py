@@ -16,7 +16,7 @@ from dqlab.errors import DqlabError
 if TYPE_CHECKING:
     from dqlab.crawl.terms import Limits
 
-__all__ = ["FetchFailed", "Moved", "NoRoom", "OutOfTime", "TryAgain", "hung_up", "in_words", "refusal"]
+__all__ = ["FetchFailed", "Moved", "NoRoom", "OutOfTime", "TryAgain", "hung_up", "in_words", "refusal", "remedy"]
 
 #: characters of a reason; some of it may be the server's words
 LONGEST_REASON = 200
@@ -64,14 +64,11 @@ class Moved(FetchFailed):
 @contextmanager
 def in_words(limits: Limits, end: float) -> Iterator[None]:
     """Turn what is raised on the way to an answer, due at `end` (monotonic seconds), into FetchFailed with a reason."""
-    import requests
     import urllib3
 
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-        raise failure(error, limits, end) from error
-    except (OSError, ValueError) as error:
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
         raise failure(error, limits, end) from error
 
 
@@ -94,8 +91,6 @@ def failure(error: BaseException, limits: Limits, end: float) -> FetchFailed:
         for kinds, words in WORDS:
             if isinstance(cause, kinds):
                 return TryAgain(words)
-        if type(cause) is http.client.HTTPException:
-            return FetchFailed("its header has more lines than makes sense")
         if isinstance(cause, OSError) and cause.strerror and type(cause).__module__ != "requests.exceptions":
             return TryAgain(cause.strerror, Pressure.AWAY)
     return FetchFailed(printable(str(chain[-1])) or type(chain[-1]).__name__)
@@ -144,6 +139,15 @@ def refusal(status: int, headers: dict[str, str]) -> FetchFailed:
     return FetchFailed(status_in_words(status))
 
 
+def remedy(reason: str) -> str:
+    """Return what can be done if the first page gives nothing for this `reason`."""
+    if "robots.txt forbids" in reason:
+        return "its owner wants no crawlers there"
+    if any(words in reason for words in ("429", "503", "no answer within", "robots.txt can't be had")):
+        return "try it again later"
+    return "is the address right?"
+
+
 def retry_after(header: str) -> float | None:
     """Return the seconds that a Retry-After asks for, as a number or a date; None if it asks for none."""
     import email.utils
@@ -158,7 +162,4 @@ def retry_after(header: str) -> float | None:
 
 def hung_up(error: BaseException) -> bool:
     """Say whether the server ended the connection before it had answered."""
-    import requests
-
-    text = repr(error)
-    return isinstance(error, requests.ConnectionError) and ("RemoteDisconnected" in text or "ConnectionReset" in text)
+    return any(isinstance(cause, (ConnectionResetError, BrokenPipeError)) for cause in causes(error))

@@ -175,7 +175,7 @@ class Frontier:
             self.host(outcome.errand).answer(outcome, handful.began, now)
             if outcome.moved:
                 self.add(replace(outcome.errand, place=outcome.moved, hops=outcome.hops), first=True)
-            elif outcome.alone:
+            elif outcome.alone and not (handful.alone and handful.room >= self.most_room):
                 self.by_itself(outcome.errand, outcome.size)
             elif outcome.again is None or not self.once_more(outcome, now):
                 settled.append(outcome)
@@ -208,10 +208,10 @@ class Frontier:
     def once_more(self, outcome: Outcome, now: float) -> bool:
         """Let the errand wait for another try, if it has one left."""
         errand = outcome.errand
-        self.tries[errand.url] += 1
-        tries = self.tries[errand.url]
+        tries = self.tries[errand.url] + 1
         if self.host(errand).given_up or tries >= (TRIES_BUSY if outcome.pressure is Pressure.BUSY else TRIES):
             return False
+        self.tries[errand.url] = tries
         heapq.heappush(self.later, (now + BACK_OFF * 2 ** (tries - 1), next(self.order), errand))
         self.waiting += 1
         return True

@@ -100,10 +100,16 @@ class Handful:
         except Moved as moved:
             return Outcome(errand=errand, moved=moved.place, hops=moved.hops, network=moved.network)
         except TryAgain as failure:
-            return Outcome(errand=errand, again=failure.message, pressure=failure.pressure, wait=failure.wait)
+            return Outcome(
+                errand=errand,
+                again=failure.message,
+                pressure=failure.pressure,
+                wait=failure.wait,
+                seconds=round(time.monotonic() - began, 4),
+            )
         except OutOfTime as failure:
             if not self.alone and time.monotonic() - began < self.terms.limits.deadline:
-                return Outcome(errand=errand, alone=True)
+                return Outcome(errand=errand, alone=True, size=self.purse.room)
             return self.failed(errand, failure.message, began)
         except NoRoom as failure:
             return self.without_room(errand, failure, began)
@@ -151,8 +157,9 @@ class Handful:
 
     def without_room(self, errand: Errand, failure: NoRoom, began: float) -> Outcome | None:
         """Return what becomes of an errand for whose answer there was no room: another task has more of it."""
-        if self.alone:
-            return self.failed(errand, failure.message + " (--memory)", began)
+        if self.alone:  # perhaps there is more room: whoever hands out knows
+            outcome = self.failed(errand, failure.message + " (--memory)", began)
+            return replace(outcome, alone=True, size=failure.size)
         if failure.size is not None and failure.size <= self.purse.room:
             self.full = True  # with others before it; the next handful begins with it
             return None

@@ -16,6 +16,9 @@ from pathlib import Path
 
 __all__ = ["Landed", "Landing", "land", "remove"]
 
+#: how a file is made that isn't there yet
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
 
 @dataclass(frozen=True)
 class Landed:
@@ -31,8 +34,11 @@ def land(body: bytes, place: str) -> Landed | None:
     landed = Landed(secrets.token_hex(8), len(body), hashlib.sha256(body).hexdigest())
     path = os.path.join(place, landed.name)
     try:
-        with open(path, "xb", buffering=0) as file:
-            whole = file.write(body) == len(body)
+        file = os.open(path, NEW)
+        try:
+            whole = os.write(file, body) == len(body)
+        finally:
+            os.close(file)
     except OSError:
         whole = False
     if not whole:
@@ -48,14 +54,15 @@ class Landing:
         self.place = Path(f"{place}{secrets.token_hex(8)}").absolute()
         self.place.mkdir()
 
-    def file(self, landed: Landed) -> Path:
+    def file(self, landed: Landed) -> str:
         """Where a picture lies; in this folder, whatever a worker says."""
-        return self.place / Path(landed.name).name
+        return os.path.join(self.place, os.path.basename(landed.name))
 
     def leave(self, landed: Landed | None) -> None:
         """Throw away what is still there of a picture."""
         if landed:
-            self.file(landed).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self.file(landed))
 
 
 def remove(place: Path) -> None:

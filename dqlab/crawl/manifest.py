@@ -188,7 +188,7 @@ def parsed(line: bytes) -> Entry | None:
         fields: dict[str, Any] = json.loads(line)
         entry = Entry(**fields)
         path = fields["path"]
-        plain = path is None or (path == Path(path).name and path != MANIFEST)
+        plain = path is None or (path == os.path.basename(path) and path not in ("", ".", "..", MANIFEST))
     except (ValueError, TypeError):
         return None
     return entry if plain and isinstance(fields["url"], str) else None

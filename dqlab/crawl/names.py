@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import posixpath
 import re
 import time
 import unicodedata
@@ -37,15 +38,15 @@ DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 def names(url: str, content_type: str) -> Iterator[str]:
     """Yield file names for the picture at `url`: the plain one, then ones that no other address gets."""
     parts = urlsplit(url)
-    path = PurePosixPath(unquote(parts.path, errors="replace"))
+    path = unquote(parts.path, errors="replace").rstrip("/")
     suffixes = SUFFIXES.get(content_type, UNKNOWN)
-    suffix = path.suffix.lower()
-    if suffix in suffixes:
-        path = path.with_suffix("")
+    bare, suffix = posixpath.splitext(path)
+    if (suffix := suffix.lower()) in suffixes:
+        path = bare
     else:  # a name must not promise what the file isn't
         suffix = suffixes[0]
     query = "-" + unquote(parts.query, errors="replace") if parts.query else ""
-    stem = clean(str(path) + query)
+    stem = clean(path + query)
     yield stem + suffix
     mark = hashlib.sha256(url.encode()).hexdigest()
     for length in (8, 16, 64):

@@ -28,7 +28,7 @@ class Outcome:
     pressure: Pressure = Pressure.NONE
     #: seconds that the host asked us to wait (Retry-After)
     wait: float | None = None
-    #: it is to be fetched alone, as the seconds or bytes of its handful didn't suffice; the bytes, if they are known
+    #: it is to be fetched alone, as the seconds or bytes that it had didn't suffice; the bytes, if they are known
     alone: bool = False
     size: int | None = None
     #: where a redirect to another host leads, after so many of them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import ipaddress
@@ -14,7 +15,7 @@ from dqlab.crawl.addresses import site_of
 from dqlab.crawl.asking import Asking
 
 if TYPE_CHECKING:  # requests takes a quarter of a second to import: where it is used, and only there
-    import requests
+    import urllib3
 
 __all__ = ["Session", "session"]
 
@@ -34,12 +35,11 @@ def session(asking: Asking = ANYBODY) -> Session:
 
 class Session:
     """
-    Connections and cookies. It looks at the environment once and prepares a request by itself, as `requests.Session`
+    Connections and cookies. It looks at the environment once and writes a request by itself, as `requests.Session`
     takes as long for that as for the rest; it follows no redirect, as that reads the whole answer first.
     """
 
     def __init__(self, asking: Asking) -> None:
-        import requests.auth
         import requests.cookies
         import urllib3
 
@@ -51,7 +51,7 @@ class Session:
         for domain, path, secure, name, value in asking.cookies:
             self.cookies.set(name, value, domain=domain, path=path, secure=secure)
         self.headers = {"User-Agent": asking.user_agent, "Accept-Encoding": CODINGS, "Connection": "keep-alive"}
-        self.auth = requests.auth.HTTPBasicAuth(*(word.encode() for word in asking.auth)) if asking.auth else None
+        self.auth = base64.b64encode(":".join(asking.auth).encode()).decode() if asking.auth else ""
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self.verify = asking.verify and bundle
         self.proxies = urllib.request.getproxies()
@@ -59,25 +59,28 @@ class Session:
         if not asking.verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-    def get(self, url: str, headers: dict[str, str], timeout: float) -> requests.Response:
+    def get(self, url: str, headers: dict[str, str], timeout: float) -> urllib3.BaseHTTPResponse:
         """Ask for `url`, an address as `absolute` writes them; return the answer with its body unread."""
-        import requests.cookies
-        import requests.structures
-
-        request = requests.PreparedRequest()
-        request.method, request.url = "GET", url
-        request.headers = requests.structures.CaseInsensitiveDict(self.headers | headers)
-        if len(self.cookies) and (shown := requests.cookies.get_cookie_header(self.cookies, request)):
-            request.headers.setdefault("Cookie", shown)
+        headers = self.headers | headers
+        if shown := self.cookies_for(url):
+            headers.setdefault("Cookie", shown)
         site = site_of(url)
         if self.auth and site == self.asking.site:  # never what the user's ~/.netrc has for others
-            request = self.auth(request)
-        response = self.adapter.send(
-            request, stream=True, timeout=timeout, verify=self.verify, proxies=self.proxies_for(site)
-        )
+            headers["Authorization"] = f"Basic {self.auth}"
+        response = self.adapter.ask(url, headers, timeout, self.verify, self.proxies_for(site))
         if "Set-Cookie" in response.headers:
-            requests.cookies.extract_cookies_to_jar(self.cookies, request, response.raw)
+            from requests.cookies import extract_cookies_to_jar
+
+            extract_cookies_to_jar(self.cookies, self.adapter.prepared(url), response)
         return response
+
+    def cookies_for(self, url: str) -> str:
+        """Return what a request for `url` says of the cookies that are here."""
+        if not len(self.cookies):
+            return ""
+        from requests.cookies import get_cookie_header
+
+        return get_cookie_header(self.cookies, self.adapter.prepared(url)) or ""
 
     def look_for_proxies(self, site: str) -> dict[str, str]:
         """Return the proxies for `site`; none for what is on this machine: they would look for that on their own."""

@@ -86,7 +86,6 @@ class Store:
         with writing(self.folder):
             if image.error is None:
                 entry = self._kept(entry, image, before)
-                self.landing.leave(image.landed)
             self.manifest.add(entry)
         return entry
 
@@ -124,11 +123,13 @@ class Store:
         digest = image.landed.sha256 if image.landed else hashlib.sha256(image.body).hexdigest()
         entry = replace(entry, bytes=image.size, sha256=digest)
         if before and before.sha256 == digest:
+            self.landing.leave(image.landed)
             return replace(entry, path=before.path, duplicate_of=before.duplicate_of)
         if before:
             self._set_aside(before)
         twin = None if self.keep_duplicates else self.manifest.same(digest)
         if twin and twin.path and twin.url != image.url and self._holds(twin.path, image):
+            self.landing.leave(image.landed)
             return replace(entry, path=twin.path, duplicate_of=twin.duplicate_of or twin.url)
         path = self._name(image)
         self._write(path, image)
@@ -166,16 +167,16 @@ class Store:
         file = self.folder / name
         if not file.is_file() or file.is_symlink() or file.stat().st_size != image.size:
             return False
-        return file.read_bytes() == (self.landing.file(image.landed).read_bytes() if image.landed else image.body)
+        return file.read_bytes() == (Path(self.landing.file(image.landed)).read_bytes() if image.landed else image.body)
 
     def _write(self, name: str, image: Image) -> None:
-        part = self.landing.file(image.landed) if image.landed else self.folder / f"{PART}{name}"
+        part = self.landing.file(image.landed) if image.landed else os.path.join(self.folder, PART + name)
         try:
             if not image.landed:
-                part.write_bytes(image.body)
-            os.replace(part, self.folder / name)
+                Path(part).write_bytes(image.body)
+            os.replace(part, os.path.join(self.folder, name))
         except BaseException:
-            part.unlink(missing_ok=True)
+            Path(part).unlink(missing_ok=True)
             raise
 
     def _sweep(self) -> None:

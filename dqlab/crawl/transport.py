@@ -1,69 +1,31 @@
-"""The HTTP below requests: an answer's header has a deadline as well, 1xx are passed over, and networks are kept apart.
-
-    with bounded(Bounds(end=time.monotonic() + 60, timeout=10)) as bounds:
-        session().get(...)                 # on this thread
-    bounds.network                         # where the server was
+"""The HTTP below requests: connections that know which network they lead into, and say nothing that isn't needed.
 
 Imported by `session` only when the first request is made, as urllib3 and requests take long to load.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
 import ipaddress
-import math
 import ssl
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import requests.adapters
+import requests.structures
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-__all__ = ["Adapter", "Bounds", "OutOfReach", "bounded", "network_of"]
+from dqlab.crawl.response import Response, current
+
+__all__ = ["Adapter", "OutOfReach", "network_of"]
 
 #: hosts whose connections are kept, and connections kept for each
 HOSTS, CONNECTIONS = 64, 64
-#: interim answers (1xx) that are passed over before the one that counts
-INTERIM = 20
 
 
 class OutOfReach(OSError):
     """The address leads into a network that the start page isn't in."""
-
-
-@dataclass
-class Bounds:
-    """
-    What holds for the requests of one thread: monotonic seconds at which they `end`, seconds of silence (`timeout`).
-
-    `reach`: the networks in which servers may be, None for all; `network` becomes the one of the last connection.
-    """
-
-    end: float = math.inf
-    timeout: float = 10.0
-    reach: frozenset[str] | None = None
-    network: str | None = None
-
-
-current = threading.local()
-
-
-@contextmanager
-def bounded(bounds: Bounds) -> Iterator[Bounds]:
-    """Let `bounds` hold for what this thread asks."""
-    outer = getattr(current, "bounds", None)
-    current.bounds = bounds
-    try:
-        yield bounds
-    finally:
-        current.bounds = outer
 
 
 def network_of(address: str) -> str:
@@ -77,50 +39,14 @@ def network_of(address: str) -> str:
     return "the internet" if ip.is_global else "a private network"
 
 
-class Reader(io.RawIOBase):
-    """Reads from a socket as long as the thread's bounds allow, however slowly the bytes drip."""
-
-    def __init__(self, raw: Any, sock: Any) -> None:
-        self.raw, self.sock = raw, sock
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        bounds = getattr(current, "bounds", None) or Bounds()
-        left = bounds.end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        self.sock.settimeout(min(bounds.timeout, left))
-        return self.raw.readinto(buffer)
-
-    def close(self) -> None:
-        self.raw.close()
-        super().close()
-
-
-class Response(http.client.HTTPResponse):
-    """An answer that is read through a `Reader`."""
-
-    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp.close()
-        self.fp = io.BufferedReader(Reader(sock.makefile("rb", buffering=0), sock))
-
-    def _read_status(self) -> tuple[str, int, str]:
-        """Return the status line of the answer that counts; http.client itself passes over 100 only."""
-        for _ in range(INTERIM):
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
-                return version, status, reason
-            http.client.parse_headers(self.fp)
-        raise http.client.BadStatusLine("interim answers without end")
-
-
 class Kept:
     """What both kinds of connection add: the look at where they lead."""
 
     proxy: Any
+    sock: Any
+    timeout: Any
+    connect: Callable[[], None]
+    close: Callable[[], None]
 
     network: str | None = None
 
@@ -135,9 +61,41 @@ class Kept:
                 raise
         return sock
 
-    def request(self, *args: Any, **options: Any) -> None:
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        """Send a request without a body."""
         self.look()  # an old connection may have been made on other terms
-        super().request(*args, **options)  # type: ignore[misc]
+        lines = [f"{method} {url} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        if any("\n" in line or "\r" in line for line in lines):
+            raise ValueError("a header would hold a line's end")
+        if self.sock is None:
+            self.connect()
+        sock: Any = self.sock
+        sock.settimeout(self.timeout)
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    def getresponse(self) -> Any:
+        """Return the answer with its body unread."""
+        self.sock.settimeout(self.timeout)
+        answer = Response(self.sock, method="GET")
+        try:
+            answer.begin()
+            if answer.will_close:
+                self.close()
+            return urllib3.HTTPResponse(
+                body=answer,
+                headers=urllib3.HTTPHeaderDict(answer.headers.items()),
+                status=answer.status,
+                version=answer.version,
+                reason=answer.reason,
+                preload_content=False,
+                decode_content=False,
+                original_response=answer,
+                request_method="GET",
+            )
+        except BaseException:
+            answer.close()
+            self.close()
+            raise
 
     def look(self) -> None:
         """Note where this connection leads. Raises OutOfReach if it may not lead there."""
@@ -169,40 +127,55 @@ class SecurePool(HTTPSConnectionPool):
 
 
 POOLS = {"http": PlainPool, "https": SecurePool}
+#: what was asked in vain is asked again by those who know when
+NEVER = urllib3.Retry(False)
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Keeps connections for all threads of this process; retries nothing, as those who ask know better when."""
+    """Keeps connections for all threads of this process; `requests` chooses them and looks after proxies and TLS."""
 
     def __init__(self, ca: str | None = None) -> None:
         """`ca`: certificates (PEM) that are trusted besides the usual ones."""
         self.tls: dict[str, Any] = {}
         if ca:
             self.tls["ssl_context"] = ssl.create_default_context(cadata=ca)
-        self.pools: dict[tuple[str, str, Any], Any] = {}
-        super().__init__(HOSTS, CONNECTIONS, urllib3.Retry(0, read=False, redirect=0))
+        self.pools: dict[tuple[str, str, bool], Any] = {}
+        super().__init__(HOSTS, CONNECTIONS)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
         """Make the pools of connections; see `requests`."""
         super().init_poolmanager(connections, maxsize, block, **options, **self.tls)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
-    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
-        """Return the pool for a request; see `requests`, which takes as long to look for it as to ask."""
-        if proxies:
-            return super().get_connection_with_tls_context(request, verify, proxies, cert)
-        scheme, _, place = request.url.split("/", 3)[:3]
-        pool = self.pools.get((scheme, place, verify))
+    def ask(
+        self, url: str, headers: dict[str, str], timeout: float, verify: bool | str, proxies: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask for `url`, by a proxy if there is one for it; return the answer with its body unread."""
+        scheme, _, place, path = url.split("/", 3)
+        key = scheme, place, bool(proxies)
+        pool = self.pools.get(key)
         if pool is None or pool.pool is None:  # closed, as there were too many others
-            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            pool = self.pool_for(url, verify, proxies)
             if len(self.pools) >= HOSTS:
                 self.pools.clear()
-            self.pools[scheme, place, verify] = pool
-        return pool
+            self.pools[key] = pool
+        return pool.urlopen(
+            "GET",
+            self.request_url(self.prepared(url), proxies) if proxies else f"/{path}",
+            headers={"Host": place} | headers,
+            retries=NEVER,
+            redirect=False,
+            assert_same_host=False,
+            timeout=urllib3.Timeout(timeout, timeout),
+            preload_content=False,
+            decode_content=False,
+        )
 
-    def request_url(self, request: Any, proxies: Any) -> str:
-        """Return what stands in the request line; see `requests`."""
-        return super().request_url(request, proxies) if proxies else request.path_url
+    def pool_for(self, url: str, verify: bool | str, proxies: dict[str, str]) -> Any:
+        """Return the pool of connections for the site of `url`."""
+        pool = self.get_connection_with_tls_context(self.prepared(url), verify, proxies)
+        self.cert_verify(pool, url, verify, None)
+        return pool
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """The pools of connections behind a proxy; see `requests`."""
@@ -210,3 +183,11 @@ class Adapter(requests.adapters.HTTPAdapter):
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = POOLS
         return manager
+
+    @staticmethod
+    def prepared(url: str) -> requests.PreparedRequest:
+        """Return as much of a request as `requests` wants to know."""
+        request = requests.PreparedRequest()
+        request.method, request.url = "GET", url
+        request.headers = requests.structures.CaseInsensitiveDict()
+        return request

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dqlab.crawl.addresses import absolute, site_of
-from dqlab.crawl.body import Purse, body_of
+from dqlab.crawl.body import PARTIAL, Purse, body_of
 from dqlab.crawl.errand import Errand
-from dqlab.crawl.failures import FetchFailed, Moved, TryAgain, hung_up, in_words, refusal
+from dqlab.crawl.failures import FetchFailed, Moved, hung_up, in_words, refusal
+from dqlab.crawl.response import Bounds, bounded
 from dqlab.crawl.robots import Robots
 from dqlab.crawl.rulebook import Rulebook
 from dqlab.crawl.session import session
 from dqlab.crawl.terms import Answer, Terms
 
 if TYPE_CHECKING:
-    import requests
+    import urllib3
 
 __all__ = ["Wants", "get", "rules"]
 
@@ -33,6 +34,11 @@ __all__ = ["Wants", "get", "rules"]
 REDIRECTS, CIRCLES = 20, 3
 #: tries at a connection that ends without an answer, and seconds before the second
 TRIES, BACK_OFF = 3, 0.3
+#: the answers that bring what was asked for, and those that lead elsewhere
+BRINGING = (http.HTTPStatus.OK, http.HTTPStatus.NON_AUTHORITATIVE_INFORMATION)
+REDIRECTING = (301, 302, 303, 307, 308)
+#: bytes of an answer that nobody wants which are read nevertheless
+SHORT = 16 * 1024
 #: bytes of a robots.txt that are looked at
 ROBOTS_BYTES = 500 * 1024
 #: a content type and its charset (RFC 9110), whatever else the header says
@@ -65,7 +71,7 @@ def get(
         for _ in range(errand.hops, REDIRECTS + 1):
             way.check()
             with way.asked() as response:
-                if not response.is_redirect:
+                if not redirects(response):
                     return way.answer(response, wants, purse or Purse(terms.limits.max_bytes))
                 way.follow(response, stay)
     raise FetchFailed(f"more than {REDIRECTS} redirects")
@@ -83,8 +89,6 @@ class Way:
     @contextmanager
     def bounded(self) -> Iterator[None]:
         """Let the time that there is hold for everything that is asked, and turn what goes wrong into words."""
-        from dqlab.crawl.transport import Bounds, bounded
-
         limits = self.terms.limits
         with in_words(limits, self.end), bounded(Bounds(self.end, limits.timeout, self.terms.reach)) as self.bounds:
             yield
@@ -98,12 +102,20 @@ class Way:
             raise FetchFailed("it redirects in circles")
 
     @contextmanager
-    def asked(self, more: dict[str, str] | None = None) -> Iterator[requests.Response]:
+    def asked(self, more: dict[str, str] | None = None) -> Iterator[urllib3.BaseHTTPResponse]:
         """Ask for the place."""
         with self.answered(self.headers() | (more or {})) as response:
             yield response
 
-    def answered(self, headers: dict[str, str]) -> requests.Response:
+    @contextmanager
+    def once_more(self, more: dict[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Ask for the place again, perhaps for a part. Raises FetchFailed if nothing of it is given."""
+        with self.asked(more) as response:
+            if response.status not in PARTIAL:
+                self.accept(response)
+            yield response
+
+    def answered(self, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
         """Return the answer; a connection that ends without one (it may have been an old one) is tried again."""
         tries = 0
         while True:
@@ -130,29 +142,38 @@ class Way:
             headers["If-Modified-Since"] = errand.last_modified
         return headers
 
-    def follow(self, response: requests.Response, stay: bool) -> None:
+    def follow(self, response: urllib3.BaseHTTPResponse, stay: bool) -> None:
         """Go where the response redirects to."""
         target = absolute(self.place, as_meant(response.headers["Location"]))
         if target is None:
             raise FetchFailed("it redirects to an address that isn't one of the web")
         if stay and site_of(target) != site_of(self.place):
             raise Moved(target, self.errand.hops + len(self.been), self.bounds.network)
+        pass_over(response)
         self.place = target
 
-    def answer(self, response: requests.Response, wants: Wants, purse: Purse) -> Answer:
+    def accept(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Raise FetchFailed if the response brings nothing."""
+        if response.status not in BRINGING:
+            pass_over(response)
+            raise refusal(response.status, {name.lower(): value for name, value in response.headers.items()})
+
+    def answer(self, response: urllib3.BaseHTTPResponse, wants: Wants, purse: Purse) -> Answer:
         """Read the response if it is one to be read."""
         headers = {name.lower(): value for name, value in response.headers.items()}
-        status = response.status_code
-        unchanged = status == http.HTTPStatus.NOT_MODIFIED and bool(self.errand.etag or self.errand.last_modified)
-        if status not in (http.HTTPStatus.OK, http.HTTPStatus.NON_AUTHORITATIVE_INFORMATION) and not unchanged:
-            raise refusal(status, headers)
+        known = bool(self.errand.etag or self.errand.last_modified)
+        unchanged = response.status == http.HTTPStatus.NOT_MODIFIED and known
+        if unchanged:
+            pass_over(response)
+        else:
+            self.accept(response)
         label = headers.get("content-type", "").lower()
         kind, charset = KIND.match(label.strip()), CHARSET.search(label)
         bare = kind[0] if kind else ""
         body = b""
         if not unchanged:
             most = self.terms.limits.max_bytes
-            body = body_of(response, lambda head: wants(bare, head), purse, self.asked, most, self.end)
+            body = body_of(response, lambda head: wants(bare, head), purse, self.once_more, most, self.end)
         return Answer(
             url=self.place,
             kind=bare,
@@ -163,6 +184,17 @@ class Way:
             network=self.bounds.network,
             latency=self.latency,
         )
+
+
+def redirects(response: urllib3.BaseHTTPResponse) -> bool:
+    """Say whether the answer leads elsewhere."""
+    return response.status in REDIRECTING and "Location" in response.headers
+
+
+def pass_over(response: urllib3.BaseHTTPResponse) -> None:
+    """Read an answer that nobody wants to its end if that is near: so its connection can be kept."""
+    if response.length_remaining is not None and response.length_remaining <= SHORT:
+        response.drain_conn()
 
 
 def referer(page: str, target: str) -> str | None:
@@ -196,25 +228,30 @@ def rules(url: str, terms: Terms) -> Robots:
 def robots_txt(root: str, terms: Terms) -> Robots:
     """Fetch the rules of the site at `root`."""
     way = Way(Errand(url=root + "robots.txt", page=True), terms, time.monotonic() + terms.limits.deadline)
-    with way.bounded():
+    with about_robots(), way.bounded():
         for _ in range(REDIRECTS + 1):
             with way.asked() as response:
-                if response.is_redirect:
+                if redirects(response):
                     way.follow(response, stay=False)
                     continue
-                status = response.status_code
+                status = response.status
                 if status == 429 or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:  # "unreachable"
-                    raise in_robots(refusal(status, {k.lower(): v for k, v in response.headers.items()}))
+                    raise refusal(status, {k.lower(): v for k, v in response.headers.items()})
                 if status != http.HTTPStatus.OK:  # "unavailable": everything is allowed
+                    pass_over(response)
                     return Robots("")
                 body = bytearray()
-                while len(body) < ROBOTS_BYTES and (chunk := response.raw.read1(ROBOTS_BYTES, decode_content=True)):
+                while len(body) < ROBOTS_BYTES and (chunk := response.read1(ROBOTS_BYTES, decode_content=True)):
                     body += chunk
                 return Robots(bytes(body[:ROBOTS_BYTES]).decode(errors="replace"))
-    raise FetchFailed(f"its robots.txt can't be had: more than {REDIRECTS} redirects")
+        raise FetchFailed(f"more than {REDIRECTS} redirects")
 
 
-def in_robots(error: FetchFailed) -> FetchFailed:
-    """Return `error` as one about the rules."""
-    words = f"its robots.txt can't be had: {error.message}"
-    return TryAgain(words, error.pressure, error.wait) if isinstance(error, TryAgain) else FetchFailed(words)
+@contextmanager
+def about_robots() -> Iterator[None]:
+    """Let an error say that it is one about the rules."""
+    try:
+        yield
+    except FetchFailed as error:
+        error.message = f"its robots.txt can't be had: {error.message}"
+        raise

@@ -27,6 +27,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked[self.path] += 1
+        self.server.connections.add(self.client_address)
         self.server.headers[self.path] = dict(self.headers)
         route = self.server.routes.get(self.path)
         with contextlib.suppress(OSError):
@@ -49,7 +50,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(SandboxServer):
-    """Counts what was asked for, and keeps the headers last seen, by path. `ending` is set when the test is over."""
+    """
+    Counts what was asked for, and keeps the headers last seen, by path, and who asked on `connections`. `ending` is set
+    when the test is over.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), site=None)
@@ -57,6 +61,7 @@ class Server(SandboxServer):
         self.routes: dict[str, Route] = {}
         self.asked: Counter[str] = Counter()
         self.headers: dict[str, dict[str, str]] = {}
+        self.connections: set[tuple[str, int]] = set()
         self.ending = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
 

@@ -229,6 +229,33 @@ class TestCutOnTheWay:
         assert fetch(server, "/a", Limits()).body == self.BODY
         assert len(asked) == 2
 
+    @pytest.mark.parametrize("status", [206, 416])
+    def test_all_of_it_where_the_part_is_not_what_was_asked_for(self, server, status):
+        """Another version, from another place, or none at all."""
+
+        def route(to):
+            if not to.headers.get("Range"):
+                more = {"Content_Length": str(len(self.BODY)), "ETag": '"v1"', "Connection": "close"}
+                to.answer(200, body=self.BODY[:5000] if server.asked["/a"] == 1 else self.BODY, **more)
+                to.close_connection = True
+            else:
+                place = f"bytes 5000-{len(self.BODY) - 1}/{len(self.BODY)}"
+                to.answer(status, body=b"#" * (len(self.BODY) - 5000), ETag='"v2"', Content_Range=place)
+
+        server.routes["/a"] = route
+
+        assert fetch(server, "/a", Limits()).body == self.BODY
+        assert server.asked["/a"] == 3
+
+    def test_a_server_that_refuses_the_rest_is_believed(self, server):
+        self.cut(server, times=1)
+        first = server.routes["/a"]
+        server.routes["/a"] = lambda to: first(to) if server.asked["/a"] == 1 else to.answer(503, Retry_After="3")
+
+        with pytest.raises(TryAgain, match="503") as caught:
+            fetch(server, "/a", Limits())
+        assert caught.value.wait == 3
+
     def test_what_is_always_cut_is_none(self, server):
         asked = self.cut(server, times=9, tag="")
 
@@ -314,11 +341,45 @@ def test_interim_answers_are_passed_over(server, interim):
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        b"this is no header\r\n",
+        "X-Größe: 1\r\n".encode(),
+        b": nothing\r\n",
+        b"X-Long: it\r\n goes on\r\n",
+        b"X: y\r\n" * 1000,
+    ],
+)
+def test_header_lines_that_make_no_sense_are_passed_over(server, lines):
+    def route(to):
+        to.wfile.write(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Type: image/png\r\nContent-Length: 2\r\n\r\nab")
+
+    server.routes["/a"] = server.routes["/b"] = route
+
+    began = time.monotonic()
+    assert [fetch(server, path).body for path in ("/a", "/b")] == [b"ab", b"ab"]
+    assert time.monotonic() - began < Limits().timeout  # nobody waits for a body that has no end
+    assert len(server.connections) == 1
+
+
+def test_the_body_of_an_answer_that_is_of_no_use_does_not_cost_the_connection(server):
+    server.routes["/a"] = lambda to: to.answer(302, body=b"it has moved", Location="/b")
+    server.routes["/b"] = lambda to: to.answer(404, body=b"it is not here")
+
+    with pytest.raises(FetchFailed, match="404"):
+        fetch(server, "/a")
+    with pytest.raises(FetchFailed, match="404"):
+        fetch(server, "/b")
+    assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize(
     ("reply", "words"),
     [
         (b"SSH-2.0-OpenSSH\r\n\r\n", "doesn't speak HTTP"),
         (b"", "hung up without an answer"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "its header is longer"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 100_000 + b"\r\n", "its header is longer"),
         (b"HTTP/1.1 103 x\r\n\r\n" * 100, "doesn't speak HTTP"),
     ],
 )

@@ -192,6 +192,7 @@ def test_one_address_that_is_always_refused_is_given_up_alone():
 
     assert world.failed() == {"http://host/7.png": "429 Too Many Requests"}
     assert sum("/7.png" in url for _, url in world.asked) == TRIES_BUSY
+    assert world.frontier.attempts("http://host/7.png") == TRIES_BUSY
 
 
 def test_what_was_to_be_tried_again_is_settled_when_its_host_is_given_up():
@@ -272,6 +273,21 @@ def test_what_needs_more_room_is_fetched_alone_and_when_there_is_room():
     alone = frontier.handful(0.3, 5 * ROOM)
     assert (alone.errands, alone.alone, alone.room) == ((one,), True, 5 * ROOM)
     assert frontier.lost(alone) == [one]
+
+
+def test_what_has_all_the_room_that_there_is_gets_no_more():
+    frontier = Frontier(workers=1, room=ROOM, most_room=10 * ROOM)
+    frontier.add(errand(1))
+    handful = frontier.handful(0.0, ROOM)
+    [one] = handful.errands
+    frontier.back(handful, [Outcome(errand=one, alone=True, size=ROOM)], 0.1)  # for want of time
+    handful = frontier.handful(0.2, ROOM)
+    frontier.back(handful, [Outcome(errand=one, alone=True)], 0.3)  # and now of room
+    handful = frontier.handful(0.4, 10 * ROOM)
+    last = Outcome(errand=one, image=Image(one.url, error="too large"), alone=True)
+
+    assert handful.room == 10 * ROOM
+    assert frontier.back(handful, [last], 0.5) == [last]
 
 
 def test_a_task_that_failed_is_taken_apart():
