@@ -170,6 +170,7 @@ class MasterServer(managers.Server):
     def handle_request(self, conn: PlainConnection) -> None:  # type: ignore[override]
         """One connection, from handshake to end."""
         peer = Peer(conn, self.waiting, self._controls, self._about)
+        peer.tell = partial(self._tell, peer)
         try:
             if self._handshake(conn):
                 self._answer_next(peer, self._manage)
@@ -211,7 +212,7 @@ class MasterServer(managers.Server):
             result = call()
             if isinstance(result, Wait):
                 peer.waits = result
-                result = self.waiting.wait(result, partial(self._tell, peer))
+                result = self.waiting.wait(result, peer.tell)
             return None if result is LATER else ("#RETURN", result)
         except (queue.Empty, queue.Full) as exc:
             return "#ERROR", exc
@@ -270,10 +271,10 @@ class MasterServer(managers.Server):
         arguments = bind(served.kind if served else ident, method, args, kwds)
         if served is None or (not peer.role and ident not in self._objects.public.values()):
             raise Refused(f"{ident!r} is for dqlab's own peers, which say hello first", "is your dqlab an older one?")
-        call = partial(getattr(served.find(peer), method), **arguments)
+        perform = getattr(served.find(peer), method)
         if not proves and UNCHANGING.issuperset(map(type, arguments.values())):
-            peer.remember(call)
-        return call()
+            peer.remember(partial(perform, **arguments))
+        return perform(**arguments)
 
     def _proved(self, peer: Peer, message: Any) -> Any:
         """The first request, once the proof that comes with it is right; the connection ends if it is not."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from dqlab.broker.clients import Client
 from dqlab.broker.workers import Worker
-from dqlab.master.waiting_calls import Wait, WaitingCalls, apart
+from dqlab.master.waiting_calls import Answer, Wait, WaitingCalls, apart
 from dqlab.wire.connection import PlainConnection, pack
 
 __all__ = ["LONGEST_WAIT", "ControlLines", "Peer"]
@@ -42,6 +42,7 @@ class Peer:
         self.role = ""  #: "client" or "worker", once it has proved that; "" for an unchanged script
         self.expected: bytes | None = None  #: the proof that must come with its first request
         self.waits: Wait | None = None  #: for what it has asked last
+        self.tell: Callable[[Answer], None]  #: how others answer that
         self.worker: Worker | None = None  #: the worker that joined here
         self.client: Client | None = None  #: the client that this is
         self._message: bytes | bytearray = b""  #: what it has sent last

@@ -94,8 +94,8 @@ class WaitingCalls:
 
     def do(self, method: Callable[..., Any], *args: Any) -> Any:
         """Run `method(*args)` of the broker under the lock; then answer who waited for what it did."""
-        due: list[Callable[[], None]] = []
-        words: list[Word] = []
+        due: list[Callable[[], None]] | None = None
+        words: list[Word] | None = None
         try:
             with self._lock:
                 try:
@@ -104,11 +104,11 @@ class WaitingCalls:
                     if self._states.signals:
                         self._serve()
                     if self._due:
-                        due, self._due = self._due, due
+                        due, self._due = self._due, []
                     if self._words:
-                        words, self._words = self._words, words
+                        words, self._words = self._words, []
         finally:
-            for answer in due:
+            for answer in due or ():
                 answer()
             if words and self.journal is not None:
                 self.journal.after(words)
@@ -157,13 +157,13 @@ class WaitingCalls:
                     self._take_commands(str(topic.about))
                 elif topic.what is What.READY:
                     self._serve_ready(topic)
-                else:
-                    for wait in list(self._waiting.get(topic, ())):
+                elif topic in self._waiting:
+                    for wait in list(self._waiting[topic]):
                         self._try(wait)
 
     def _serve_ready(self, news: Topic) -> None:
         for topic in (news, topics.ANY_QUEUE):
-            for wait in list(self._waiting.get(topic, ())):
+            for wait in list(self._waiting[topic]) if topic in self._waiting else ():
                 if not self._states.ready_in(str(news.about)):
                     return
                 self._try(wait)

@@ -84,7 +84,9 @@ class PlainConnection(connection.Connection):
     def send_parts(self, parts: list[Any]) -> None:
         """Send what `pack` has made of a value; `OSError` once the connection is closed or the other side gone."""
         self._check_closed()  # type: ignore[attr-defined]
-        if sum(map(len, parts)) > AHEAD:
+        if len(parts) == 1 and len(parts[0]) <= AHEAD:
+            self._send(_SIZE.pack(len(parts[0])) + parts[0])  # type: ignore[attr-defined]
+        elif sum(map(len, parts)) > AHEAD:
             for part in parts:
                 self.send_bytes(part)
         else:
@@ -107,8 +109,9 @@ class PlainConnection(connection.Connection):
             return self._read_in_place(start, size)
         end = start + size
         self._read_ahead(end)
-        message, self._ahead = self._ahead[start:end], self._ahead[end:]
-        return message
+        ahead = self._ahead
+        self._ahead = ahead[end:] if len(ahead) > end else b""
+        return ahead[start:end]
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Whether there is something to receive within `timeout` seconds."""
