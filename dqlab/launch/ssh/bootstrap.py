@@ -42,7 +42,7 @@ def installed():
     try:
         import cloudpickle  # noqa: F401 - what its workers can't do without
 
-        from dqlab.version import __version__
+        from dqlab import __version__
 
         return __version__, None
     except Exception as error:
