@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ __all__ = ["Controls"]
 
 #: the choices that stand for no particular worker or queue
 ANY, ALL = "any worker", "all queues"
+#: seconds by which its launcher may hear later than the master that a worker has joined, and between two looks
+NEWS, LOOK = 1.0, 0.02
 
 _ROW = {"flex_flow": "row wrap", "align_items": "center", "margin": "2px 0 0 0"}
 
@@ -85,7 +88,9 @@ class Controls(ipywidgets.VBox):
 
     def _kill(self) -> str:
         name = self._chosen(at_work=True)
-        launcher = self._launcher_of(name)
+        deadline = time.monotonic() + NEWS
+        while (launcher := self._launcher_of(name)) is None and time.monotonic() < deadline:
+            time.sleep(LOOK)
         if launcher is None:
             return f"{name} was not started here: only its own launcher can kill it"
         launcher.kill(name)
