@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import symtable
 import sys
 from collections.abc import Sequence
@@ -72,11 +73,13 @@ def _tell(shell: Any, kind: type, error: Any, trace: TracebackType, tb_offset: A
     """What IPython calls instead of showing an error: show it with the cell to run first, if one is known."""
     from dqlab.lessons.scripts import notebook_folder
 
-    source, heading = maker(error.name or "", shell.user_ns["In"][-1], notebook_folder())
+    quoted = re.search(r"'(\w+)'", str(error))  # an error that comes from a worker has lost its `name`
+    name = error.name or (quoted[1] if quoted else "")
+    source, heading = maker(name, shell.user_ns["In"][-1], notebook_folder())
     if source:
         lines = source.strip().splitlines()
         shown = [f"    {line}" for line in lines[:SHOWN]] + ["    ..."] * (len(lines) > SHOWN)
-        first = f'{kind.__name__}: {error.name} is not there yet. First run this cell, under "{heading}":'
+        first = f'{kind.__name__}: {name} is not there yet. First run this cell, under "{heading}":'
         error._render_traceback_ = lambda: [first, "", *shown]
     shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
 

@@ -70,9 +70,21 @@ FLOOD = """
         print("x" * 1000)
 """
 NOT_WAITING = RIGHT.replace("timeout=2.5", "").replace("            break", "            pass")
+NOW_AND_THEN = """
+    quiet = 0
+    while quiet < 40:
+        try:
+            url = task.get_nowait()
+        except queue.Empty:
+            quiet += 1
+            time.sleep(0.1)
+            continue
+        quiet = 0
+        result.put(f"{url} ------> success")
+"""
 
 TABLE = {
-    "blank": ("", "both workers ended, and 0 of 8 results of this page came. Does each url that is taken get"),
+    "blank": ("", "both workers ended, and 0 of 8 results of this page came. What ended their loops? And does each"),
     "early": (
         BEGIN + EARLY,
         "page 1 was done (8 of 8 urls), a worker went home, and page 2 came 1.5 s later. What ended its loop? An empty "
@@ -93,6 +105,12 @@ TABLE = {
     "counting": (BEGIN + COUNTING, "a worker went home, and page 2 came 1.5 s later. What ended its loop?"),
     "the race, without a timeout": (BEGIN + ASKING.replace("TAKE", ""), "before its task.get, another worker took"),
     "twice": (BEGIN + RIGHT.replace("result.put", "for _ in 1, 2: result.put"), "has 2 results, and should have 1"),
+    "a pair": (
+        BEGIN + RIGHT.replace('f"{url} ------> success"', '(url, "success")'),
+        "a result should read 'url_0 ------> success'; one of yours reads \"('url_",
+    ),
+    "ten of them": (BEGIN + RIGHT.replace("while True", "for _ in range(9)"), "0 of 1 results of this page came. What"),
+    "asking now and then": (BEGIN + NOW_AND_THEN, "Yes: 20 of 20 urls"),
     "other words": (BEGIN + RIGHT.replace("success", "done"), "------> success'; one of yours reads 'url_"),
     "lazy": (BEGIN + "    time.sleep(60)", "after 2 s there are 0 of 8 results of this page; the workers still run."),
     "crashing": (

@@ -12,6 +12,14 @@ from tests.lessons.answers import learner, rows, solution, verdict
 
 RIGHT = solution("01_master")
 
+PUT = RIGHT[RIGHT.index('        wire.send(("results') : RIGHT.index("\nmy_round_trips")]
+PUT_TWICE = RIGHT.replace(PUT, PUT + PUT)
+TWO_WIRES = RIGHT.replace(
+    PUT,
+    "    with Client(address, authkey=key) as wire:\n"
+    '        wire.send((None, "accept_connection", ("me",), {}))\n        wire.recv()\n' + PUT,
+)
+
 #: what it is: the cell, how many round trips the learner says, and what the checker does
 TABLE: dict[str, tuple[str, Any, str]] = {
     "blank": ("do_one_task = ...", 3, "Not yet: the answer should be a function, and it is Ellipsis. Run the cell"),
@@ -19,6 +27,14 @@ TABLE: dict[str, tuple[str, Any, str]] = {
     "wrong method": (RIGHT.replace('"get"', '"take"'), 3, "'take' may not be called on 'tasks'"),
     "wrong words": (RIGHT.replace("success", "well"), 3, "should hold 'url_7 ------> success', and it holds 'url_7 --"),
     "a url that it did not take": (RIGHT.replace('f"{url} -', '"url_8 -'), 3, "and it holds 'url_8 ------> success'"),
+    "put twice": (
+        PUT_TWICE, 4, "should hold 'url_7 ------> success', and it holds 'url_7 ------> success' and 'url_7 ------> su",
+    ),
+    "over two connections": (
+        TWO_WIRES, 4, "your client took url_7, and its connection ended before there was a result: now url_7 waits for",
+    ),
+    "onto the wrong queue": (RIGHT.replace('"results"', '"tasks"'), 3, "Where does the result go, and over which conn"),
+    "without waiting": (RIGHT.replace('"get"', '"get_nowait"'), 3, "Yes: url_7 is done, with 3 round trips"),
     "miscounted": (RIGHT, 2, "with 3 round trips after the handshake; you said 2. Which are they?"),
     "uncounted": (RIGHT, ..., "with 3 round trips after the handshake; you have not said how many."),
     "not counted in numbers": (RIGHT, "three", "Not yet: your answer is 'three', and that is no number."),

@@ -35,6 +35,35 @@ def save(name, folder):
     os.rename(part, os.path.join(folder, name))
 """
 IF_NOT_THERE = RIGHT.replace("    part = ", "    if os.path.exists(os.path.join(folder, name)): return\n    part = ")
+AWAY = """
+import shutil, tempfile
+def save(name, folder):
+    handle, part = tempfile.mkstemp()
+    with open(handle, "wb") as file:
+        for piece in check.pieces(name):
+            file.write(piece)
+    shutil.move(part, os.path.join(folder, name))
+"""
+FIRST = "    real = os.path.join(folder, name)\n    if os.path.exists(real): os.remove(real)\n    part = "
+LINKED = RIGHT.replace("os.replace(part, os.path.join(folder, name))", "LINK(part, os.path.join(folder, name))")
+LINK_AND_REMOVE = """
+    try: os.link(part, os.path.join(folder, name))
+    except FileExistsError: pass
+    os.remove(part)
+"""
+EARLY = """
+def save(name, folder):
+    part, real = os.path.join(folder, name + ".part"), os.path.join(folder, name)
+    with open(part, "wb") as file:
+        file.truncate(8 * 4096)
+        os.path.exists(real) or os.link(part, real)
+        for piece in check.pieces(name):
+            file.write(piece)
+    os.remove(part)
+"""
+PATCHED = RIGHT.replace(
+    "    part = ", "    real = os.path.join(folder, name)\n    part = real if os.path.exists(real) else "
+)
 HALF = (
     "0.png is there with 0 of 32768 bytes: whoever looks now, or a kill now, finds that under the picture's real name."
 )
@@ -47,10 +76,30 @@ TABLE = {
     "collected, then in place": (JOINED, f"Not yet: after open(...), {HALF} {REMEDY}"),
     "copied": (COPIED.replace("COPY", "shutil.copy(part, os.path.join(folder, name))"), f"after open(...), {HALF}"),
     "copied by a program": (
-        COPIED.replace("COPY", "os.system(f'cp {part} {os.path.join(folder, name)}')"),
+        COPIED.replace("COPY", "os.system(f'cp {part} {os.path.join(folder, name)}')").replace("    part = ", FIRST),
+        "Not yet: another program has written 0.png (os.system), maybe piece by piece. Which one gives a file its name",
+    ),
+    "into the old one": (
+        PATCHED.replace('"wb"', '"r+b" if part == real else "wb"'),
         f"0.png was there already, and the second run wrote into that very file: a kill in the middle leaves a "
         f"mixture. {REMEDY}",
     ),
+    "moved from the system's folder": (
+        AWAY,
+        f"Not yet: after open(...), {HALF} Its file came from another folder, and here that is on another disk: "
+        "shutil.move copies it, then. Where must the other name be, so that os.replace can do it?",
+    ),
+    "renamed from the system's folder": (
+        AWAY.replace("shutil.move", "os.replace"),
+        "your function raised OSError: [Errno 18] Invalid cross-device link (here all other folders are on another "
+        "disk than the pictures): '/",
+    ),
+    "if it is new": (RIGHT.replace("name + \".part\"", "name").replace('"wb"', '"xb"'), f"after open(...), {HALF}"),
+    "a name too early": (
+        EARLY,
+        "Not yet: after link(...), 0.png is there with wrong bytes so far: whoever looks now, or a kill now, finds",
+    ),
+    "a second name, once": (LINKED.replace("LINK", "os.link"), "raised FileExistsError: [Errno 17] File exists"),
     "appending": (RIGHT.replace('"wb"', '"ab"').replace("write(piece)", "write(piece); file.flush()"), "is too long"),
     "random names": (
         RIGHT.replace('".part"', "os.urandom(4).hex()"),
@@ -78,6 +127,16 @@ TABLE = {
     "at once": (AT_ONCE, "Yes: killed 6 times; 6 of 6 pictures, each whole, and nothing else in the folder."),
     "a folder for temporaries": (SUBFOLDER, "Yes: killed 6 times"),
     "only if it isn't there": (IF_NOT_THERE, "Yes: killed 6 times"),
+    "a second name": (
+        RIGHT.replace("    os.replace(part, os.path.join(folder, name))\n", LINK_AND_REMOVE), "Yes: killed 6 times",
+    ),
+    "renamed by a program": (
+        LINKED.replace("LINK(", "os.spawnlp(os.P_WAIT, 'mv', 'mv', '-f', "),
+        "Yes: killed 6 times",
+    ),
+    "from another folder": (
+        RIGHT.replace("    part = ", "    os.chdir(folder)\n    folder = ''\n    part = "), "Yes: killed 6 times",
+    ),
     "printing": (RIGHT.replace("file.write", "print(name); file.write"), "Yes: killed 6 times"),
     "solution": (RIGHT, "Yes: killed 6 times; 6 of 6 pictures, each whole, and nothing else in the folder."),
 }  # fmt: skip

@@ -27,6 +27,7 @@ TABLE: dict[str, tuple[Any, str]] = {
         "Not yet: 4 workers do at most 20 pictures/s, and 60 are wanted (one worker does 5 pictures/s, as each takes "
         "200 ms).",
     ),
+    "one": (1, "Not yet: 1 worker does at most 5 pictures/s, and 60 are wanted"),
     "one too few": (11, "11 workers do at most 55 pictures/s"),
     "one too many": (13, "The question is how many it takes at least: would one fewer do?"),
     "half as many again": (18, "Not yet: 18 workers could do 90 pictures/s"),

@@ -19,7 +19,7 @@ REST = (
 GIVEN = HEAD + OPEN + "        for future in [master.submit(fetch, url, folder) for url in urls]: future.result()\n"
 
 TABLE = {
-    "given": (GIVEN, "times when the master was killed at fetch 6. What waits in the journal comes by itself"),
+    "given": (GIVEN, "Not yet: what was done was fetched again. What waits in the journal comes by itself: who"),
     "solution": (RIGHT, "Yes: killed twice, all 10 pictures are there;"),
     "the folder first": (HEAD + OPEN + REST, "What waits in the journal comes by itself"),
     "raising": (HEAD + "    raise OSError('no')", "Not yet: resume raised OSError: no"),

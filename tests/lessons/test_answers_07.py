@@ -50,7 +50,7 @@ TABLE: dict[str, tuple[Any, str]] = {
     "a little too far": (limits(0.134), "it took 40.1 s, and 40 may pass"),
     "half a request": (limits(0.09, 1.5), "per_host=1.5: requests at a time are a whole number, or None."),
     "nobody": (limits(0.09, 0), "Not yet: per_host=0 makes no sense: take 1 or more."),
-    "back in time": (limits(-1), "Not yet: delay=-1.0 and timeout=10.0 make no sense: both are seconds."),
+    "back in time": (limits(-1), "Not yet: delay=-1: seconds from one request to the next are 0 or more."),
     "never": (limits(float("inf")), "your answer is inf, and that is no number."),
     "in letters": (limits("slowly"), "your answer is 'slowly', and that is no number."),
     "the very least": (limits(1 / 12 + 0.0001, None), "Yes: with per_host=None and delay=0.0834333, 300 pictures"),

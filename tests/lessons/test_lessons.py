@@ -98,6 +98,16 @@ def test_the_course_names_every_lesson() -> None:
     assert all(f"({lesson.name})" in text for lesson in LESSONS)
 
 
+def test_each_lesson_leads_to_the_next_one() -> None:
+    for lesson, following in zip(LESSONS, [*LESSONS[1:], None], strict=True):
+        end = source(cells(lesson, "markdown")[-1]).splitlines()[-1]
+        if following is None:
+            assert end.endswith("Back to the [index](index.ipynb)")
+        else:
+            title = source(cells(following, "markdown")[0]).splitlines()[0].removeprefix("# ")
+            assert end == f"All words so far: [glossary](glossary.md). Next: [{title}]({following.name})", lesson.name
+
+
 def test_index_and_instructor_have_the_minutes_of_each_lesson() -> None:
     index = prose(ROOT / "notebooks" / "index.ipynb")
     instructor = (ROOT / "notebooks" / "instructor.md").read_text("utf8")

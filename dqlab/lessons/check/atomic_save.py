@@ -1,23 +1,19 @@
 """Lesson 02: a function that saves a picture, and may be killed or run twice at any instant.
 
-`_watched` looks at the picture after each step of the function, in its own process: what is seen there is what a kill
-at that instant would leave, so nothing depends on luck.
+A `FileWatch` looks at the picture after each step of the function, in its own process: nothing depends on luck.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from dqlab.lessons.check.answer import Answer
+from dqlab.lessons.check.file_watch import FileWatch
 from dqlab.lessons.check.verdict import NotYet, a_function, checker
 from dqlab.lessons.guard import guard
 
@@ -33,6 +29,11 @@ PIECES, PIECE_BYTES, PIECE_SECONDS = 8, 4096, 0.008
 HELD = 5.0
 #: what a mended answer does
 REMEDY = "Write to another name, from the beginning, and give the file its name (os.replace) when it is whole."
+#: and one that takes its file from another folder
+FAR = (
+    "Its file came from another folder, and here that is on another disk: shutil.move copies it, then. Where must the "
+    "other name be, so that os.replace can do it?"
+)
 #: in the process of an answer: called between two pieces
 _between: list[Callable[[int], None]] = []
 
@@ -78,39 +79,15 @@ def idempotent(answer: Callable[[str, str], Any], *, kills: int = KILLS) -> str:
     return f"killed {killed} times; {PICTURES} of {PICTURES} pictures, each whole, and nothing else in the folder."
 
 
-class Watch:
-    """Looks at the file of a picture after each step of a function; ends the process after step `last`, if not 0."""
-
-    def __init__(self, path: Path, last: int = 0) -> None:
-        self.steps, self.half = 0, ""
-        self._path, self._last, self._size = path, last, len(whole(path.name))
-
-    def __call__(self, frame: FrameType, event: str, what: Any) -> None:
-        """As `sys.setprofile` wants it: `what` is the built-in function that has just done its work."""
-        self.steps += 1
-        if not self.half:
-            try:
-                size = os.stat(self._path).st_size
-            except OSError:
-                size = self._size
-            if size < self._size:
-                after = f"after {what.__name__}(...)" if event == "c_return" else "while your function works"
-                self.half = f"{after}, {self._path.name} is there with {size} of {self._size} bytes"
-        if self.steps == self._last:
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-
-
-def _watched(answer: Callable[[str, str], Any], name: str, folder: str, last: int = 0) -> tuple[int, str]:
-    """In the answer's process: how many steps it took, and when half a picture was seen."""
-    watch = Watch(Path(folder, name), last)
-    threading.setprofile(watch)
-    sys.setprofile(watch)
+def _watched(answer: Callable[[str, str], Any], name: str, folder: str, last: int = 0) -> list[Any]:
+    """In the answer's process: what its `FileWatch` has seen."""
+    watch = FileWatch(Path(folder, name), whole(name), last)
+    watch.begin()
     try:
         answer(name, folder)
     finally:
-        sys.setprofile(None)
-        threading.setprofile(None)
-    return watch.steps, watch.half
+        watch.end()
+    return [watch.steps, watch.half, watch.far, watch.program]
 
 
 def _held(answer: Callable[[str, str], Any], name: str, folder: str, half: str, gate: str) -> None:
@@ -152,11 +129,17 @@ def _is_there(run: Answer, path: Path) -> None:
 def _watch(answer: Callable[[str, str], Any], name: str, folder: Path) -> int:
     """Run the answer once, and see no half picture; return how many steps it takes."""
     with _run(_watched, answer, name, folder) as run:
-        steps, half = run.result()
+        steps, half, far, program = run.result()
         _is_there(run, folder / name)
         _only_whole(folder, [name], "at its end")
     if half:
-        raise NotYet(f"{half}: whoever looks now, or a kill now, finds that under the picture's real name. {REMEDY}")
+        why = f"{half}: whoever looks now, or a kill now, finds that under the picture's real name."
+        raise NotYet(f"{why} {FAR if far else REMEDY}")
+    if program:
+        raise NotYet(
+            f"another program has written {name} ({program}), maybe piece by piece. Which one gives a file its name "
+            "and writes nothing? In Python it is os.replace."
+        )
     return steps
 
 

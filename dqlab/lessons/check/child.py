@@ -9,7 +9,6 @@ import pickle
 import sys
 import traceback
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 __all__ = ["main"]
@@ -44,8 +43,7 @@ def _in_a_line(error: BaseException) -> str:
 
 
 def _of_the_learner(error: BaseException) -> str:
-    """The traceback from the first frame on that is not the checkers' own."""
-    frames: TracebackType | None = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OURS):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+    """The traceback without the frames that are the checkers' own."""
+    told = traceback.TracebackException.from_exception(error)
+    told.stack = traceback.StackSummary.from_list([one for one in told.stack if not one.filename.startswith(OURS)])
+    return "".join(told.format()).rstrip()

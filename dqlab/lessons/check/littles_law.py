@@ -28,7 +28,8 @@ def workers_needed(answer: Any) -> str:
     most = workers / SECONDS_EACH
     each = f"one worker does {1 / SECONDS_EACH:g} pictures/s, as each takes {SECONDS_EACH * 1000:g} ms"
     if workers < NEEDED:
-        raise NotYet(f"{workers} workers do at most {most:g} pictures/s, and {WANTED} are wanted ({each}).")
+        do = "1 worker does" if workers == 1 else f"{workers} workers do"
+        raise NotYet(f"{do} at most {most:g} pictures/s, and {WANTED} are wanted ({each}).")
     if workers > NEEDED:
         raise NotYet(
             f"{workers} workers could do {most:g} pictures/s, and {WANTED} are wanted ({each}). The question is how "

@@ -129,8 +129,8 @@ def _page(master: dqlab.Master, workers: list[Script], urls: list[str], rival: R
             _nobody_crashed(workers, rival)
             if ended:
                 raise NotYet(
-                    f"both workers ended, and {len(results)} of {len(urls)} results of this page came. Does each url "
-                    "that is taken get a result?"
+                    f"both workers ended, and {len(results)} of {len(urls)} results of this page came. What ended "
+                    "their loops? And does each url that is taken get a result?"
                 )
         if time.monotonic() > deadline:
             raise NotYet(
@@ -167,12 +167,12 @@ def _nobody_crashed(workers: list[Script], rival: Rival) -> None:
 
 def _each_once(results: list[str], urls: list[str]) -> None:
     count = Counter(result.split(" ")[0] for result in results)
+    odd = [result for result in results if "success" not in result or result.split(" ")[0] not in urls]
+    if odd:
+        raise NotYet(f"a result should read 'url_0 ------> success'; one of yours reads {odd[0]!r}")
     for url in urls:
         if count[url] != 1:
             raise NotYet(f"{url} has {count[url]} results, and should have 1. All of them: {sorted(results)!r}")
-    odd = [result for result in results if "success" not in result]
-    if odd:
-        raise NotYet(f"a result should read 'url_0 ------> success'; one of yours reads {odd[0]!r}")
 
 
 def _all_leave(workers: list[Script], rival: Rival) -> None:

@@ -32,11 +32,18 @@ def raw_client(answer: Callable[[tuple[str, int], bytes], Any], round_trips: Any
         _understood(messages, trouble)
         if trouble:
             raise trouble
-        if master.stats()["queues"]["plain"]["done"] == 0:
+        counts = master.stats()["queues"]["plain"]
+        if counts["done"] == 0 and counts["redelivered"]:
+            raise NotYet(
+                f"your client took {url}, and its connection ended before there was a result: now {url} waits for "
+                "somebody else. Where does the result go, and over which connection?"
+            )
+        if counts["done"] == 0:
             raise NotYet(f"your client came and went, and {url} is still not done. Which message takes a task?")
-        result = master.results.get_nowait() if not master.results.empty() else None
-    if result != f"{url} ------> success":
-        raise NotYet(f"the result queue should hold '{url} ------> success', and it holds {result!r}")
+        results = [master.results.get_nowait() for _ in range(master.results.qsize())]
+    if results != [f"{url} ------> success"]:
+        held = " and ".join(map(repr, results)) or "nothing"
+        raise NotYet(f"the result queue should hold '{url} ------> success', and it holds {held:.200}")
     asked = sum(message.direction == "->" for message in messages)
     if round_trips is ...:
         raise NotYet(f"the task is done, with {asked} round trips after the handshake; you have not said how many.")

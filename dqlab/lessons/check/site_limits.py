@@ -135,6 +135,8 @@ def limits_in(answer: Any) -> tuple[int | None, float]:
     delay = a_number(answer["delay"])
     if per_host is not None and per_host != round(per_host):
         raise NotYet(f"per_host={answer['per_host']!r}: requests at a time are a whole number, or None.")
+    if delay < 0:
+        raise NotYet(f"delay={answer['delay']!r}: seconds from one request to the next are 0 or more.")
     try:
         settings = Settings(url="http://site/", per_host=None if per_host is None else round(per_host), delay=delay)
     except BadInput as error:

@@ -22,8 +22,8 @@ __all__ = ["SiteRecord", "Told", "play", "recorded_site"]
 WORKERS, PATIENCE = 4, 20.0
 #: what is asked for: requests below, and seconds below
 REQUESTS, SECONDS = 150, 60
-#: requests after which nobody counts on
-MOST = 5_000
+#: requests, and seconds, after which nobody counts on
+MOST, LONGEST = 5_000, 10 * SECONDS
 #: how often it is played, each time with other chances
 PLAYS = 5
 
@@ -69,12 +69,12 @@ class Told:
 
 
 def play(record: SiteRecord, limit: float, wait: Callable[[int, str], float | None]) -> Told:
-    """Fetch all pictures of a record in virtual time; at most `MOST` requests."""
+    """Fetch all pictures of a record in virtual time; it is left after `MOST` requests, and after `LONGEST` seconds."""
     told, free = Told(), WORKERS
     ready = deque((picture, 1) for picture in range(record.pictures))
     coming: list[tuple[float, int, str, int, int]] = []  #: when, what (an end or a turn), its error, picture, tries
     now = 0.0
-    while len(told.requests) < MOST:
+    while len(told.requests) < MOST and now < LONGEST:
         while ready and free:
             picture, tries = ready.popleft()
             recent = sum(now - when < 1 for when in told.requests[-100:]) + 1
@@ -100,20 +100,33 @@ def play(record: SiteRecord, limit: float, wait: Callable[[int, str], float | No
         elif (pause := wait(tries, error)) is None:
             told.met[picture] = tries, error
         else:
-            heapq.heappush(coming, (now + max(0.0, float(pause)), 1, "", picture, tries))
+            heapq.heappush(coming, (now + max(0.0, pause), 1, error, picture, tries))
+    if coming:
+        told.end, told.last = now, (picture, error)
     return told
 
 
-def _play(limit: float, wait: Callable[[int, str], float | None]) -> list[list[Any]]:
-    """In the answer's process: what came of each play, as plain data."""
+def _play(limit: float, wait: Callable[[int, str], Any]) -> list[list[Any]] | str:
+    """In the answer's process: what came of each play, as plain data; or what is wrong with what it returned."""
+    odd = ""
+
+    def pause(tries: int, error: str) -> float | None:
+        nonlocal odd
+        value = wait(tries, error)
+        try:
+            return None if value is None else a_number(value)
+        except NotYet:
+            odd = odd or f"my_wait({tries}, {error!r}) returned {value!r:.60}; it should be seconds, or None."
+            return None
+
     plays = []
     for seed in range(PLAYS):
         random.seed(seed)
-        told = play(SiteRecord(), limit, wait)
+        told = play(SiteRecord(), limit, pause)
         busiest = max(Counter(int(when) for when in told.requests).values())
         met = sorted((picture, *how) for picture, how in told.met.items())
         plays.append([sorted(told.came), len(told.requests), told.end, told.last, met, told.held, busiest])
-    return plays
+    return odd or plays
 
 
 @checker
@@ -127,6 +140,8 @@ def recorded_site(limit: Any, wait: Callable[[int, str], float | None]) -> str:
     a_function(wait)
     with Answer(_play, seconds, wait, seconds=PATIENCE, learner=wait, name="my_wait") as run:
         plays = run.result()
+    if isinstance(plays, str):
+        raise NotYet(plays)
     record = SiteRecord()
     for came, requests, end, (picture, error), met, held, busiest in plays:
         _nothing_held(record, came, held)
@@ -134,9 +149,9 @@ def recorded_site(limit: Any, wait: Callable[[int, str], float | None]) -> str:
         _nothing_lost(record, came, met)
         if end >= SECONDS:
             raise NotYet(
-                f"all pictures came, with {requests} requests, after {end:.0f} s, and {SECONDS} s are asked for. The "
-                f"last to be done with was picture {picture} ({error or 'it came'}). What takes long: the time limit, "
-                "the longest waits, or what can't come?"
+                f"{len(came)} of {record.pictures - 1} pictures came, with {requests} requests, after {end:.0f} s, and "
+                f"{SECONDS} s are asked for. The last to be done with was picture {picture} ({error or 'it came'}). "
+                "What takes long: the time limit, the longest waits, or what can't come?"
             )
     most, last = max(play[1] for play in plays), max(play[2] for play in plays)
     there = record.pictures - 1
