@@ -55,8 +55,12 @@ TABLE = {
         WITH + "return list(executor.map(work, items))",
         "Not yet: with 'processes:2' your program returned",
     ),
-    "nothing": (PROGRAM + "    pass", "your program returned 'None', and not a dictionary {item: work(item)}."),
-    "the futures": (WITH + "return {i: str(executor.submit(work, i)) for i in items}", "and that isn't work('0.png')."),
+    "nothing": (PROGRAM + "    pass", "your program returned None, and not a dictionary {item: work(item)}."),
+    "the futures": (WITH + "return {i: executor.submit(work, i) for i in items}", "and that isn't work('0.png')."),
+    "a function in a function": (
+        WITH + "def one(item): return item, work(item)\n        return dict(executor.map(one, items))",
+        'Traceback (most recent call last): File "a cell", line 6, in my_program',
+    ),
     "a lambda": (
         WITH + "return dict(zip(items, executor.map(lambda item: work(item), items)))",
         "Not yet: with 'processes:2' your program raised",

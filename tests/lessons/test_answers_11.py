@@ -33,6 +33,11 @@ TABLE = {
     "blank": ("my_bulk = ...\n" + ASIDE, "Not yet: the answer should be a function, and it is Ellipsis."),
     "raising": (all_of("1 / 0"), "Not yet: your job raised ZeroDivisionError: division by zero"),
     "nothing given": (all_of("pass"), "Not yet: my_bulk should give 40 futures or results, one for each name,"),
+    "one future": (all_of("return client.submit(len, names)"), "one for each name, and it gave 1."),
+    "at home": (
+        LIGHT + "def my_urgent(client, atlas, name):\n    return check.match(atlas, name)",
+        "your job raised dqlab.errors.DqlabError: check.match wants to be called by a worker, and this is your own pro",
+    ),
     "as it was given": (BULK + URGENT, "0 of 40 others were left: that is the end of the line. Whose turn is it,"),
     "in a partial": (PARTIAL, "1.3 MB went over the wire"),
     "solution": (RIGHT, "Yes: 40 of 40 results, 0.0"),

@@ -34,7 +34,7 @@ PRINTED, TRACEBACK = 8, 12
 
 
 class Answer(ProcessGroup):
-    """One run of `function(*args)`, which may take `seconds`; its result must be plain data, as JSON has it.
+    """One run of `function(*args)`, which may take `seconds`; what JSON can't say of its result comes as its `repr`.
 
     `learner` is the function that the learner has written, when `function` is one that calls it. Raises `NotYet` if it
     can't travel to another process.
@@ -82,7 +82,7 @@ class Answer(ProcessGroup):
 
     def details(self, traceback: str = "") -> str:
         """Its traceback, in the learner's own lines, and the first lines that it printed, as a verdict shows them."""
-        told = readable(traceback)[-TRACEBACK:]
+        told = _short(readable(traceback))
         if self.lines:
             more = len(self.lines) - PRINTED
             told += ["it printed:", *self.lines[:PRINTED], *([f"... and {more} lines more"] if more > 0 else [])]
@@ -97,3 +97,10 @@ def spoken(exit_code: int | None) -> str:
 def readable(traceback: str) -> list[str]:
     """A traceback's lines, with "your cell" instead of the file that a cell only seems to be."""
     return re.sub(r'File "[^"]*ipykernel_\d+[^"]*"', "your cell", traceback).splitlines()
+
+
+def _short(lines: list[str]) -> list[str]:
+    """The last traceback in there, without its middle if it is long: it begins with the learner's own lines."""
+    begin = max((number for number, line in enumerate(lines) if line.startswith("Traceback")), default=0)
+    told, half = lines[begin:], TRACEBACK // 2
+    return told if len(told) <= TRACEBACK else [*told[:half], "...", *told[-half + 1 :]]

@@ -33,7 +33,7 @@ def main(folder: str) -> None:
     sys.stdout.flush()
     if os.getpid() == myself:  # and no copy of it that the function has forked
         new = Path(folder, "outcome.new")
-        new.write_text(json.dumps(outcome), "utf8")
+        new.write_text(json.dumps(outcome, default=repr), "utf8")
         new.replace(Path(folder, "outcome"))
     os._exit(0)  # threads that the function has left end too
 

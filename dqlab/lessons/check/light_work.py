@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import dqlab
+from dqlab.errors import DqlabError
 from dqlab.lessons.check.answer import Answer
 from dqlab.lessons.check.verdict import NotYet, a_function, checker
 from dqlab.lessons.tap import Tap
@@ -31,7 +32,12 @@ NAMES = [f"{number}.png" for number in range(TASKS)]
 
 
 def match(atlas: bytes, name: str) -> str:
-    """Compare the picture of that name with the atlas, which takes a while; return what was found."""
+    """Compare the picture of that name with the atlas, which takes a while; return what was found.
+
+    Raises `DqlabError` where no worker calls it.
+    """
+    if not dqlab.current():
+        raise DqlabError("check.match wants to be called by a worker, and this is your own process")
     time.sleep(SECONDS)
     return hashlib.sha256(atlas + name.encode()).hexdigest()[:8]
 
@@ -77,14 +83,15 @@ def light_job(bulk: Callable[..., Any], urgent: Callable[..., Any]) -> str:
 def _job(bulk: Callable[..., Any], urgent: Callable[..., Any], atlas: bytes, port: int, key: bytes) -> tuple[Any, ...]:
     """In the answer's process: the results of both, seconds of the urgent one, and how many others were left then."""
     with dqlab.connect(f"127.0.0.1:{port}", authkey=key) as client:
-        given = bulk(client, atlas, list(NAMES))
+        given = bulk(client, atlas, list(NAMES)) or ()
+        results = given if isinstance(given, Iterable) else [given]
         client.flush(PATIENCE)
         began = time.monotonic()
         hurried = _value(urgent(client, atlas, "urgent.png"))
         seconds = time.monotonic() - began
         counts = client.stats()["queues"].values()
         left = sum(count[state] for count in counts for state in ("ready", "leased", "delayed"))
-        return [_value(result) for result in given or ()], hurried, seconds, left
+        return [_value(result) for result in results], hurried, seconds, left
 
 
 def _value(result: Any) -> Any:

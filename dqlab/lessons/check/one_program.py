@@ -40,7 +40,7 @@ def look(engine: str, address: str, program: Callable[..., Any]) -> None:
     with Answer(called, program, address, seconds=SECONDS, learner=program, name=name) as run:
         found = run.result()
     if not isinstance(found, dict):
-        raise NotYet(f"{name} returned {found!r}, and not a dictionary {{item: work(item)}}.")
+        raise NotYet(f"{name} returned {found:.60}, and not a dictionary {{item: work(item)}}.")
     if missing := [item for item in ITEMS if item not in found]:
         raise NotYet(
             f"{name} returned {len(found)} of {len(ITEMS)} results; {missing[0]} is missing. What a task changes, it "
