@@ -176,9 +176,8 @@ class Crawl:
         self.give_up()
 
     def use(self, future: Future) -> None:
-        """Take the result of a task."""
+        """Take the result of a task; its worker is to go on with the next one while what it brought is put away."""
         handful = self.out.pop(future)
-        self.budget += handful.room
         try:
             outcomes = future.result()
         except (ConnectionFailed, BrokenExecutor):  # the master or the executor, not the site
@@ -187,14 +186,14 @@ class Crawl:
             raise BrokenExecutor("it has cancelled what it was given; has its scheduler gone?") from error
         except Exception as error:  # the worker's process died or hung over it
             why = getattr(error, "reason", "") or str(error).partition("\n")[0] or type(error).__name__
-            for errand in self.frontier.lost(handful):
-                self.settle(Outcome(errand=errand, again=why))
-            return
-        for outcome in outcomes:
-            if outcome.network and outcome.errand.named:
-                self.reach |= {outcome.network}
-        for outcome in self.frontier.back(handful, outcomes, time.monotonic()):
+            settled = [Outcome(errand=errand, again=why) for errand in self.frontier.lost(handful)]
+        else:
+            self.reach |= {one.network for one in outcomes if one.network and one.errand.named}
+            settled = self.frontier.back(handful, outcomes, time.monotonic())
+        self.hand_out()
+        for outcome in settled:
             self.settle(outcome)
+        self.budget += handful.room
 
     def give_up(self) -> None:
         """Settle what waits for hosts that are asked no more."""

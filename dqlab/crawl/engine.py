@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
 
+from dqlab.crawl.handful import prepare
 from dqlab.crawl.threads import Threads
 from dqlab.errors import BadInput, DqlabError, LaunchFailed
 from dqlab.process.current import current
@@ -70,6 +71,8 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
 
     with Master() as master, LocalWorkers(master, args.workers, queues=["pages", "images"]) as workers:
         joined(workers)
+        for _ in range(args.workers):  # each loads what it needs at once, not when its first pictures are due
+            master.options(queue="images").submit(prepare)
         try:
             yield master
         except BaseException:  # nobody waits for what is still being fetched

@@ -19,20 +19,26 @@ from dataclasses import replace
 from dqlab.crawl import pages
 from dqlab.crawl.addresses import site_of
 from dqlab.crawl.body import Purse
-from dqlab.crawl.errand import Errand
+from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.failures import FetchFailed, Moved, NoRoom, OutOfTime, TryAgain
 from dqlab.crawl.images import Image, image_of, is_picture
 from dqlab.crawl.kinds import is_web_page
 from dqlab.crawl.landing import land
 from dqlab.crawl.outcome import Outcome
+from dqlab.crawl.session import session
 from dqlab.crawl.terms import Answer, Terms
 from dqlab.crawl.web import Wants, get, rules
 from dqlab.process.current import current
 
-__all__ = ["SECONDS", "fetch"]
+__all__ = ["SECONDS", "fetch", "prepare"]
 
 #: seconds after which a handful ends
 SECONDS = 10.0
+
+
+def prepare() -> None:
+    """Load what the first request would load."""
+    session()
 
 
 def fetch(
@@ -89,6 +95,8 @@ class Handful:
                     return
                 if outcome := self.outcome(errand):
                     self.outcomes.append(outcome)
+                    if outcome.pressure is not Pressure.NONE:  # it is to be left alone: the rest is handed out later
+                        waiting.clear()
         except BaseException as error:  # what no server causes; the task is to fail with it
             self.broken, self.full = error, True
 

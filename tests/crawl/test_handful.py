@@ -46,7 +46,7 @@ def test_each_address_has_an_outcome(server):
     server.routes["/busy.png"] = lambda to: to.answer(503, Retry_After="7")
     server.routes["/page"] = lambda to: to.answer(200, "text/html", b"<img src=/a.png>")
 
-    done = run(server, "/a.png", "/none.png", "/busy.png", "/page")
+    done = run(server, "/a.png", "/none.png", "/page", "/busy.png")
 
     assert (done["/a.png"].image.body, done["/a.png"].image.content_type) == (PNG, "image/png")
     assert done["/none.png"].image.error == "404 Not Found"
@@ -151,6 +151,16 @@ class TestBounds:
 
         assert run(server, "/slow.png")["/slow.png"].alone
         assert run(server, "/slow.png", alone=True)["/slow.png"].image.body == PNG
+
+    def test_a_host_that_is_busy_gets_no_more_of_it(self, server):
+        paths = [f"/{number}.png" for number in range(6)]
+        for path in paths:
+            server.routes[path] = lambda to: png(to) if to.path < "/2" else to.answer(429, Retry_After="1")
+
+        done = run(server, *paths)
+
+        assert sorted(done) == paths[:3]
+        assert done["/2.png"].wait == 1
 
     def test_what_takes_more_than_there_is_room_for_says_how_much(self, server):
         body = PNG + bytes(5000)
