@@ -10,7 +10,7 @@ from dqlab.broker.tasks import Run, Span
 from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "note_stuck"]
 
 #: seconds between two requests to one worker to give back what it has not begun
 RECLAIM_PAUSE = 0.03
@@ -34,6 +34,7 @@ class Worker:
         self.commands: deque[tuple[Any, ...]] = deque()  #: to be sent to it
         self.stopping = False
         self.alone = False  #: whether it holds a task's last attempt, and may hold nothing else
+        self.stuck = 0  #: the lease whose task has said that it waits for one that nobody is free to do
         self.reported = now  #: when its last outcome came, or a lease after it had none
         self.asked = 0.0  #: when it was last asked to give something back
         self.turn = 0  #: which queue comes first
@@ -90,5 +91,12 @@ class Worker:
             "done": self.done,
             "utilisation": round(self.meter.share(now), 4),
             "running": running.first if running else None,
+            "stuck": self.stuck in self.leases,
             "queues": list(self.queues) if self.queues is not None else None,
         }
+
+
+def note_stuck(workers: dict[str, Worker], name: str) -> None:
+    """The task that a worker has in hand waits for another one, which no worker is free to do."""
+    if name in workers:
+        workers[name].stuck = next(iter(workers[name].leases), 0)

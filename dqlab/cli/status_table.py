@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dqlab.client.stuck import why_stuck
+
 __all__ = ["status_table", "table"]
 
 
@@ -27,6 +29,8 @@ def status_table(stats: dict[str, Any], address: str) -> str:
         lines += table(["worker", "host", "pid", "state", "done", "busy"], workers)
     else:
         lines.append("no worker is connected; start one: dqlab worker CONNECTION")
+    if (why := why_stuck(stats, (), False)) and workers:
+        lines += ["", why]
     if "journal" in stats:
         journal = stats["journal"]
         lines += ["", f"journal {journal['file']}, {journal['bytes']:,} bytes"]

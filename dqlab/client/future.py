@@ -45,6 +45,7 @@ class _Condition(threading.Condition):
 class _Outcome(NamedTuple):
     value: Any
     error: BaseException | None
+    cancelled: bool = False  #: whether nobody ran it; a task may raise `CancelledError` itself
 
 
 class Asker(Protocol):
@@ -132,7 +133,7 @@ class Future(concurrent.futures.Future[T]):
             pass  # cancelled meanwhile
 
     def _cancelled(self) -> None:
-        if self._is_first(_Outcome(None, concurrent.futures.CancelledError())):
+        if self._is_first(_Outcome(None, concurrent.futures.CancelledError(), cancelled=True)):
             super().cancel()
             self.set_running_or_notify_cancel()
 
@@ -169,7 +170,7 @@ class Future(concurrent.futures.Future[T]):
 
     def cancelled(self) -> bool:
         """Whether the task was cancelled."""
-        return self._outcome is not None and isinstance(self._outcome.error, concurrent.futures.CancelledError)
+        return self._outcome is not None and self._outcome.cancelled
 
     def running(self) -> bool:
         """Whether a worker has the task now; asks the master."""
@@ -190,7 +191,7 @@ class Future(concurrent.futures.Future[T]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the task raised, None if nothing."""
         outcome = self._wait(timeout)
-        if isinstance(outcome.error, concurrent.futures.CancelledError):
+        if outcome.cancelled and outcome.error is not None:
             raise outcome.error
         return outcome.error
 

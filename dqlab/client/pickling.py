@@ -36,7 +36,7 @@ CACHE_BYTES = 16 << 20
 #: by whom a worker knows us from other clients
 _CLIENT = uuid.uuid4().hex
 
-#: by function and search path: what it consisted of when it was pickled, and digest, pickle, python
+#: by function, search path and `sys.argv`: what it consisted of when it was pickled, and digest, pickle, python
 _cache: BoundedCache[Any, tuple[tuple[Any, ...], tuple[str, bytes, str]]] = BoundedCache(CACHE_BYTES)
 
 
@@ -65,18 +65,18 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, str
 def dump_function(function: Callable[..., Any]) -> tuple[str, bytes, str]:
     """`(digest, pickle, python)` of a function, the digest with its name behind it; pickled again each time unless that
     could make no difference."""
-    parts, path = fingerprint(function), search_path()
+    parts, place = fingerprint(function), (search_path(), tuple(sys.argv))
     if parts is not None:
-        found = _cache.get((function, path))
+        found = _cache.get((function, place))
         if found is not None and list(map(id, found[0])) == list(map(id, parts)):
             return found[1]
     try:
-        pickled, python = _dump_function(function, path, None)
+        pickled, python = _dump_function(function, *place, None)
     except Exception:
-        pickled, python = _dump_function(function, path, {})
+        pickled, python = _dump_function(function, *place, {})
     result = f"{hashlib.sha256(pickled).hexdigest()[:32]} {_name(function)}".strip(), pickled, python
     if parts is not None:
-        _cache.keep((function, path), (parts, result), len(pickled))
+        _cache.keep((function, place), (parts, result), len(pickled))
     return result
 
 
@@ -88,11 +88,13 @@ def _name(function: Any) -> str:
     return "".join(char for char in name if char.isprintable())[-NAME:]
 
 
-def _dump_function(function: Any, path: tuple[str, ...], verdicts: Verdicts | None) -> tuple[bytes, str]:
+def _dump_function(
+    function: Any, path: tuple[str, ...], argv: tuple[str, ...], verdicts: Verdicts | None
+) -> tuple[bytes, str]:
     """The pickled envelope of a function, and the Python that can load it."""
     file = io.BytesIO()
     pickler = CallablePickler(file, verdicts)
     pickler.dump(function)
     shared, python = _dump_values(pickler.shared, verdicts) if pickler.shared else (b"", "")
-    envelope = Envelope(_CLIENT, path, shared, file.getvalue(), holds_state(function))
+    envelope = Envelope(_CLIENT, path, argv, shared, file.getvalue(), holds_state(function))
     return envelope.dump(), PYTHON if pickler.by_value else python

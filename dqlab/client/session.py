@@ -10,6 +10,7 @@ takes a repeated one once. The collector says which results it has, so none is l
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import threading
@@ -126,9 +127,13 @@ class Session(Connections):
             stats = self.call("stats", timeout=1.0)
         except (TimeoutError, ConnectionError):
             return
-        if why := why_stuck(stats, self._waiting.ranges(), current() is not None):
+        here = current()
+        if why := why_stuck(stats, self._waiting.ranges(), here is not None):
             self._hinted = True
             print(f"dqlab: {why}", file=sys.stderr)
+            if here is not None:  # what a task prints is shown when it has ended: whoever waits for it is told at once
+                with contextlib.suppress(DqlabError, TimeoutError):
+                    self.call("stuck", here.worker, timeout=1.0)
 
     def show_found(self, task: int, found: Found) -> None:
         """Show what a task has printed that somebody asked for by its id; of our own it is shown with its outcome."""

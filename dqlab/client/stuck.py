@@ -18,7 +18,9 @@ def why_stuck(stats: dict[str, Any], waiting: Iterable[tuple[int, int]], in_task
     """
     if nobody := _nobody_serves(stats):
         return nobody
-    return _all_are_busy(stats, waiting) if in_task else ""
+    if in_task and _all_are_busy(stats, waiting) or not in_task and _all_have_said_so(stats):
+        return _tasks_wait(len(stats["workers"]))
+    return ""
 
 
 def _nobody_serves(stats: dict[str, Any]) -> str:
@@ -33,13 +35,24 @@ def _nobody_serves(stats: dict[str, Any]) -> str:
     )
 
 
-def _all_are_busy(stats: dict[str, Any], waiting: Iterable[tuple[int, int]]) -> str:
+def _all_are_busy(stats: dict[str, Any], waiting: Iterable[tuple[int, int]]) -> bool:
     """One worker is busy with the task that waits. What a worker has begun with is not stuck, however long it takes."""
+    begun = {worker["running"] for worker in stats["workers"]}
+    return (
+        bool(begun)
+        and None not in begun
+        and not any(t in range(first, first + n) for first, n in waiting for t in begun)
+    )
+
+
+def _all_have_said_so(stats: dict[str, Any]) -> bool:
+    """The tasks that wait are not ours: what they print nobody sees before they end, but they have told the master."""
     workers = stats["workers"]
-    begun = {worker["running"] for worker in workers}
-    if not workers or None in begun or any(task in range(first, first + n) for first, n in waiting for task in begun):
-        return ""
-    busy = "the only worker is" if len(workers) == 1 else f"all {len(workers)} workers are"
+    return bool(workers) and all(worker.get("stuck") for worker in workers)
+
+
+def _tasks_wait(workers: int) -> str:
+    busy = "the only worker is" if workers == 1 else f"all {workers} workers are"
     return (
         f"a task waits for another one, and {busy} busy. Start more workers than there are tasks that wait, "
         "or don't wait inside a task: let it return, and submit from the client what is to follow."

@@ -17,7 +17,7 @@ from dqlab.broker import topics
 from dqlab.broker.clients import Client
 from dqlab.broker.events import Record, expand
 from dqlab.broker.tasks import FINAL, Span
-from dqlab.broker.workers import Worker
+from dqlab.broker.workers import Worker, note_stuck
 from dqlab.errors import Refused
 from dqlab.master.peer import LONGEST_WAIT, Peer
 from dqlab.master.told_spans import as_failed, as_finished, as_open, as_outcome
@@ -118,6 +118,10 @@ class BrokerCalls:
         self._waiting.do(self._broker.leases.stop, name)
 
     # -- for clients ------------------------------------------------------------------------------------------------
+
+    def stuck(self, name: str) -> None:
+        """The client is in the task of worker `name`, and waits for another one, which no worker is free to do."""
+        self._waiting.do(note_stuck, self._broker.leases.workers, name)
 
     def open_client(self) -> Wait:
         """Become a new client: its number, first task id, and the token by which it is known on other connections."""

@@ -15,6 +15,7 @@ class Envelope(NamedTuple):
 
     client: str  #: by which the modules of one client are told from those of another
     path: tuple[str, ...]  #: folders of modules beside the notebook
+    argv: tuple[str, ...]  #: what its program was started with
     shared: bytes  #: a pickled list of what all copies of the callable share: functions, classes, modules; b"" if none
     pickled: bytes  #: the callable, with `local_code.Namespace` for that list
     stateful: bool  #: whether each task needs a copy of its own

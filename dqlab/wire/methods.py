@@ -70,6 +70,7 @@ _BROKER = {
     "requeue": _takes(queue=optional(checks.QUEUE)),
     "stop_worker": _takes(name=checks.NAME),
     # a client
+    "stuck": _takes(name=checks.NAME),
     "open_client": _takes(),
     "reopen_client": _takes(pending=checks.RANGES),
     "close_client": _takes(),

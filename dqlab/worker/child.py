@@ -149,7 +149,8 @@ def main() -> None:
     sys.path.insert(0, "")  # all that is ours is loaded: tasks import what lies in the working folder, as ever
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdin, stdout = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    _, handle, token, pipe = sys.argv
+    handle, token, pipe = sys.argv[1:]
+    del sys.argv[1:]
     cursor, pipes = SharedNumbers.open(handle), (int(pipe), os.dup(2))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(pipes[0], 1)

@@ -34,8 +34,9 @@ class ClientModules:
         return envelope.client == self._client and all(_version(file) == v for file, v in self._files.items())
 
     def adopt(self, envelope: Envelope) -> None:
-        """Look for modules where the function's client does, and only then where this process does."""
+        """Look for modules where the function's client does, and only then where this process does, with its argv."""
         self._client = envelope.client
+        sys.argv[:] = envelope.argv
         if envelope.path != self._path:
             self._path = envelope.path
             sys.path[:] = [*envelope.path, *(entry for entry in self._own_path if entry not in envelope.path)]

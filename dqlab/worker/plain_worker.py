@@ -45,7 +45,7 @@ __all__ = ["PlainWorker"]
 #: how often a task is tried that raises or kills its process
 ATTEMPTS = 3
 #: what the child calls with each task
-_FUNCTION = Envelope("", (), b"", pickle.dumps(run_plain_task), False).dump()
+_FUNCTION = Envelope("", (), ("",), b"", pickle.dumps(run_plain_task), False).dump()
 _HEADER = Header(queue=PLAIN, kind="call", function=hashlib.sha256(_FUNCTION).hexdigest())
 
 

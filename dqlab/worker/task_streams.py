@@ -57,8 +57,14 @@ class _TaskStream(io.TextIOWrapper):
 
     def __init__(self, fd: int, mark: Callable[[int], None]) -> None:
         self._descriptor, self._task = _Descriptor(fd, mark), 0
+        self._called = "<stdout>" if fd == 1 else "<stderr>"
         buffer = cast(BinaryIO, io.BufferedWriter(self._descriptor))
         super().__init__(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+    @property
+    def name(self) -> str:
+        """What it is called in any Python."""
+        return self._called
 
     def write(self, text: str, /) -> int:
         if self._task != HERE.task:

@@ -47,6 +47,7 @@ def test_what_a_terminal_would_take_for_a_command_is_made_visible():
         "state": "idle",
         "done": 0,
         "utilisation": 0.0,
+        "queues": None,
     }
     text = status_table({**stats, "workers": [worker]}, "x:1")
     assert "\x1b" not in text and "\x07" not in text and len(text.splitlines()) == 6

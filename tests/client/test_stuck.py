@@ -4,6 +4,7 @@ import contextlib
 import io
 
 from dqlab import connect
+from dqlab.cli.status_table import status_table
 from dqlab.client.stuck import why_stuck
 from tests.cluster import cluster
 
@@ -56,3 +57,20 @@ def take_long():
     import time
 
     time.sleep(3)
+
+
+def wait_for_another(file):
+    with connect(file) as client:
+        return client.submit(int).result()
+
+
+def test_whoever_waits_for_such_a_task_is_told_while_it_waits(capfd):
+    with cluster(1) as (master, workers):
+        future = master.submit(wait_for_another, master.connection_file)
+        with contextlib.suppress(TimeoutError):
+            future.result(10)
+        assert "a task waits for another one, and the only worker is busy" in capfd.readouterr().err
+        assert "the only worker is busy" in status_table(master.stats(), "here")
+        workers.add()
+        assert future.result(30) == 0
+        assert "busy. Start" not in status_table(master.stats(), "here")

@@ -155,6 +155,14 @@ def raised(engine: cf.Executor, function: object, *args: object) -> tuple[type, 
     return type(exc), getattr(exc, "args", ())
 
 
+def cancel() -> None:
+    raise cf.CancelledError("by the task")
+
+
+def arguments() -> tuple[list[str], str]:
+    return sys.argv, sys.stdout.name
+
+
 def generator() -> random.Random:
     return random.Random(7)
 
@@ -182,6 +190,8 @@ PROGRAMS = {
     "a class with a lock and a cached property": lambda engine: three(engine, area, 3),
     "an instance of a class with a lock": lambda engine: type(engine.submit(Square, 3).result(30)) is Square,
     "an exception's class": lambda engine: raised(engine, lengthen, None)[0],
+    "an exception that means cancelled": lambda engine: raised(engine, cancel),
+    "arguments of the program": lambda engine: three(engine, arguments),
     "a function as an argument": lambda engine: three(engine, functools.reduce, max, [1, 3, 2]),
 }
 

@@ -96,7 +96,7 @@ def test_a_worker_with_a_handler_of_its_own_runs_functions_too():
 
 
 def envelope(client, *path):
-    return Envelope(client, tuple(map(str, path)), b"", b"", False)
+    return Envelope(client, tuple(map(str, path)), ("",), b"", b"", False)
 
 
 @pytest.fixture
