@@ -31,7 +31,7 @@ class CallablePickler(CodePickler):
         """A module beside the notebook is shared."""
         return super().reduce_module(module) if not is_local_module(module.__name__) else self._share(module, module)
 
-    def reduce_cached(self, function: Any) -> Any:
+    def reduce_wrapper(self, function: Any, parts: tuple[Any, ...]) -> Any:
         """A cache is shared."""
         return self._share(function, function)
 

@@ -6,7 +6,6 @@ things there may be as they like. What no pickle can hold (a lock, a connection)
 
 from __future__ import annotations
 
-import functools
 import io
 import pickle
 import sys
@@ -17,14 +16,16 @@ from typing import Any
 
 import cloudpickle
 
+from dqlab.wire.arrivals import keep_class
 from dqlab.wire.local_code import (
     attribute,
+    client_module,
     is_local_module,
-    keep_class,
-    rebuild_cache,
+    parts_of_wrapper,
     set_function,
     stand_in,
 )
+from dqlab.wire.made_anew import with_new
 from dqlab.wire.messages import ATOMS
 from dqlab.wire.value_pickler import ValuePickler
 
@@ -32,8 +33,6 @@ __all__ = ["CodePickler", "Verdicts", "modules_in", "names_in"]
 
 #: what may be asked of a module that never ran: how it is called, and where relative imports begin
 _ABOUT = ("__name__", "__package__", "__path__", "__file__")
-#: what `functools.lru_cache` makes
-_CACHED = type(functools.lru_cache(len))
 #: values that were tried, by their ids, and why each can't be pickled (None if it can)
 Verdicts = dict[int, tuple[Any, Exception | None]]
 
@@ -119,25 +118,23 @@ class CodePickler(ValuePickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """How code is taken apart; `NotImplemented` for all else."""
+        parts = parts_of_wrapper(obj)
+        if parts is not None:
+            return self.reduce_wrapper(obj, parts)
         if isinstance(obj, types.FunctionType | type):
             _send_by_value(getattr(obj, "__module__", None))
             return self._from_own_import(obj) or super().reducer_override(obj)
         if isinstance(obj, types.ModuleType):
             return self.reduce_module(obj)
-        if type(obj) is _CACHED and is_local_module(obj.__module__):
-            return self.reduce_cached(obj)
         return NotImplemented
-
-    def reduce_cached(self, function: Any) -> Any:
-        """A function with an `lru_cache` arrives with an empty one."""
-        return rebuild_cache, (function.__wrapped__, function.cache_parameters())
 
     def reduce_module(self, module: types.ModuleType) -> Any:
         """A module beside the notebook arrives empty, and the functions that use it fill it."""
         if not is_local_module(module.__name__) and id(vars(module)) not in self._modules:
             return NotImplemented
         self.by_value = True
-        return stand_in, ({name: vars(module)[name] for name in _ABOUT if name in vars(module)},)
+        make = client_module if sys.modules.get(module.__name__) is module else stand_in
+        return make, ({name: vars(module)[name] for name in _ABOUT if name in vars(module)},)
 
     def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
         """Take a class apart that will come home in results."""
@@ -172,6 +169,8 @@ class CodePickler(ValuePickler):
         """`names` of a module, but those that can't be pickled are to be found in a worker's own import of it."""
         if self._verdicts is None:
             return names
+        if not _importable(module):
+            names = with_new(names)
         stuck = {name: why for name, value in names.items() if (why := self._stuck(value)) is not None}
         for name, why in stuck.items():
             if isinstance(why, _NamedError) or not _importable(module):

@@ -17,22 +17,22 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
-from weakref import WeakValueDictionary
 
 __all__ = [
-    "Namespace", "StandIn", "attribute", "is_local", "is_local_module", "keep_class", "rebuild_cache",
-    "rebuild_cached_property", "search_path", "set_class", "set_function", "stand_in",
+    "Namespace", "StandIn", "attribute", "client_module", "is_local", "is_local_module", "parts_of_wrapper",
+    "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path", "set_function", "stand_in",
 ]  # fmt: skip
+
+#: what `functools.lru_cache` makes
+_CACHED = type(functools.lru_cache(len))
+#: the code of all that `functools.singledispatch` makes
+_DISPATCH: Any = getattr(functools.singledispatch(len), "__code__")  # noqa: B009
 
 _STDLIB = tuple(path for name in ("stdlib", "platstdlib") if (path := sysconfig.get_paths().get(name)))
 #: folders of installed packages: of an environment, of Debian, of a user
 _PACKAGES = {"site-packages", "dist-packages"}
 #: what every worker has, wherever it lies
 _OURS = {"dqlab", "cloudpickle"}
-
-#: classes that are defined in this process and have travelled; and those that have come here, by their ids
-_kept: WeakValueDictionary[int, type] = WeakValueDictionary()
-_arrived: WeakValueDictionary[int, type] = WeakValueDictionary()
 
 
 @lru_cache(maxsize=10_000)
@@ -95,6 +95,11 @@ def stand_in(about: dict[str, Any]) -> StandIn:
     return module
 
 
+def client_module(about: dict[str, Any]) -> StandIn:
+    """A `StandIn` for a module that there is at the client; in a worker, one for all functions of that client."""
+    return stand_in(about)
+
+
 def attribute(module: str, name: str) -> Any:
     """What `module` holds under `name` where this process imports it: for what no pickle can hold."""
     try:
@@ -118,23 +123,33 @@ def set_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:
         vars(module).update(names)
 
 
-def set_class(cls: type, state: tuple[Any, ...]) -> None:
-    """Give a class that has arrived its attributes; one that comes home is left as it is here by now."""
-    setter, inner = state
-    if _kept.get(id(cls)) is not cls:
-        _arrived[id(cls)] = cls
-        setter(cls, inner)
+def _has_no_name(function: Any) -> bool:
+    name = function.__module__
+    return is_local_module(name) or name not in sys.modules
 
 
-def keep_class(cls: type) -> None:
-    """A class that is defined here is about to travel."""
-    if _arrived.get(id(cls)) is not cls:
-        _kept[id(cls)] = cls
+def parts_of_wrapper(function: Any) -> tuple[Any, ...] | None:
+    """How to make what `functools.lru_cache` (with an empty cache) or `singledispatch` has made of a function that goes
+    by value; None of all else."""
+    if type(function) is _CACHED and _has_no_name(function):
+        return rebuild_cache, (function.__wrapped__, function.cache_parameters())
+    if isinstance(function, types.FunctionType) and function.__code__ is _DISPATCH and _has_no_name(function):
+        registry: Any = function
+        return rebuild_dispatch, (sorted(registry.registry.items(), key=lambda item: item[0] is not object),)
+    return None
 
 
 def rebuild_cache(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     """A function with an empty `functools.lru_cache`."""
     return functools.lru_cache(**parameters)(function)
+
+
+def rebuild_dispatch(registered: list[tuple[type, Callable[..., Any]]]) -> Any:
+    """A function of `functools.singledispatch`, with what is registered for each type; for `object` it comes first."""
+    made = functools.singledispatch(registered[0][1])
+    for cls, function in registered[1:]:
+        made.register(cls, function)
+    return made
 
 
 def rebuild_cached_property(function: Callable[..., Any], name: str | None) -> Any:

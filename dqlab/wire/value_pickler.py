@@ -12,7 +12,9 @@ from typing import Any, cast
 
 import cloudpickle
 
-from dqlab.wire.local_code import rebuild_cached_property, set_class, set_function
+from dqlab.wire.arrivals import set_class
+from dqlab.wire.local_code import parts_of_wrapper, rebuild_cached_property, set_function
+from dqlab.wire.made_anew import with_new
 from dqlab.wire.messages import ATOMS
 
 __all__ = ["Dumper", "ValuePickler"]
@@ -46,6 +48,8 @@ class ValuePickler(cloudpickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """How a function or class that travels by value is taken apart; `NotImplemented` for all else."""
+        if (parts := parts_of_wrapper(obj)) is not None:
+            return self.reduce_wrapper(obj, parts)
         reduced = super().reducer_override(obj)
         if not isinstance(reduced, tuple) or len(reduced) != 6:
             return reduced
@@ -54,6 +58,10 @@ class ValuePickler(cloudpickle.Pickler):
             return self.reduce_function(obj, reduced)
         return self.reduce_class(obj, reduced)
 
+    def reduce_wrapper(self, function: Any, parts: tuple[Any, ...]) -> Any:
+        """Take apart what `functools` has made of a function, given how it is made."""
+        return parts
+
     def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
         """Take a function apart, given how cloudpickle does."""
         make, args, state, *_, setter = reduced
@@ -61,8 +69,8 @@ class ValuePickler(cloudpickle.Pickler):
 
     def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
         """Take a class apart, given how cloudpickle does: where it came from, it is not set back on its return."""
-        make, args, state, *_, setter = reduced
-        return make, args, (setter, state), None, None, set_class
+        make, args, (attributes, slots), *_, setter = reduced
+        return make, args, (setter, (with_new(attributes), slots)), None, None, set_class
 
 
 class Dumper:

@@ -16,15 +16,12 @@ from dqlab.wire.envelope import Envelope
 from dqlab.wire.local_code import Namespace
 from dqlab.wire.messages import FUNCTION_BYTES
 from dqlab.worker.client_modules import ClientModules
+from dqlab.worker.client_names import Shared, names_of
 
 __all__ = ["Function", "Functions"]
 
 #: the version that by-value pickles are bound to
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-class _Shared(list[Any]):
-    """What the copies of a callable share, and other callables for which it is the same."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -41,11 +38,11 @@ class _Unpickler(pickle.Unpickler):
 class _Copies:
     """A callable of which each call has a copy."""
 
-    def __init__(self, pickled: bytes, shared: _Shared) -> None:
-        self._pickled, self._shared = pickled, shared
+    def __init__(self, pickled: bytes, shared: Shared) -> None:
+        self._pickled, self.shared = pickled, shared
 
     def load(self) -> Callable[..., Any]:
-        return _Unpickler(self._pickled, self._shared).load()
+        return _Unpickler(self._pickled, self.shared.values).load()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.load()(*args, **kwargs)
@@ -71,16 +68,22 @@ class Function:
         loaded = copies.load()  # in any case: what can't be loaded fails before the first task
         return copies if self.envelope.stateful else loaded
 
+    def use(self) -> None:
+        """Put the globals in place that it was submitted with; it has been loaded."""
+        if self._copies is not None:
+            self._copies.shared.names.use(self._copies.shared)
+
 
 #: by client and digest
-_loaded: WeakValueDictionary[tuple[str, bytes], _Shared] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, bytes], Shared] = WeakValueDictionary()
 
 
-def _load_shared(envelope: Envelope) -> _Shared:
+def _load_shared(envelope: Envelope) -> Shared:
     key = envelope.client, hashlib.sha256(envelope.shared).digest()
     found = _loaded.get(key)
     if found is None:
-        found = _loaded[key] = _Shared(pickle.loads(envelope.shared) if envelope.shared else ())
+        names = names_of(envelope.client)
+        found = _loaded[key] = names.load(envelope.shared) if envelope.shared else Shared(names)
     return found
 
 
@@ -115,4 +118,6 @@ class Functions:
                 f"start workers with {python}"
             )
         self._modules.adopt(function.envelope)
-        return function.callable
+        found = function.callable
+        function.use()
+        return found

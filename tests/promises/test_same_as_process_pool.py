@@ -360,8 +360,10 @@ def test_two_clients_have_a_helper_of_their_own(tmp_path):
 
 
 def test_what_cannot_be_pickled_in_a_notebook_is_named_with_a_remedy(engines):
-    space = {"__name__": "__main__", "lock": threading.Lock()}
-    exec("def inner():\n    return lock\ndef outer():\n    return inner()\n", space)
+    space = {"__name__": "__main__", "lines": sqlite3.connect(":memory:")}
+    exec("def inner():\n    return lines.total_changes\ndef outer():\n    return inner()\n", space)
     future = engines[1].submit(space["outer"])
-    with pytest.raises(Exception, match=r"global variable 'lock' of module '__main__', which inner uses, .*inside the"):
+    with pytest.raises(
+        Exception, match=r"global variable 'lines' of module '__main__', which inner uses, .*inside the"
+    ):
         future.result(30)

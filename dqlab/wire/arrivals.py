@@ -1,0 +1,103 @@
+"""What arrives by value, again and again: is it what was brought before, or has it changed where it comes from?
+
+What tasks have made of a class or a global stays as long as what is brought is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import types
+from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import cloudpickle
+
+from dqlab.wire.local_code import parts_of_wrapper
+from dqlab.wire.made_anew import MadeAnew, is_made_anew
+from dqlab.wire.messages import ATOMS
+
+__all__ = ["digest", "keep_class", "latest_class", "set_class"]
+
+#: classes that are defined in this process and have travelled; and those that have come here, by their ids
+_kept: WeakValueDictionary[int, type] = WeakValueDictionary()
+_arrived: WeakValueDictionary[int, type] = WeakValueDictionary()
+#: the digests of what a class that has come here was given last
+_brought: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
+#: what the first pickle of an instance leaves in its class
+_SLOT_NAMES = "__slotnames__"
+
+
+class _Sum(io.RawIOBase):
+    """Takes a pickle for its checksum."""
+
+    def __init__(self) -> None:
+        self.sum = hashlib.sha256()
+
+    def write(self, data: Any, /) -> int:
+        self.sum.update(data)
+        return len(data)
+
+
+def _called(*what: object) -> tuple[object, ...]:
+    """Stands in the pickle of a digest for what isn't looked into."""
+    return what
+
+
+class _DigestPickler(cloudpickle.Pickler):
+    """Pickles functions without their globals, which are compared one by one, classes and modules by who they are."""
+
+    def __init__(self, sum: _Sum) -> None:
+        super().__init__(sum, 5, buffer_callback=lambda buffer: sum.write(buffer.raw()) and None)
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, types.ModuleType):
+            return _called, ("module", obj.__name__)
+        if is_made_anew(obj):
+            return MadeAnew(obj).__reduce__()
+        if (parts := parts_of_wrapper(obj)) is not None:
+            return parts
+        reduced = super().reducer_override(obj)
+        if not isinstance(reduced, tuple) or len(reduced) != 6:
+            return reduced
+        if isinstance(obj, types.FunctionType):
+            attributes, slots = reduced[2]
+            return _called, (obj.__code__, attributes, {**slots, "__globals__": None, "_cloudpickle_submodules": None})
+        return _called, ("class", id(obj))
+
+
+def digest(value: Any) -> Any:
+    """Equal for values that are the same when they have just arrived; equal to nothing where that can't be told."""
+    if type(value) in ATOMS:
+        return type(value), value
+    sum = _Sum()
+    try:
+        _DigestPickler(sum).dump(value)
+    except Exception:
+        return object()
+    return sum.sum.digest()
+
+
+def set_class(cls: type, state: tuple[Any, ...]) -> None:
+    """Give a class that has arrived its attributes; one that comes home is left as it is here by now."""
+    setter, inner = state
+    if _kept.get(id(cls)) is cls:
+        return
+    _arrived.pop(id(cls), None)
+    _arrived[id(cls)] = cls  # the last one, now
+    brought = {name: digest(value) for name, value in inner[0].items() if name != _SLOT_NAMES}
+    if _brought.get(cls) != brought:
+        _brought[cls] = brought
+        setter(cls, inner)
+
+
+def latest_class(module: str, name: str) -> type | None:
+    """The class of this name that has arrived last, if there is one."""
+    arrived = reversed(list(_arrived.values()))
+    return next((cls for cls in arrived if cls.__module__ == module and cls.__qualname__ == name), None)
+
+
+def keep_class(cls: type) -> None:
+    """A class that is defined here is about to travel."""
+    if _arrived.get(id(cls)) is not cls:
+        _kept[id(cls)] = cls

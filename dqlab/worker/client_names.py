@@ -1,0 +1,162 @@
+"""The globals of one client's functions, in the process of its tasks: shared, as those of a module are.
+
+Each function brings what its globals are at the client. One that is the same as before stays what tasks have made of
+it (`global model; model = model or load()`), whichever function brings it; one that has changed there is set anew.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import types
+from functools import partial
+from typing import Any
+from weakref import ReferenceType, WeakSet, WeakValueDictionary, ref
+
+from dqlab.wire import arrivals, local_code
+from dqlab.wire.local_code import StandIn, stand_in
+
+__all__ = ["ClientNames", "Shared", "names_of"]
+
+#: module and name
+Key = tuple[str, str]
+
+
+class Shared:
+    """What the copies of a callable share, and other callables for which it is the same."""
+
+    def __init__(self, names: ClientNames) -> None:
+        self.names = names
+        self.values: list[Any] = []
+        self.brought: dict[Key, tuple[Any, Any]] = {}  #: digests and values of the globals of its functions
+        self.defined: dict[Key, Any] = {}  #: its functions and classes, for those who look for them by name
+
+
+class ClientNames:
+    """The modules of one client, as far as its functions reach into them."""
+
+    def __init__(self) -> None:
+        self._modules: dict[str, StandIn] = {}
+        self._there: dict[Key, Any] = {}  #: the digests of what was brought last
+        self._users: WeakSet[Shared] = WeakSet()
+        self._known: set[Key] = set()  #: what some of these use
+        self._last: ReferenceType[Any] = ref(self)  #: to whose globals are in place
+        self._main = _Main(self.module({"__name__": "__main__"}))
+
+    def module(self, about: dict[str, Any]) -> StandIn:
+        """The one module of this name."""
+        found = self._modules.setdefault(about["__name__"], stand_in(about))
+        vars(found).update(about)
+        return found
+
+    def load(self, data: bytes) -> Shared:
+        """Unpickle what all copies of a callable share."""
+        shared = Shared(self)
+        self._users.add(shared)
+        shared.values = _Unpickler(shared, data).load()
+        used = {key for user in self._users for key in (*user.brought, *user.defined)}
+        for module, name in self._known - used:  # no function reaches it any more
+            vars(self._modules[module]).pop(name, None)
+            self._there.pop((module, name), None)
+        self._known, self._last = used, ref(self)
+        return shared
+
+    def use(self, shared: Shared) -> None:
+        """What is in `shared` is called next: its globals are what it has brought, or what tasks have made of that."""
+        sys.modules["__main__"] = self._main
+        if shared is self._last():
+            return
+        self._last = ref(shared)
+        for key, (digest, value) in shared.brought.items():
+            self._put(key, digest, value)
+        for (module, name), value in shared.defined.items():
+            if (module, name) not in self._there:
+                vars(self._modules[module])[name] = value
+
+    def _put(self, key: Key, digest: Any, value: Any) -> Any:
+        """Set a global, unless what is there was brought as the same; return what is there then."""
+        names = vars(self._modules[key[0]])
+        if self._there.get(key) != digest:
+            names[key[1]], self._there[key] = value, digest
+        return names.get(key[1], value)
+
+    # -- how what is loaded finds its place -------------------------------------------------------------------------
+
+    def set_function(self, shared: Shared, function: types.FunctionType, state: tuple[Any, ...]) -> None:
+        """As `local_code.set_function` does it, for one of several functions of its module."""
+        setter, (attributes, slots), reached = state
+        home = self._modules.get(function.__globals__.get("__name__", ""))
+        if home is None or vars(home) is not function.__globals__:
+            local_code.set_function(function, state)
+            return
+        setter(function, (attributes, {**slots, "__globals__": {}}))
+        modules: list[tuple[StandIn, dict[str, Any]]] = [(home, slots["__globals__"]), *reached]
+        for module, names in modules:
+            if self._modules.get(module.__name__) is not module:
+                vars(module).update(names)
+                continue
+            for name, value in names.items():
+                key, digest = (module.__name__, name), arrivals.digest(value)
+                shared.brought[key] = digest, self._put(key, digest, value)
+        self._define(shared, function)
+
+    def set_class(self, shared: Shared, cls: type, state: tuple[Any, ...]) -> None:
+        """As `arrivals.set_class` does it."""
+        arrivals.set_class(cls, state)
+        self._define(shared, cls)
+
+    def _define(self, shared: Shared, what: Any) -> None:
+        if what.__module__ in self._modules and what.__qualname__.isidentifier():
+            shared.defined[what.__module__, what.__qualname__] = what
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, shared: Shared, data: bytes) -> None:
+        super().__init__(io.BytesIO(data))
+        names = shared.names
+        self._places = {
+            (local_code.__name__, "client_module"): names.module,
+            (local_code.__name__, "set_function"): partial(names.set_function, shared),
+            (arrivals.__name__, "set_class"): partial(names.set_class, shared),
+        }
+
+    def find_class(self, module: str, name: str) -> Any:
+        return self._places.get((module, name)) or super().find_class(module, name)
+
+
+class _Main(types.ModuleType):
+    """`__main__`, for a task that asks for it and for its `pickle`: what has come of the client's.
+
+    It has no `__file__`, by which `multiprocessing` would run the client's program.
+    """
+
+    def __init__(self, module: StandIn) -> None:
+        super().__init__("__main__")
+        vars(self)["_dqlab_module"] = module
+
+    def __getattr__(self, name: str) -> Any:
+        found = vars(self._dqlab_module).get(name, self)
+        if found is self or name.startswith("__"):
+            found = arrivals.latest_class("__main__", name)
+        if found is None:
+            raise AttributeError(f"module '__main__' has no attribute {name!r}: the task has brought none")
+        return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._dqlab_module, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._dqlab_module, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *vars(self._dqlab_module)})
+
+
+#: by client; kept by what its functions share
+_names: WeakValueDictionary[str, ClientNames] = WeakValueDictionary()
+
+
+def names_of(client: str) -> ClientNames:
+    """The names of a client, as long as a function of its is here."""
+    return _names.setdefault(client, ClientNames())

@@ -1,0 +1,147 @@
+"""A script whose functions, classes and globals stand in itself gives the same with ProcessPoolExecutor and here."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster import run, script
+
+SCRIPT = """
+import collections, concurrent.futures as cf, contextvars, functools, logging, multiprocessing as mp
+import os, pickle, queue, sys, threading
+from dqlab import LocalWorkers, Master
+
+LOCK, LOCAL, EVENT, ROOM = threading.RLock(), threading.local(), threading.Event(), threading.Semaphore(2)
+VARIABLE, BARE = contextvars.ContextVar("VARIABLE", default=3), contextvars.ContextVar("BARE")
+LINE, LOG = queue.Queue(), logging.getLogger("mine")
+COUNTS, LISTS = {}, collections.defaultdict(list)
+
+def lock(x):
+    with LOCK, ROOM:
+        return x
+def local(x):
+    LOCAL.n = getattr(LOCAL, "n", 0) + x
+    return LOCAL.n
+def variable(x):
+    VARIABLE.set(VARIABLE.get() + x)
+    return VARIABLE.get()
+def variables():
+    return VARIABLE.get(), BARE.get("nothing")
+def event():
+    was = EVENT.is_set()
+    EVENT.set()
+    return was
+def event_again():
+    return EVENT.is_set()
+def line(x):
+    LINE.put(x)
+    return LINE.qsize()
+def log():
+    return LOG.name
+def count(key):
+    COUNTS[key] = COUNTS.get(key, 0) + 1
+    return COUNTS
+def counted():
+    return len(COUNTS)
+def add(x):
+    LISTS["a"].append(x)
+    return len(LISTS["a"])
+def attribute():
+    attribute.n = getattr(attribute, "n", 0) + 1
+    return attribute.n
+def attribute_again():
+    return attribute.n
+def load():
+    global MODEL
+    MODEL = [0]
+def predict():
+    MODEL[0] += 1
+    return MODEL[0]
+@functools.lru_cache
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+def hits():
+    return fib(30), fib.cache_info().hits > 0
+@functools.singledispatch
+def kind(x):
+    return "object"
+@kind.register
+def _(x: list):
+    return [kind(i) for i in x]
+@kind.register(int)
+def _(x):
+    return "int"
+def kinds():
+    return kind([1, "a", [2]])
+class Square:
+    lock, made = threading.Lock(), 0
+    def __init__(self, x):
+        self.x = x
+    @functools.cached_property
+    def area(self):
+        with self.lock:
+            Square.made += 1
+            return self.x**2
+    @functools.lru_cache
+    def twice(self):
+        return self.x * 2
+    @functools.singledispatchmethod
+    def kind(self, x):
+        return "object"
+    @kind.register
+    def _(self, x: int):
+        return "int"
+def square(x):
+    s = Square(x)
+    return s.area, s.twice(), s.kind(1), Square.made
+def square_of(s):
+    return s.area, Square.made
+def pickle_it(what):
+    return type(pickle.loads(pickle.dumps(what))) is type(what), pickle.loads(pickle.dumps(double)) is double
+def double(x):
+    return x * 2
+def pool():
+    with mp.get_context("fork").Pool(2) as inner:
+        return inner.map(double, [1, 2])
+def main():
+    import __main__
+    return __main__.double(2), sys.modules[double.__module__].Square.__name__
+def arguments():
+    return os.path.basename(sys.argv[0]), sys.argv[2:]
+
+def programs():
+    for function, *args in (
+        (lock, 1), (local, 1), (variable, 1), (variables,), (event,), (event_again,), (line, 1), (log,), (count, "a"),
+        (counted,), (count, "b"), (add, 1), (attribute,), (attribute_again,), (load,), (predict,), (load,), (predict,),
+        (fib, 30), (hits,), (kind, 1), (kind, "a"), (kinds,), (square, 3), (square_of, Square(4)), (square, 5),
+        (pickle_it, Square(1)), (pool,), (main,), (arguments,), (Square(1).twice,),
+    ):
+        yield function.__name__, lambda ex: [ex.submit(function, *args).result(30) for _ in range(3)]
+    yield "map", lambda ex: [*ex.map(add, range(5)), *ex.map(square_of, [Square(2)] * 3)]
+    yield "a class", lambda ex: type(ex.submit(Square, 3).result(30)) is Square
+    yield "a lock as an argument", lambda ex: ex.submit(double, threading.Lock()).result(30)
+
+if __name__ == "__main__":
+    executor = cf.ProcessPoolExecutor(1, mp.get_context("spawn")) if sys.argv[1] == "pool" else Master()
+    with executor:
+        if sys.argv[1] == "dqlab":
+            LocalWorkers(executor, 1)
+        for name, program in programs():
+            try:
+                print(name, program(executor))
+            except Exception as exc:
+                print(name, type(exc).__name__)
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    path = script(tmp_path_factory.mktemp("main"), SCRIPT, "own.py")
+    ended = {engine: run(path, engine, "an argument", timeout=120) for engine in ("pool", "dqlab")}
+    return {engine: (process.stdout.splitlines(), process.stderr) for engine, process in ended.items()}
+
+
+def test_a_script_of_its_own_gives_the_same(said):
+    (there, _), (here, trouble) = said["pool"], said["dqlab"]
+    assert len(there) == 34
+    assert here == there, trouble
