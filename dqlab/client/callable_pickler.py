@@ -12,6 +12,7 @@ import types
 from typing import Any
 
 from dqlab.client.code_pickler import CodePickler, Verdicts, modules_in
+from dqlab.client.module_values import ModuleValue, defaults
 from dqlab.wire.local_code import Namespace, is_local_module, set_function
 from dqlab.wire.messages import ATOMS
 
@@ -47,9 +48,12 @@ class CallablePickler(CodePickler):
         cells = tuple(types.CellType(*modules_in(cell)) for cell in function.__closure__ or ())
         bare = types.FunctionType(function.__code__, function.__globals__, closure=cells)
         make, (_, _, *rest), (attributes, slots), *_, setter = reduced
-        slots |= {"__globals__": {}, "_cloudpickle_submodules": []}
+        slots |= {"__globals__": {}, "_cloudpickle_submodules": [], **defaults(function, self._value)}
         code, names = (_Part(self._share(function.__code__, bare), part) for part in ("__code__", "__globals__"))
         return make, (code, names, *rest), (setter, (attributes, slots), ()), None, None, set_function
+
+    def _value(self, value: ModuleValue) -> _Whole:
+        return _Whole(self._share(value.value, value))
 
     def _share(self, key: Any, value: Any) -> tuple[Any, ...]:
         if id(key) not in self._places:

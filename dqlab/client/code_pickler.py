@@ -16,6 +16,7 @@ from typing import Any
 
 import cloudpickle
 
+from dqlab.client.module_values import defaults, with_module_values
 from dqlab.wire.arrivals import keep_class
 from dqlab.wire.local_code import (
     attribute,
@@ -139,6 +140,8 @@ class CodePickler(ValuePickler):
     def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
         """Take a class apart that will come home in results."""
         keep_class(cls)
+        make, args, (attributes, slots), *rest = reduced
+        reduced = make, args, (with_module_values(cls.__module__, attributes), slots), *rest
         return super().reduce_class(cls, reduced)
 
     def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
@@ -146,7 +149,7 @@ class CodePickler(ValuePickler):
         make, (code, _, *rest), (attributes, slots), *_, setter = reduced
         used, names = slots["__globals__"], names_in(function.__code__)
         home = self._module_of(function.__globals__)
-        slots["__globals__"] = self._without_stuck(home.__name__, used, function)
+        slots |= {"__globals__": self._without_stuck(home.__name__, used, function), **defaults(function)}
         reached = [
             (module, self._without_stuck(module.__name__, found, function))
             for module, found in _reached([*used.values(), *modules_in(*function.__closure__ or ())], names)

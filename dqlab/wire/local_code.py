@@ -19,8 +19,9 @@ from pathlib import PurePath
 from typing import Any
 
 __all__ = [
-    "Namespace", "StandIn", "attribute", "client_module", "is_local", "is_local_module", "parts_of_wrapper",
-    "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path", "set_function", "stand_in",
+    "Namespace", "StandIn", "attribute", "brought_global", "client_module", "is_local", "is_local_module",
+    "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path",
+    "set_function", "stand_in",
 ]  # fmt: skip
 
 #: what `functools.lru_cache` makes
@@ -98,6 +99,11 @@ def stand_in(about: dict[str, Any]) -> StandIn:
 def client_module(about: dict[str, Any]) -> StandIn:
     """A `StandIn` for a module that there is at the client; in a worker, one for all functions of that client."""
     return stand_in(about)
+
+
+def brought_global(module: str, name: str, value: Any) -> Any:
+    """The value of a global of the client's; in a worker, the one that all functions of that client share."""
+    return value
 
 
 def attribute(module: str, name: str) -> Any:

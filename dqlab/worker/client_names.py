@@ -97,9 +97,16 @@ class ClientNames:
                 vars(module).update(names)
                 continue
             for name, value in names.items():
-                key, digest = (module.__name__, name), arrivals.digest(value)
-                shared.brought[key] = digest, self._put(key, digest, value)
+                self.set_global(shared, module.__name__, name, value)
         self._define(shared, function)
+
+    def set_global(self, shared: Shared, module: str, name: str, value: Any) -> Any:
+        """A global of a module has come; return what it is here."""
+        key, digest = (module, name), arrivals.digest(value)
+        self.module({"__name__": module})
+        here = self._put(key, digest, value)
+        shared.brought[key] = digest, here
+        return here
 
     def set_class(self, shared: Shared, cls: type, state: tuple[Any, ...]) -> None:
         """As `arrivals.set_class` does it."""
@@ -118,6 +125,7 @@ class _Unpickler(pickle.Unpickler):
         self._places = {
             (local_code.__name__, "client_module"): names.module,
             (local_code.__name__, "set_function"): partial(names.set_function, shared),
+            (local_code.__name__, "brought_global"): partial(names.set_global, shared),
             (arrivals.__name__, "set_class"): partial(names.set_class, shared),
         }
 

@@ -7,7 +7,7 @@ import pytest
 from tests.cluster import run, script
 
 SCRIPT = """
-import collections, concurrent.futures as cf, contextvars, functools, logging, multiprocessing as mp
+import collections, dataclasses, concurrent.futures as cf, contextvars, functools, logging, multiprocessing as mp
 import os, pickle, queue, sys, threading
 from dqlab import LocalWorkers, Master
 
@@ -108,13 +108,30 @@ def main():
     return __main__.double(2), sys.modules[double.__module__].Square.__name__
 def arguments():
     return os.path.basename(sys.argv[0]), sys.argv[2:]
+class Missing:
+    pass
+MISSING, NOTHING, CACHE = object(), Missing(), {}
+def default(x=MISSING, *, y=NOTHING):
+    return x is MISSING, y is NOTHING
+def default_again(*args):
+    return default(*args), Options().given()
+def cached(key=1, cache=CACHE):
+    cache[len(cache)] = key
+    return len(CACHE)
+@dataclasses.dataclass
+class Options:
+    x: object = MISSING
+    y = NOTHING
+    def given(self):
+        return self.x is MISSING, self.y is NOTHING
 
 def programs():
     for function, *args in (
         (lock, 1), (local, 1), (variable, 1), (variables,), (event,), (event_again,), (line, 1), (log,), (count, "a"),
         (counted,), (count, "b"), (add, 1), (attribute,), (attribute_again,), (load,), (predict,), (load,), (predict,),
         (fib, 30), (hits,), (kind, 1), (kind, "a"), (kinds,), (square, 3), (square_of, Square(4)), (square, 5),
-        (pickle_it, Square(1)), (pool,), (main,), (arguments,), (Square(1).twice,),
+        (pickle_it, Square(1)), (pool,), (main,), (arguments,), (default,),
+        (default_again,), (cached,), (Options().given,), (default, 1), (cached,), (Square(1).twice,),
     ):
         yield function.__name__, lambda ex: [ex.submit(function, *args).result(30) for _ in range(3)]
     yield "map", lambda ex: [*ex.map(add, range(5)), *ex.map(square_of, [Square(2)] * 3)]
@@ -143,5 +160,5 @@ def said(tmp_path_factory):
 
 def test_a_script_of_its_own_gives_the_same(said):
     (there, _), (here, trouble) = said["pool"], said["dqlab"]
-    assert len(there) == 34
+    assert len(there) == 40
     assert here == there, trouble
