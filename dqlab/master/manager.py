@@ -24,7 +24,7 @@ from typing import Any
 
 from dqlab.errors import BadInput, DqlabError, Refused
 from dqlab.master.named_calls import NamedEvent, NamedQueue
-from dqlab.master.peer import ControlLines, Peer
+from dqlab.master.peer import DONE, ControlLines, Peer
 from dqlab.master.queue_calls import ResultQueue, TaskQueue
 from dqlab.master.served_objects import ServedObjects
 from dqlab.master.waiting_calls import LATER, Answer, Wait, WaitingCalls
@@ -213,7 +213,7 @@ class MasterServer(managers.Server):
             if isinstance(result, Wait):
                 peer.waits = result
                 result = self.waiting.wait(result, peer.tell)
-            return None if result is LATER else ("#RETURN", result)
+            return DONE if result is None else None if result is LATER else ("#RETURN", result)
         except (queue.Empty, queue.Full) as exc:
             return "#ERROR", exc
         except BadInput as exc:
@@ -272,9 +272,11 @@ class MasterServer(managers.Server):
         if served is None or (not peer.role and ident not in self._objects.public.values()):
             raise Refused(f"{ident!r} is for dqlab's own peers, which say hello first", "is your dqlab an older one?")
         perform = getattr(served.find(peer), method)
+        answer = perform(**arguments)
         if not proves and UNCHANGING.issuperset(map(type, arguments.values())):
-            peer.remember(partial(perform, **arguments))
-        return perform(**arguments)
+            is_get = isinstance(answer, Wait) and not peer.role  # a script's: the same question each time
+            peer.remember((lambda: answer) if is_get else partial(perform, **arguments))
+        return answer
 
     def _proved(self, peer: Peer, message: Any) -> Any:
         """The first request, once the proof that comes with it is right; the connection ends if it is not."""

@@ -15,7 +15,7 @@ from dqlab.broker.workers import Worker
 from dqlab.master.waiting_calls import Answer, Wait, WaitingCalls, apart
 from dqlab.wire.connection import PlainConnection, pack
 
-__all__ = ["LONGEST_WAIT", "ControlLines", "Peer"]
+__all__ = ["DONE", "LONGEST_WAIT", "ControlLines", "Peer"]
 
 #: seconds that one call may wait in the master; clients that wait longer ask again
 LONGEST_WAIT = 10.0
@@ -25,6 +25,9 @@ SHORT = 1 << 16
 REPEATED, REPEATED_BYTES = 100, 128
 #: protocol of the pickles for unchanged scripts: every Python 3 can read it
 SCRIPT_PROTOCOL = 4
+#: the answer of a call that returns nothing, and its bytes for scripts and for dqlab's own
+DONE = ("#RETURN", None)
+_PACKED_DONE = {protocol: pack(DONE, protocol) for protocol in (SCRIPT_PROTOCOL, 5)}
 
 T = TypeVar("T")
 
@@ -91,7 +94,8 @@ class Peer:
 
     def send(self, message: Any) -> None:
         """Send a message, from whatever thread; on a connection that has ended nobody hears it."""
-        parts = pack(message, 5 if self.role else SCRIPT_PROTOCOL)
+        protocol = 5 if self.role else SCRIPT_PROTOCOL
+        parts = _PACKED_DONE[protocol] if message is DONE else pack(message, protocol)
         # A peer that waits has read all before, so something short goes into the buffer of its connection at once. More
         # may take as long as a slow network does, which is nobody's business but the peer's.
         if threading.get_ident() == self._thread or sum(map(len, parts)) <= SHORT:
