@@ -88,11 +88,7 @@ class BrokerCalls:
 
     def failures(self, limit: int) -> Wait:
         """The last failed tasks, newest first."""
-
-        def tell(spans: list[Span]) -> list[dict[str, Any]]:
-            return [as_failed(span) for span in spans]
-
-        return Wait((), lambda now: self._broker.failures(limit), 0.0, tell)
+        return Wait((), lambda now: self._broker.failures(limit), 0.0, lambda spans: list(map(as_failed, spans)))
 
     def open_tasks(self, limit: int) -> list[dict[str, Any]]:
         """What has not ended, one dictionary a task, the oldest first."""
