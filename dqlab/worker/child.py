@@ -100,9 +100,7 @@ class _Child:
         for number, (base, row) in enumerate(jobs):
             lease = Lease.decode(row)
             first, kind, digest = lease.first, lease.header.kind, lease.header.function
-            self._hold(
-                first, lease.payload, kind
-            )  # of a job that was given back too: the worker takes it for known here
+            self._hold(first, lease.payload, kind)  # of what was given back too: the worker takes it for known here
             function = self._functions.hold(digest, functions) if kind != "plain" else None
             if base + lease.lo >= self._cursor[LIMIT]:
                 continue
@@ -122,6 +120,7 @@ class _Child:
 
     def _hold(self, first: int, payload: Any, kind: str) -> None:
         if kind != "plain" and payload is not None:
+            self._items.pop(first, None)  # with a master that came back the same ids come again: it is the newest now
             self._items[first] = payload
             while len(self._items) > PAYLOADS_HELD:
                 self._items.popitem(last=False)

@@ -87,3 +87,25 @@ def test_a_child_that_the_system_killed_as_memory_ran_out_is_told_from_others(ch
     (report,), _ = child.bury()
     said = ": the system killed it, as memory ran out" if more else ""
     assert report.value == "the task's process ended with SIGKILL" + said
+
+
+def test_a_payload_that_comes_again_after_its_master_was_away_is_kept_as_long_as_the_worker_thinks(child):
+    def run(first):
+        child.feed([job(first, 0)])
+        (_, done), *_ = [word for word in words_of(child) if word[0] != "end"]
+        assert done == 0
+
+    for first in (100, 200, 300, 400):
+        run(first)
+    child.forget_payloads()  # the master died: tasks that were given back come with their payloads again
+    for first in (100, 500, 100):
+        run(first)
+
+
+def words_of(child):
+    """All that the child says of a feed."""
+    words = []
+    while not words or words[-1] != ("end",):
+        words += child.inbox.get(timeout=20)[1]
+    child.hear([("end",)])
+    return [word[:2] if word[0] == "done" else word for word in words]
