@@ -79,30 +79,26 @@ class JournalFile:
 
     def begin(self, now: float) -> None:
         """Another life begins; `DqlabError` if nothing can be written."""
-        with _told(self.path), self._transaction():
+        with _told(self.path):
             write_fact(self._db, "lives", (read_fact(self._db, "lives") or 0) + 1)
             write_fact(self._db, "began", now)
 
     def write(self, batches: Iterable[Batch]) -> None:
         """Write all of them in one transaction, or raise `DqlabError` and have written nothing."""
-        with _told(self.path), self._transaction():
+        self._writes += 1
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
             for batch in batches:
                 apply_batch(self._db, batch)
-            self._writes += 1
             if self._writes % SWEEP == 0:
                 needed = "SELECT function FROM runs WHERE payload IS NOT NULL"
                 self._db.execute(f"DELETE FROM functions WHERE digest NOT IN ({needed})")
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
             self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # a full disk has ended it already
-                self._db.execute("ROLLBACK")
-            raise
+        except BaseException as exc:
+            with _told(self.path):
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("ROLLBACK")
+                raise exc
 
     @property
     def size(self) -> int:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import pickle
 import sqlite3
-from collections.abc import Collection
 from typing import Any
 
 from dqlab.broker.changes import Batch, ClientRow, QueueRow, RunRow, SpanRow
@@ -82,32 +81,40 @@ def _replace(table: str, columns: int) -> str:
 
 _CLIENT, _QUEUE, _FUNCTION = _replace("clients", 4), _replace("queues", 6), _replace("functions", 2)
 _RUN, _SPAN, _RESULT = _replace("runs", 13), _replace("spans", 19), _replace("results", 2)
-_ANSWERS = _replace("answers", 5)
+_ANSWER, _FACT = _replace("answers", 5), _replace("journal", 2)
 
 
 def apply_batch(db: sqlite3.Connection, batch: Batch) -> None:
     """Write what has changed, as a part of the transaction that is open."""
-    steps: list[tuple[str, Collection[Any]]] = [
-        ("DELETE FROM runs WHERE first = ?", [(first,) for first, _ in batch.ended]),
-        ("DELETE FROM spans WHERE first BETWEEN ? AND ?", [(first, first + n - 1) for first, n in batch.ended]),
-        ("DELETE FROM spans WHERE first = ?", [(first,) for first in batch.dropped]),
-        ("UPDATE runs SET payload = NULL WHERE first = ?", [(first,) for first in batch.through]),
-        ("DELETE FROM clients WHERE number = ?", [(number,) for number in batch.gone]),
-        (_CLIENT, batch.clients),
-        (_QUEUE, batch.queues),
-        (_FUNCTION, batch.functions.items()),
-        (_RUN, [_run_values(row) for row in batch.runs]),
-        (_SPAN, [_span_values(row) for row in batch.spans]),
-        (_RESULT, [(serial, _dump(value)) for serial, value in batch.results]),
-        ("DELETE FROM answers WHERE (client, thread, call) = (?, ?, ?)", batch.confirmed),
-        (_ANSWERS, [(*row[:4], _dump(row.answer)) for row in batch.answers]),
-    ]
-    for statement, rows in steps:
-        if rows:
-            db.executemany(statement, rows)
+    many = db.executemany
+    if batch.ended:
+        many("DELETE FROM runs WHERE first = ?", [(first,) for first, _ in batch.ended])
+        many("DELETE FROM spans WHERE first BETWEEN ? AND ?", [(first, first + n - 1) for first, n in batch.ended])
+    if batch.dropped:
+        many("DELETE FROM spans WHERE first = ?", [(first,) for first in batch.dropped])
+    if batch.through:
+        many("UPDATE runs SET payload = NULL WHERE first = ?", [(first,) for first in batch.through])
+    if batch.gone:
+        many("DELETE FROM clients WHERE number = ?", [(number,) for number in batch.gone])
+    if batch.clients:
+        many(_CLIENT, batch.clients)
+    if batch.queues:
+        many(_QUEUE, batch.queues)
+    if batch.functions:
+        many(_FUNCTION, batch.functions.items())
+    if batch.runs:
+        many(_RUN, map(_run_values, batch.runs))
+    if batch.spans:
+        many(_SPAN, map(_span_values, batch.spans))
+    if batch.results:
+        many(_RESULT, [(serial, _dump(value)) for serial, value in batch.results])
+    if batch.confirmed:
+        many("DELETE FROM answers WHERE (client, thread, call) = (?, ?, ?)", batch.confirmed)
+    if batch.answers:
+        many(_ANSWER, [(*row[:4], _dump(row.answer)) for row in batch.answers])
     if batch.taken is not None:
         db.execute("DELETE FROM results WHERE serial < ?", (batch.taken,))
-        db.execute(_replace("journal", 2), ("taken", batch.taken))
+        db.execute(_FACT, ("taken", batch.taken))
 
 
 def _dump(value: Any) -> bytes:
@@ -187,4 +194,4 @@ def read_fact(db: sqlite3.Connection, name: str) -> Any:
 
 def write_fact(db: sqlite3.Connection, name: str, value: Any) -> None:
     """Write a fact of the table `journal`."""
-    db.execute(_replace("journal", 2), (name, value))
+    db.execute(_FACT, (name, value))

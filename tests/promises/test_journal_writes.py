@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
+import signal
 import threading
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dqlab.broker.broker import Broker
 from dqlab.broker.changes import Changes
 from dqlab.broker.revival import Remains, revive
+from dqlab.broker.tasks import FINAL, State
 from dqlab.master.journal_file import JournalFile
+from dqlab.master.process import RunningMaster
+from dqlab.master.settings import MasterSettings
+from dqlab.wire.messages import PLAIN
+from tests.cluster import run
 from tests.helpers import eventually
 from tests.journal import Command
 
@@ -95,3 +106,63 @@ def test_after_a_power_cut_what_was_acknowledged_is_there(tmp_path: Path) -> Non
         assert there.issuperset(before), "a task was acknowledged, and is not there"
         journal.close()
     assert copies[-1][1]
+
+
+def killed_before(write: int, file: Path) -> tuple[int, dict[str, list[Any]]]:
+    """Run `killed_writer`; return how it ended, and what its client had been told by then."""
+    ended, told = run("-m", "tests.promises.killed_writer", file, str(write)), defaultdict(list)
+    for kind, what in map(json.loads, ended.stdout.splitlines()):
+        told[kind] += what if isinstance(what, list) else [what]
+    return ended.returncode, told
+
+
+@cache
+def writes(folder: Path) -> int:
+    """How many writes there are in all."""
+    code, told = killed_before(10**9, folder / "whole.db")
+    assert code == 0 and len(told["taken"]) == 2
+    return int(told["writes"][0])
+
+
+#: so many parts of all writes, of which one is tried in each run, and all in a long one
+PARTS = 16
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.long) for part in range(1, PARTS))])
+def test_killed_between_any_two_writes_it_has_promised_nothing_that_is_not_there(tmp_path: Path, part: int) -> None:
+    for write in range(1 + part, writes(tmp_path) + 1, PARTS):
+        file = tmp_path / f"{write}.db"
+        code, told = killed_before(write, file)
+        if code == 0:
+            continue  # how many writes there are is chance: the journal's thread takes along what has come
+        assert code == -signal.SIGKILL, f"before write {write}: {code}"
+        RunningMaster(MasterSettings(journal=file)).close()
+        journal = JournalFile(file, "normal")
+        remains = journal.remains()
+        journal.close()
+        check(remains, told, f"before write {write}: {dict(told)}")
+
+
+def check(remains: Remains, told: dict[str, list[Any]], where: str) -> None:
+    """What a journal holds is what a client was told."""
+    runs = {row.first: row for row in remains.runs}
+    states = {row.first + i: row.state for row in remains.spans for i in range(row.count)}
+    assert states.keys() >= set(told["accepted"]), where
+    assert {states[task] for task in told["done"]} <= {State.DONE}, where
+    assert {states[task] for task in told["cancelled"]} <= {State.CANCELLED}, where
+    assert {row.queue for row in remains.queues if row.paused} >= set(told["paused"]), where
+    spans = [row for row in remains.spans if runs[row.run].header.queue == PLAIN and row.state not in FINAL]
+    waiting = {value: row for row in spans for value in runs[row.run].payload[row.first - row.run :][: row.count]}
+    held = {value for value, row in waiting.items() if row.state is State.LEASED and row.thread}
+    assert waiting.keys() >= set(told["put"]) - set(told["got"]) - in_flight(remains, "tasks.get"), where
+    assert not waiting.keys() & set(told["answered"]), where
+    assert waiting.keys() & set(told["got"]) <= held, f"given out again, {where}"
+    there = [*remains.results, *in_flight(remains, "results.get")]
+    assert set(told["answered"]) - set(told["taken"]) <= set(there), where
+    assert not set(told["taken"]) & set(remains.results), f"given out again, {where}"
+
+
+def in_flight(remains: Remains, call: str) -> set[Any]:
+    """What a thread was given, which it may not have heard."""
+    return {value for row in remains.answers if row.call == call for value in row.answer}
