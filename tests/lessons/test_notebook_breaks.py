@@ -119,7 +119,7 @@ BREAKS = [
         "10_time",
     ),
     Break(
-        "a master on paper that takes no time", "master/simulation",
+        "a master on paper that takes no time", "master/simulated_master",
         "self.free += spent",
         "self.free += 0.0",
         "08_outgrow",
