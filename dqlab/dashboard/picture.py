@@ -48,9 +48,14 @@ class Picture(anywidget.AnyWidget):
         """Tell the views what is new in the history."""
         now = time.monotonic()
         if now - self._key_sent > KEY_PERIOD or now - self._born < SETTLING:
-            self.picture, self._key_sent = self._history.frame(), now
+            self.refresh_all()
         else:
             self.send(self._history.frame(self._told))
+            self._told = self._history.version
+
+    def refresh_all(self) -> None:
+        """Tell the views everything, also those that open later."""
+        self.picture, self._key_sent = self._history.frame(), time.monotonic()
         self._told = self._history.version
 
     def __repr__(self) -> str:

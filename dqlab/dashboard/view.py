@@ -182,6 +182,8 @@ class Dashboard(ipywidgets.VBox):
                 self.end(
                     f"the master is gone: this is the last that was seen of it ({type(error).__name__})", lost=True
                 )
+        finally:
+            self.picture.refresh_all()  # nothing follows: a page that is opened later must find it
 
 
 def _seconds(window: float) -> float:

@@ -206,6 +206,16 @@ def test_only_what_changed_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     dashboard.close()
 
 
+def test_whoever_looks_after_the_end_sees_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dqlab.dashboard.picture.SETTLING", 0.0)
+    with cluster(workers=1) as (master, _):
+        dashboard = Dashboard(master, controls=False)
+        list(master.map(nap, [0.01] * 20))
+        eventually(lambda: dashboard.state == "finished")
+    eventually(lambda: threads() == 0)
+    assert dashboard.picture.picture == dashboard.history.frame()
+
+
 def test_a_replay_shows_a_record_and_moves(tmp_path: Path) -> None:
     simulated_record(tmp_path / "run.jsonl")
     replay = Dashboard.replay(tmp_path / "run.jsonl", speed=2)

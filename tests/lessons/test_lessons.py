@@ -67,6 +67,19 @@ def test_a_lesson_has_its_parts(lesson: Path) -> None:
     assert not re.search(r"\bsimply\b", text, re.IGNORECASE)
 
 
+@pytest.mark.parametrize("lesson", LESSONS, ids=named)
+def test_a_slide_with_a_question_has_no_answer(lesson: Path) -> None:
+    asked = 0
+    for cell in cells(lesson, "code"):
+        slide = cell["metadata"].get("slideshow", {}).get("slide_type")
+        if cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
+            assert not asked or slide == "subslide", source(cell)
+            asked = 0
+        elif source(cell).startswith("my_guess"):
+            assert slide is None, "it stands on its question's slide"
+            asked += 1
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=named)
 def test_a_notebook_is_committed_as_one_run_left_it(notebook: Path) -> None:
     code = cells(notebook, "code")

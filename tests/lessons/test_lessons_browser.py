@@ -38,6 +38,25 @@ CUT_OFF = """
 )].filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 300))
 """
 
+#: text of tables that hardly differs in brightness from what is behind it (contrast below 4.5, as WCAG counts)
+PALE = """
+() => {
+    const numbers = color => color.match(/[\\d.]+/g).map(Number);
+    const light = color => numbers(color).slice(0, 3)
+        .map(part => part / 255).map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, which) => sum + part * [0.2126, 0.7152, 0.0722][which], 0);
+    const behind = box => {
+        const color = getComputedStyle(box).backgroundColor;
+        return numbers(color)[3] === 0 ? behind(box.parentElement) : color;
+    };
+    const boxes = [...document.querySelectorAll(".jp-Notebook th, .jp-Notebook td, .jp-Notebook p")];
+    return boxes.filter(box => box.innerText.trim()).filter(box => {
+        const [less, more] = [light(getComputedStyle(box).color), light(behind(box))].sort((a, b) => a - b);
+        return (more + 0.05) / (less + 0.05) < 4.5;
+    }).map(box => box.innerText);
+}
+"""
+
 #: go one screen down, and wait until that is drawn; tells whether there was more to see
 SCROLL = """
 async () => { const box = document.querySelector(".jp-Notebook .jp-WindowedPanel-outer"), before = box.scrollTop;
@@ -63,6 +82,17 @@ def no_kernel_left(page: Page, kernels: str, token: str) -> Iterator[None]:
     finally:
         for kernel in page.request.get(f"{kernels}?token={token}").json():
             page.request.delete(f"{kernels}/{kernel['id']}?token={token}")
+
+
+@contextmanager
+def dark(page: Page, base: str, token: str) -> Iterator[None]:
+    """JupyterLab's dark theme, for pages that are opened in the block."""
+    settings = f"{base}/lab/api/settings/@jupyterlab/apputils-extension:themes?token={token}"
+    page.request.put(settings, data={"raw": '{"theme": "JupyterLab Dark"}'})
+    try:
+        yield
+    finally:
+        page.request.put(settings, data={"raw": "{}"})
 
 
 def without_outputs(file: Path) -> list[dict[str, Any]]:
@@ -125,19 +155,21 @@ def test_it_runs_in_jupyterlab(notebook: Path, lab: tuple[str, Path]) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("notebook", some("00_two_scripts"), ids=named)
-def test_zoomed_in_nothing_scrolls_sideways_and_what_is_folded_says_nothing(
+def test_zoomed_in_and_dark_nothing_scrolls_sideways_and_what_is_folded_says_nothing(
     notebook: Path, lab: tuple[str, Path]
 ) -> None:
     base, token = lab[0].partition("/lab/tree/")[0], lab[0].partition("token=")[2]
     shutil.copy(notebook, lab[1] / "notebooks")
     complaints: list[str] = []
     with (
-        browser_page(complaints, color_scheme="dark", zoom=1.5) as page,
+        browser_page(complaints, zoom=1.5) as page,
         no_kernel_left(page, f"{base}/api/kernels", token),
+        dark(page, base, token),
     ):
         open_notebook(page, f"{base}/lab/tree/notebooks/{notebook.name}?token={token}&reset")
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
         while page.evaluate(SCROLL):
-            assert page.evaluate(CUT_OFF) == []
+            assert page.evaluate(CUT_OFF) == page.evaluate(PALE) == []
             assert "".join(page.locator(".jp-OutputPlaceholder").all_inner_texts()).strip() == ""
     assert complaints == []
 
