@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-__all__ = ["absolute", "site_of"]
+__all__ = ["absolute", "shown", "site_of"]
 
 #: the schemes that are followed, and their default ports
 PORTS = {"http": 80, "https": 443}
@@ -29,7 +30,7 @@ def absolute(base: str, reference: str) -> str | None:
         parts = urlsplit(urljoin(base, path.replace("\\", "/") + mark + rest))
         scheme, host, port = parts.scheme, parts.hostname, parts.port
         host = host and wired(host)
-        path, query = quote(parts.path or "/", safe=SAFE), quote(parts.query, safe=SAFE)
+        path, query = quote(without_dots(parts.path) or "/", safe=SAFE), quote(parts.query, safe=SAFE)
     except ValueError:  # "http://[", a port of 99999, half a character
         return None
     if scheme not in PORTS or not host:
@@ -38,6 +39,11 @@ def absolute(base: str, reference: str) -> str | None:
     place = host if port in (None, PORTS[scheme]) else f"{host}:{port}"
     address = urlunsplit((scheme, place, path, query, ""))
     return address if len(address) <= LONGEST else None
+
+
+def without_dots(path: str) -> str:
+    """Return `path` without "." and ".." for pieces, which `urljoin` leaves where an address has all that it needs."""
+    return urljoin("/", path) if "/." in path and not path.startswith("//") else path
 
 
 @functools.lru_cache(maxsize=256)
@@ -53,3 +59,8 @@ def wired(host: str) -> str:
 def site_of(address: str) -> str:
     """Return what two addresses, as `absolute` gives them, share if their site is one: host (no "www.") and port."""
     return "".join(address.split("/", 3)[2:3]).removeprefix("www.")
+
+
+def shown(text: str) -> str:
+    """Return `text`, which may be an address with name and password, without these, for messages."""
+    return re.sub(r"//[^/\s]*@", "//...@", text)

@@ -219,7 +219,7 @@ class Crawl:
         """Note what a page leads to."""
         if page.error is not None:
             if errand.url == self.finding.start:
-                raise FetchFailed(f"{self.settings.url} can't be fetched: {page.error}", remedy(page.error))
+                raise FetchFailed(f"{errand.url} can't be fetched: {page.error}", remedy(page.error))
             if self.finding.minds(errand):
                 self.page_reasons[page.error] += 1
             return

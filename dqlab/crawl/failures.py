@@ -14,12 +14,15 @@ from dqlab.crawl.errand import Pressure
 from dqlab.errors import DqlabError
 
 if TYPE_CHECKING:
+    from dqlab.crawl.response import Bounds
     from dqlab.crawl.terms import Limits
 
 __all__ = ["FetchFailed", "Moved", "NoRoom", "OutOfTime", "TryAgain", "hung_up", "in_words", "refusal", "remedy"]
 
 #: characters of a reason; some of it may be the server's words
 LONGEST_REASON = 200
+#: the part of its time-out after which a host that has said nothing counts as silent, though time is over anyway
+ALMOST = 0.9
 #: what can be done about an answer that refuses
 ADVICE = {
     401: "give --auth",
@@ -62,24 +65,25 @@ class Moved(FetchFailed):
 
 
 @contextmanager
-def in_words(limits: Limits, end: float) -> Iterator[None]:
-    """Turn what is raised on the way to an answer, due at `end` (monotonic seconds), into FetchFailed with a reason."""
+def in_words(limits: Limits, bounds: Bounds) -> Iterator[None]:
+    """Turn what is raised on the way to an answer within `bounds` into FetchFailed with a reason."""
     import urllib3
 
     try:
         yield
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-        raise failure(error, limits, end) from error
+        raise failure(error, limits, bounds) from error
 
 
-def failure(error: BaseException, limits: Limits, end: float) -> FetchFailed:
+def failure(error: BaseException, limits: Limits, bounds: Bounds) -> FetchFailed:
     """Return what `error` means to the user, by what lies at its bottom."""
     from dqlab.crawl.transport import OutOfReach
 
     chain = causes(error)
     for cause in reversed(chain):
         if isinstance(cause, TimeoutError):
-            if time.monotonic() >= end:
+            now = time.monotonic()
+            if now >= bounds.end and now - bounds.heard < ALMOST * limits.timeout:
                 return OutOfTime(f"not finished within {limits.deadline:g} s")
             return TryAgain(f"no answer within {limits.timeout:g} s", Pressure.AWAY)
         if isinstance(cause, OutOfReach):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dqlab.crawl import lists
-from dqlab.crawl.addresses import absolute, site_of
+from dqlab.crawl.addresses import absolute, shown, site_of
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.manifest import mark
 from dqlab.crawl.page_log import PageLog
@@ -83,7 +83,7 @@ class Finding:
                 yield from self._new_picture(address, None, 0, link=True)
 
     def _skipped(self, value: str) -> None:
-        self.nonsense = self.nonsense or f"no address, such as {value[:60]!r}"
+        self.nonsense = self.nonsense or f"no address, such as {shown(value)[:60]!r}"
         self.left_out[self.nonsense] += 1
 
     def _remembered(self) -> Iterator[Errand]:

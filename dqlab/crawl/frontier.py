@@ -224,6 +224,13 @@ class Frontier:
             line.pages.clear()
             line.images.clear()
             self.turns.remove(name)
+        if any(self.host(errand).given_up for errand, _ in self.alone):
+            alone, self.alone = self.alone, deque()
+            for errand, size in alone:
+                if why := self.host(errand).given_up:
+                    self.dropped.append(Outcome(errand=errand, again=why))
+                else:
+                    self.alone.append((errand, size))
         dropped, self.dropped = self.dropped, []
         self.waiting -= len(dropped)
         return dropped

@@ -5,6 +5,7 @@ What a line's address leads to, a picture or a page, shows when it is fetched.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import itertools
@@ -26,8 +27,12 @@ STANDARD_INPUT = "-"
 COLUMNS = ("url", "image_url", "image", "src", "href", "link", "address")
 #: characters of a line; a longer one is no address
 LONGEST = 1_000_000
+#: what may stand between the columns of a table: that which its first line has most of
+SEPARATORS = (",", "\t", ";")
+#: what may stand around an address in a text
+AROUND = "\"'<>"
 #: what the endings of files say
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+TABLES = (".csv", ".tsv", ".tab")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
@@ -38,7 +43,9 @@ def open_list(source: str) -> Any:
     try:
         if source.endswith(".gz"):
             return gzip.open(source, "rt", encoding="utf-8-sig", errors="replace", newline="")
-        return open(source, encoding="utf-8-sig", errors="replace", newline="")
+        with open(source, "rb") as file:
+            wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Windows' shell and Excel write
+        return open(source, encoding="utf-16" if wide else "utf-8-sig", errors="replace", newline="")
     except OSError as error:
         raise BadInput(f"{source} can't be read: {error.strerror or error}", "--from takes a file, or - ") from error
 
@@ -52,14 +59,16 @@ def addresses(lines: IO[str], source: str, column: str | None, skipped: Callable
     """
     suffix = Path(source.removesuffix(".gz")).suffix.lower()
     whole = (line for line in bounded(lines))
-    first = next(whole, "")
+    first = next(whole, "").removeprefix("\ufeff")
     rest = itertools.chain([first], whole)
+    if suffix in JSON_LINES and first.startswith("["):
+        raise BadInput("the list is one JSON array", "--from takes JSON lines: jq -c '.[]' makes them")
     if suffix in JSON_LINES or first.lstrip().startswith("{"):
         values = of_json(rest, column)
-    elif suffix in SEPARATORS or column:
-        values = of_table(rest, SEPARATORS.get(suffix) or ("\t" if "\t" in first else ","), column)
+    elif suffix in TABLES or column:
+        values = of_table(rest, max(SEPARATORS, key=first.count), column)
     else:
-        values = (line.strip() for line in rest)
+        values = (line.strip().strip(AROUND) for line in rest)
     for value in values:
         if not value or value.startswith("#"):
             continue
@@ -77,6 +86,7 @@ def bounded(lines: IO[str]) -> Iterator[str]:
 
 def of_json(lines: Iterable[str], column: str | None) -> Iterator[str]:
     """Yield the addresses of JSON lines: objects with a `column`, or strings."""
+    wanted = [column.lower()] if column else COLUMNS
     for line in lines:
         try:
             value = json.loads(line)
@@ -84,8 +94,8 @@ def of_json(lines: Iterable[str], column: str | None) -> Iterator[str]:
             yield line.strip()  # no address, to be told of
             continue
         if isinstance(value, dict):
-            name = column or next((name for name in COLUMNS if name in value), "")
-            value = value.get(name)
+            value = {name.lower(): address for name, address in value.items()}
+            value = next((value[name] for name in wanted if name in value), None)
         yield value.strip() if isinstance(value, str) else line.strip()
 
 

@@ -6,6 +6,7 @@ import argparse
 import getpass
 import os
 import re
+import warnings
 
 from dqlab.crawl.directives import WISHES
 from dqlab.crawl.engine import add_engine
@@ -72,7 +73,8 @@ def resolve_auth(user: str | None, url: str) -> tuple[str, str] | None:
     password = os.environ.get("DQLAB_CRAWL_PASSWORD")
     if password is None:
         try:
-            password = getpass.getpass(f"password of {user}: ")
-        except (EOFError, OSError):
+            with warnings.catch_warnings(action="error", category=getpass.GetPassWarning):  # it would be seen
+                password = getpass.getpass(f"password of {user}: ")
+        except (EOFError, OSError, getpass.GetPassWarning):
             raise BadInput("there is no terminal to ask for the password", "set DQLAB_CRAWL_PASSWORD") from None
     return user, password

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Bounds", "Response", "bounded", "current"]
@@ -35,13 +35,15 @@ class Bounds:
     """
     What holds for the requests of one thread: monotonic seconds at which they `end`, seconds of silence (`timeout`).
 
-    `reach`: the networks in which servers may be, None for all; `network` becomes the one of the last connection.
+    `reach`: the networks in which servers may be, None for all; `network` becomes the one of the last connection, and
+    `heard` when something came last (monotonic seconds).
     """
 
     end: float = math.inf
     timeout: float = 10.0
     reach: frozenset[str] | None = None
     network: str | None = None
+    heard: float = field(default_factory=time.monotonic)
 
 
 current = threading.local()
@@ -73,7 +75,9 @@ class Reader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         self.sock.settimeout(min(bounds.timeout, left))
-        return self.raw.readinto(buffer)
+        size = self.raw.readinto(buffer)
+        bounds.heard = time.monotonic()
+        return size
 
     def close(self) -> None:
         self.raw.close()

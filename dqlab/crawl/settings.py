@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.crawl import lists
-from dqlab.crawl.addresses import absolute
+from dqlab.crawl.addresses import absolute, shown
 from dqlab.crawl.asking import Asking, asking
 from dqlab.crawl.directives import WISHES
 from dqlab.crawl.terms import Limits
@@ -107,7 +107,12 @@ def check(settings: Settings) -> None:
     """Raise BadInput, with what to do, if `settings` name no beginning, two, or bounds without sense."""
     if settings.from_file is None:
         if absolute(settings.url or "", "") is None:
-            raise BadInput(f"{settings.url!r} is no address of a web page", "one begins with http:// or https://")
+            what = (
+                "there is no address"
+                if settings.url is None
+                else f"{shown(settings.url)!r} is no address of a web page"
+            )
+            raise BadInput(what, "one begins with http:// or https://; or give a list (--from)")
         if settings.column is not None:
             raise BadInput(f"column={settings.column!r} without a list", "it names a column of the list")
     elif settings.url is not None:

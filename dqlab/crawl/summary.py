@@ -68,7 +68,11 @@ class Summary:
         if self.failed_pages:
             lines.append(f"{self.failed_pages} of {self.pages + self.failed_pages} pages: {listed(self.page_reasons)}")
         if not self.images and not self.kept and not self.failed:
-            lines.append(f"no picture found on {self.pages} {'page' if self.pages == 1 else 'pages'}")
+            lines.append(
+                f"no picture found on {self.pages} {'page' if self.pages == 1 else 'pages'}"
+                if self.pages
+                else "there was no address to ask for"
+            )
         lines += self.notes
         if self.more_pages:
             lines.append(f"pages read: {self.pages + self.failed_pages}, as max_pages says; the site has more")

@@ -90,7 +90,8 @@ class Way:
     def bounded(self) -> Iterator[None]:
         """Let the time that there is hold for everything that is asked, and turn what goes wrong into words."""
         limits = self.terms.limits
-        with in_words(limits, self.end), bounded(Bounds(self.end, limits.timeout, self.terms.reach)) as self.bounds:
+        self.bounds = Bounds(self.end, limits.timeout, self.terms.reach)
+        with in_words(limits, self.bounds), bounded(self.bounds):
             yield
 
     def check(self) -> None:
@@ -228,7 +229,7 @@ def rules(url: str, terms: Terms) -> Robots:
 def robots_txt(root: str, terms: Terms) -> Robots:
     """Fetch the rules of the site at `root`."""
     way = Way(Errand(url=root + "robots.txt", page=True), terms, time.monotonic() + terms.limits.deadline)
-    with about_robots(), way.bounded():
+    with way.bounded():
         for _ in range(REDIRECTS + 1):
             with way.asked() as response:
                 if redirects(response):
@@ -236,7 +237,7 @@ def robots_txt(root: str, terms: Terms) -> Robots:
                     continue
                 status = response.status
                 if status == 429 or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:  # "unreachable"
-                    raise refusal(status, {k.lower(): v for k, v in response.headers.items()})
+                    raise in_robots(refusal(status, {k.lower(): v for k, v in response.headers.items()}))
                 if status != http.HTTPStatus.OK:  # "unavailable": everything is allowed
                     pass_over(response)
                     return Robots("")
@@ -244,14 +245,10 @@ def robots_txt(root: str, terms: Terms) -> Robots:
                 while len(body) < ROBOTS_BYTES and (chunk := response.read1(ROBOTS_BYTES, decode_content=True)):
                     body += chunk
                 return Robots(bytes(body[:ROBOTS_BYTES]).decode(errors="replace"))
-        raise FetchFailed(f"more than {REDIRECTS} redirects")
+        raise in_robots(FetchFailed(f"more than {REDIRECTS} redirects"))
 
 
-@contextmanager
-def about_robots() -> Iterator[None]:
-    """Let an error say that it is one about the rules."""
-    try:
-        yield
-    except FetchFailed as error:
-        error.message = f"its robots.txt can't be had: {error.message}"
-        raise
+def in_robots(error: FetchFailed) -> FetchFailed:
+    """Return `error` as one about the rules."""
+    error.message = f"its robots.txt can't be had: {error.message}"
+    return error

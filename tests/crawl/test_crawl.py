@@ -14,7 +14,7 @@ from dqlab.crawl.failures import FetchFailed
 from dqlab.crawl.session import session
 from dqlab.crawl.settings import Settings
 from dqlab.crawl.store import Store
-from dqlab.errors import BadInput, MasterGone, TaskFailed
+from dqlab.errors import BadInput, DqlabError, MasterGone, TaskFailed
 from dqlab.sandbox.pages import FALSE, FLAKY, MISSING, PRIVATE
 from tests.crawl.hostile import PNG, Threads, hostile_server
 
@@ -346,3 +346,15 @@ def test_the_bar_counts_up_to_what_was_found(site, client, tmp_path, capsys):
     crawl(client, site.url, tmp_path, progress=True)
 
     assert "67/67" in capsys.readouterr().err
+
+
+def test_no_password_stands_in_an_error(client, server, tmp_path):
+    server.routes["/"] = lambda to: to.answer(401)
+
+    for address, words in (
+        (server.url.replace("//", "//me:secret@"), "401"),
+        ("htp://me:secret@host/", "no address of a web page"),
+    ):
+        with pytest.raises(DqlabError, match=words) as caught:
+            crawl(client, address, tmp_path)
+        assert "secret" not in str(caught.value)

@@ -261,7 +261,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            ([], "None is no address"),
+            ([], "there is no address"),
             (["http://host/", "--from", "-"], "too much"),
             (["http://host/", "--min-size", "large"], "'large' is no size such as 640x480"),
             (["http://host/", "--refresh", "sometimes"], "invalid choice: 'sometimes'"),

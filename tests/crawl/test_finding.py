@@ -295,7 +295,7 @@ def test_small_pictures(finding, options, image, reason):
     ("options", "words"),
     [
         ({"url": "nonsense"}, "'nonsense' is no address"),
-        ({"url": None}, "None is no address"),
+        ({"url": None}, "there is no address"),
         ({"from_file": "-"}, "too much"),
         ({"column": "url"}, "column='url' without a list"),
         ({"url": None, "from_file": "/none"}, "/none can't be read"),

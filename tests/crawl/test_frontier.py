@@ -216,6 +216,19 @@ def test_a_silent_host_is_given_up_within_two_minutes(count):
     assert len(world.asked) <= TRIES + FAILURES
 
 
+def test_what_waits_for_a_task_of_its_own_is_given_up_with_its_host():
+    def answer(errand, now):
+        tried.append(errand.url)
+        return 10.0, away(errand) if tried.count(errand.url) > 1 else Outcome(errand=errand, alone=True, size=ROOM)
+
+    tried = []
+    world = crowd(World(answer), 500)
+
+    assert world.run() < 200
+    assert len(world.settled) == 500
+    assert world.frontier.waiting == 0
+
+
 def test_a_host_that_goes_down_half_way_does_not_hold_up_the_others():
     def answer(errand, now):
         return (10.0, away(errand)) if "//host/" in errand.url and now > 1 else (0.05, good(errand))

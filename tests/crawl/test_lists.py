@@ -33,6 +33,10 @@ def listed(tmp_path, name, text, column=None):
         ("x.jsonl", '{"url": "http://host/a.png"}\n{"url": "https://host/b c.png"}\n', None),
         ("x.txt", '{"src": "http://host/a.png", "n": 1}\n{"src": "https://host/b c.png"}\n', "src"),
         ("x.ndjson", '"http://host/a.png"\n"https://host/b c.png"\n', None),
+        ("x.csv", "id;URL\n1;http://host/a.png\n2;https://host/b c.png\n", None),
+        ("x.jsonl", '{"URL": "http://host/a.png"}\n{"Url": "https://host/b c.png"}\n', None),
+        ("x.txt", "\ufeffhttp://host/a.png\r\nhttps://host/b c.png\r\n".encode("utf-16-le"), None),
+        ("x.txt", '"http://host/a.png"\n<https://host/b c.png>\n', None),
         ("x.csv.gz", gzip.compress(b"url\nhttp://host/a.png\nhttps://host/b c.png\n"), None),
     ],
 )
@@ -51,6 +55,11 @@ def test_kinds_of_lists(tmp_path, name, text, column):
 )
 def test_what_is_no_address_is_told_of_and_passed_over(tmp_path, name, text, skipped):
     assert listed(tmp_path, name, text) == ([A], skipped)
+
+
+def test_one_json_array_is_refused_with_what_makes_lines_of_it(tmp_path):
+    with pytest.raises(BadInput, match="one JSON array"):
+        listed(tmp_path, "x.json", '[{"url": "http://host/a.png"}]')
 
 
 @pytest.mark.parametrize(("name", "column"), [("x.csv", "no-such"), ("x.csv", None)])
