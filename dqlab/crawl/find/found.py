@@ -39,7 +39,7 @@ class Addresses(dict[str, None]):
 
     def note(self, base: str, reference: str) -> None:
         """Note what `reference` means on a page at `base`, if it means an address at all."""
-        if "{{" in reference or "<%" in reference:  # a template that a script was to fill
+        if "{{" in reference or "<%" in reference or not reference.strip():  # what a script was to fill
             return
         if self.room > 0 and (address := absolute(base, reference)):
             self.keep(address)

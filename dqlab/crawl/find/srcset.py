@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 __all__ = ["Candidate", "best", "candidates"]
 
-#: an address (which may contain commas, not end with one), perhaps a width or density
-CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s([^,]*))?(?:,|$)")
+#: an address (which may contain commas, not end with one), perhaps a width or density; what comes in parentheses is
+#: for browsers of the future
+CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s((?:[^,(]|\([^)]*\)?)*+))?(?:,|$)")
 #: "800w" or "2x"; a height ("600h") says nothing beside a width
 DESCRIPTOR = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([wx])", re.IGNORECASE)
 

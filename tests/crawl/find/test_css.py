@@ -13,6 +13,7 @@ from dqlab.crawl.find.css import read
         (".a { background: url(a.png) }", ["a.png"]),
         (".a { background: url( 'a b.png' ) } .b { cursor: URL(\"b.cur\"), auto }", ["a b.png", "b.cur"]),
         (".a { background: url(a\\ b.png) url('c\\'d.png') url(\\65.png) }", ["a b.png", "c'd.png", "e.png"]),
+        (".a { background: url(\\65 .png) url(a\\00002E png) }", ["e.png", "a.png"]),
         ("background: url(a.png), url(b.png) no-repeat", ["a.png", "b.png"]),
         (".a { background: image-set('a.png' 1x, \"b.png\" 2x) }", ["a.png", "b.png"]),
         (".a { background: -webkit-image-set(url(a.png) 1x) }", ["a.png"]),

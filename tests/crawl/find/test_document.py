@@ -146,6 +146,7 @@ class TestSrcset:
             ("a.png 1x, b.png 2x", ["a.png", "b.png"]),
             ("a.png 1x,b.png 2x", ["a.png", "b.png"]),
             ("a.png, b.png 480w", ["a.png", "b.png"]),
+            ("a.png (x, y) 1x, b.png (z", ["a.png", "b.png"]),
             ("\n  a.png 1x ,\n b,c.png 1.5x,", ["a.png", "b,c.png"]),
             ("data:image/png;base64,AA 1x, b.png 2x", ["data:image/png;base64,AA", "b.png"]),
             ("", []),
@@ -161,5 +162,12 @@ class TestSrcset:
 
     @pytest.mark.timeout(10)
     def test_a_hostile_one_takes_no_time(self):
-        for text in ("a, " * 300_000, "a" + "," * 300_000, "a " * 300_000, "," * 300_000, "a" * 300_000):
+        for text in (
+            "a, " * 300_000,
+            "a" + "," * 300_000,
+            "a " * 300_000,
+            "," * 300_000,
+            "a" * 300_000,
+            "a " + "(" * 300_000,
+        ):
             candidates(text)

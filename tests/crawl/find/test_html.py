@@ -38,6 +38,7 @@ def found(html, **more):
         ("<noscript><img src=a.png></noscript>", ["a.png"]),
         ("<template><img src=a.png></template>", ["a.png"]),
         ("<![if !IE]><img src=a.png><![endif]><![unknown[x]]><img src=b.png>", ["a.png", "b.png"]),
+        ("<link rel=preload as=image href='' imagesrcset='a.png 1x'><img src=' '><a href=''>here</a>", ["a.png"]),
         # lazy loading: what stands in src is a placeholder
         (f'<img src="{INLINE}" data-src=a.png>', ["a.png"]),
         ("<img src=blank.gif data-src=a.png>", ["a.png"]),
