@@ -77,6 +77,11 @@ def _importable(module: Any) -> bool:
     return module != "__main__" and is_local_module(module) and module in sys.modules
 
 
+def _is_global(code: types.FunctionType | type) -> bool:
+    """Whether its module has a function or class under its name, where a task may look for it, or `pickle` there."""
+    return vars(sys.modules.get(code.__module__ or "", types)).get(code.__qualname__) is code
+
+
 class _NamedError(pickle.PicklingError):
     """What can't be pickled, by its name, and what to do about it."""
 
@@ -142,17 +147,21 @@ class CodePickler(ValuePickler):
         keep_class(cls)
         make, args, (attributes, slots), *rest = reduced
         reduced = make, args, (with_module_values(cls.__module__, attributes), slots), *rest
-        return super().reduce_class(cls, reduced)
+        make, args, state, *rest = super().reduce_class(cls, reduced)
+        return make, args, (*state, _is_global(cls)), *rest
 
     def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
         """Take a function apart, with what it reaches in modules beside the notebook."""
         make, (code, _, *rest), (attributes, slots), *_, setter = reduced
         used, names = slots["__globals__"], names_in(function.__code__)
+        if _is_global(function):
+            used[function.__qualname__] = function
         home = self._module_of(function.__globals__)
         slots |= {"__globals__": self._without_stuck(home.__name__, used, function), **defaults(function)}
+        imported = [sys.modules[name] for name in sorted(names) if _importable(name)]  # maybe by a line in it
         reached = [
             (module, self._without_stuck(module.__name__, found, function))
-            for module, found in _reached([*used.values(), *modules_in(*function.__closure__ or ())], names)
+            for module, found in _reached([*used.values(), *imported, *modules_in(*function.__closure__ or ())], names)
         ]
         state = setter, (attributes, slots), tuple(reached)
         return make, (code, _Globals(home), *rest), state, None, None, set_function

@@ -8,20 +8,20 @@ from __future__ import annotations
 import hashlib
 import io
 import types
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cloudpickle
 
-from dqlab.wire.local_code import parts_of_wrapper
+from dqlab.wire.local_code import arrived, parts_of_wrapper
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["digest", "keep_class", "latest_class", "set_class"]
+__all__ = ["digest", "class_for", "keep_class", "set_class"]
 
-#: classes that are defined in this process and have travelled; and those that have come here, by their ids
+#: classes that are defined in this process and have travelled, by their ids
 _kept: WeakValueDictionary[int, type] = WeakValueDictionary()
-_arrived: WeakValueDictionary[int, type] = WeakValueDictionary()
 #: the digests of what a class that has come here was given last
 _brought: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
 #: what the first pickle of an instance leaves in its class
@@ -78,26 +78,27 @@ def digest(value: Any) -> Any:
     return sum.sum.digest()
 
 
+def class_for(make: Callable[..., type], *args: Any) -> type:
+    """The class that is to be given its attributes next: that which is here already, or one that is made, so that who
+    counts subclasses (`__init_subclass__`, a metaclass) counts each once."""
+    known: type | None = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.get(args[-2])
+    return make(*args) if known is None else known
+
+
 def set_class(cls: type, state: tuple[Any, ...]) -> None:
     """Give a class that has arrived its attributes; one that comes home is left as it is here by now."""
-    setter, inner = state
+    setter, inner, *_ = state
     if _kept.get(id(cls)) is cls:
         return
-    _arrived.pop(id(cls), None)
-    _arrived[id(cls)] = cls  # the last one, now
+    arrived.pop(id(cls), None)
+    arrived[id(cls)] = cls  # the last one, now
     brought = {name: digest(value) for name, value in inner[0].items() if name != _SLOT_NAMES}
     if _brought.get(cls) != brought:
         _brought[cls] = brought
         setter(cls, inner)
 
 
-def latest_class(module: str, name: str) -> type | None:
-    """The class of this name that has arrived last, if there is one."""
-    arrived = reversed(list(_arrived.values()))
-    return next((cls for cls in arrived if cls.__module__ == module and cls.__qualname__ == name), None)
-
-
 def keep_class(cls: type) -> None:
     """A class that is defined here is about to travel."""
-    if _arrived.get(id(cls)) is not cls:
+    if arrived.get(id(cls)) is not cls:
         _kept[id(cls)] = cls

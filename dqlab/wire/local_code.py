@@ -17,11 +17,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
+from weakref import WeakValueDictionary
 
 __all__ = [
-    "Namespace", "StandIn", "attribute", "brought_global", "client_module", "is_local", "is_local_module",
-    "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path",
-    "set_function", "stand_in",
+    "Namespace", "StandIn", "arrived", "attribute", "brought_global", "client_module", "hide_all", "imported_behind",
+    "is_local", "is_local_module", "latest_class", "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property",
+    "rebuild_dispatch", "search_path", "set_function", "show", "stand_in",
 ]  # fmt: skip
 
 #: what `functools.lru_cache` makes
@@ -74,19 +75,63 @@ class Namespace:
     """Stands in the pickle of a callable for the list of what it shares with all its copies; never made."""
 
 
+#: classes that have come here by value, by their ids, the last one last
+arrived: WeakValueDictionary[int, type] = WeakValueDictionary()
+#: modules that this process has imported behind a `StandIn`, by name
+imported_behind: dict[str, types.ModuleType] = {}
+
+
 class StandIn(types.ModuleType):
-    """A module beside the notebook, in a worker: what is reached in it has travelled along."""
+    """A module beside the notebook, in a worker: what is reached in it has travelled along, all else is in the worker's
+    own import of it. Tasks that import the module are given this."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or self.__name__ == "__main__":
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if (cls := latest_class(self.__name__, name)) is not None:
+            return cls
         try:
-            return getattr(importlib.import_module(self.__name__), name)
+            return getattr(_import_behind(self.__name__), name)
         except ImportError as exc:
             raise AttributeError(f"module {self.__name__!r} came without {name!r}, and there: {exc}") from exc
 
     def __reduce__(self) -> Any:
         return importlib.import_module, (self.__name__,)
+
+
+def latest_class(module: str, name: str) -> type | None:
+    """The class of this name that has arrived last, if there is one."""
+    classes = reversed(list(arrived.values()))
+    return next((cls for cls in classes if cls.__module__ == module and cls.__qualname__ == name), None)
+
+
+def _import_behind(name: str) -> types.ModuleType:
+    """This process's own import of a module, also where a `StandIn` is in its place."""
+    shown = sys.modules.get(name)
+    if not isinstance(shown, StandIn):
+        return importlib.import_module(name)
+    if name not in imported_behind:
+        del sys.modules[name]
+        try:
+            imported_behind[name] = importlib.import_module(name)
+        finally:
+            sys.modules[name] = shown
+    return imported_behind[name]
+
+
+def show(stand_in: StandIn) -> None:
+    """From now on tasks that import the module are given this."""
+    there = sys.modules.get(stand_in.__name__)
+    if there is not None and not isinstance(there, StandIn):
+        imported_behind[stand_in.__name__] = there
+    sys.modules[stand_in.__name__] = stand_in
+
+
+def hide_all() -> None:
+    """The next task is another client's."""
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, StandIn):
+            del sys.modules[name]
 
 
 def stand_in(about: dict[str, Any]) -> StandIn:
@@ -109,7 +154,7 @@ def brought_global(module: str, name: str, value: Any) -> Any:
 def attribute(module: str, name: str) -> Any:
     """What `module` holds under `name` where this process imports it: for what no pickle can hold."""
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = _import_behind(module)
     except ImportError as exc:
         where = f"{name!r} of module {module!r}"
         raise ImportError(

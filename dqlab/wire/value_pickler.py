@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from dqlab.wire.arrivals import set_class
+from dqlab.wire.arrivals import class_for, set_class
 from dqlab.wire.local_code import parts_of_wrapper, rebuild_cached_property, set_function
 from dqlab.wire.made_anew import with_new
 from dqlab.wire.messages import ATOMS
@@ -21,6 +21,8 @@ __all__ = ["Dumper", "ValuePickler"]
 
 #: what cloudpickle from 3.1.3 on calls the file of all code
 _NO_FILE = "<dynamic-code>"
+#: what it makes a class with, unless it is an enum
+_make_class = cloudpickle.cloudpickle._make_skeleton_class
 
 
 def _reduce_code(code: types.CodeType) -> Any:
@@ -70,7 +72,10 @@ class ValuePickler(cloudpickle.Pickler):
     def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
         """Take a class apart, given how cloudpickle does: where it came from, it is not set back on its return."""
         make, args, (attributes, slots), *_, setter = reduced
-        return make, args, (setter, (with_new(attributes), slots)), None, None, set_class
+        if attributes.get("__slots__") and make is _make_class:  # which cloudpickle forgets
+            *first, namespace, tracker, extra = args
+            args = (*first, {**namespace, "__slots__": attributes.pop("__slots__")}, tracker, extra)
+        return class_for, (make, *args), (setter, (with_new(attributes), slots)), None, None, set_class
 
 
 class Dumper:

@@ -11,7 +11,7 @@ import os
 import sys
 
 from dqlab.wire.envelope import Envelope
-from dqlab.wire.local_code import is_local
+from dqlab.wire.local_code import StandIn, hide_all, imported_behind, is_local
 
 __all__ = ["ClientModules"]
 
@@ -24,7 +24,7 @@ class ClientModules:
         self._client: str | None = None
         self._path: tuple[str, ...] = ()
         self._files: dict[str, tuple[int, int] | None] = {}  #: of the client's modules, as they were when first seen
-        self._seen = len(sys.modules)
+        self._seen = len(sys.modules), len(imported_behind)
 
     def suits(self, envelope: Envelope) -> bool:
         """Whether a function may run here; else it is for a fresh process."""
@@ -35,6 +35,8 @@ class ClientModules:
 
     def adopt(self, envelope: Envelope) -> None:
         """Look for modules where the function's client does, and only then where this process does, with its argv."""
+        if envelope.client != self._client:
+            hide_all()
         self._client = envelope.client
         sys.argv[:] = envelope.argv
         if envelope.path != self._path:
@@ -44,10 +46,12 @@ class ClientModules:
 
     def _look(self) -> None:
         """Notice what has been imported since."""
-        if len(sys.modules) == self._seen:
+        if self._seen == (len(sys.modules), len(imported_behind)):
             return
-        self._seen = len(sys.modules)
-        for name, module in list(sys.modules.items()):
+        self._seen = len(sys.modules), len(imported_behind)
+        for name, module in {**sys.modules, **imported_behind}.items():
+            if isinstance(module, StandIn):
+                continue
             file = getattr(module, "__file__", None)
             if name not in self._own_modules and isinstance(file, str) and is_local(name, file):
                 self._files.setdefault(file, _version(file))

@@ -15,7 +15,7 @@ from typing import Any
 from weakref import ReferenceType, WeakSet, WeakValueDictionary, ref
 
 from dqlab.wire import arrivals, local_code
-from dqlab.wire.local_code import StandIn, stand_in
+from dqlab.wire.local_code import StandIn, show, stand_in
 
 __all__ = ["ClientNames", "Shared", "names_of"]
 
@@ -30,7 +30,6 @@ class Shared:
         self.names = names
         self.values: list[Any] = []
         self.brought: dict[Key, tuple[Any, Any]] = {}  #: digests and values of the globals of its functions
-        self.defined: dict[Key, Any] = {}  #: its functions and classes, for those who look for them by name
 
 
 class ClientNames:
@@ -55,7 +54,7 @@ class ClientNames:
         shared = Shared(self)
         self._users.add(shared)
         shared.values = _Unpickler(shared, data).load()
-        used = {key for user in self._users for key in (*user.brought, *user.defined)}
+        used = {key for user in self._users for key in user.brought}
         for module, name in self._known - used:  # no function reaches it any more
             vars(self._modules[module]).pop(name, None)
             self._there.pop((module, name), None)
@@ -65,14 +64,14 @@ class ClientNames:
     def use(self, shared: Shared) -> None:
         """What is in `shared` is called next: its globals are what it has brought, or what tasks have made of that."""
         sys.modules["__main__"] = self._main
+        for found in self._modules.values():
+            if found.__name__ != "__main__" and sys.modules.get(found.__name__) is not found:
+                show(found)
         if shared is self._last():
             return
         self._last = ref(shared)
         for key, (digest, value) in shared.brought.items():
             self._put(key, digest, value)
-        for (module, name), value in shared.defined.items():
-            if (module, name) not in self._there:
-                vars(self._modules[module])[name] = value
 
     def _put(self, key: Key, digest: Any, value: Any) -> Any:
         """Set a global, unless what is there was brought as the same; return what is there then."""
@@ -98,7 +97,6 @@ class ClientNames:
                 continue
             for name, value in names.items():
                 self.set_global(shared, module.__name__, name, value)
-        self._define(shared, function)
 
     def set_global(self, shared: Shared, module: str, name: str, value: Any) -> Any:
         """A global of a module has come; return what it is here."""
@@ -109,13 +107,10 @@ class ClientNames:
         return here
 
     def set_class(self, shared: Shared, cls: type, state: tuple[Any, ...]) -> None:
-        """As `arrivals.set_class` does it."""
+        """As `arrivals.set_class` does it; `state` says whether it is a global of its module."""
         arrivals.set_class(cls, state)
-        self._define(shared, cls)
-
-    def _define(self, shared: Shared, what: Any) -> None:
-        if what.__module__ in self._modules and what.__qualname__.isidentifier():
-            shared.defined[what.__module__, what.__qualname__] = what
+        if state[2]:
+            self.set_global(shared, cls.__module__, cls.__qualname__, cls)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -146,7 +141,7 @@ class _Main(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         found = vars(self._dqlab_module).get(name, self)
         if found is self or name.startswith("__"):
-            found = arrivals.latest_class("__main__", name)
+            found = local_code.latest_class("__main__", name)
         if found is None:
             raise AttributeError(f"module '__main__' has no attribute {name!r}: the task has brought none")
         return found

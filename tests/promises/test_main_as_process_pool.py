@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.cluster import run, script
 
 SCRIPT = """
-import collections, dataclasses, concurrent.futures as cf, contextvars, functools, logging, multiprocessing as mp
-import os, pickle, queue, sys, threading
+import collections, concurrent.futures as cf, contextvars, dataclasses, enum, functools, logging, multiprocessing as mp
+import os, pickle, queue, sys, threading, typing
 from dqlab import LocalWorkers, Master
 
 LOCK, LOCAL, EVENT, ROOM = threading.RLock(), threading.local(), threading.Event(), threading.Semaphore(2)
@@ -124,6 +122,43 @@ class Options:
     y = NOTHING
     def given(self):
         return self.x is MISSING, self.y is NOTHING
+@dataclasses.dataclass(slots=True, frozen=True)
+class Point:
+    x: int = 1
+class Slotted:
+    __slots__ = ("a", "__own")
+    def __init__(self, a):
+        self.a, self.__own = a, 2
+    def all(self):
+        return self.a, self.__own, hasattr(self, "__dict__")
+class Pair(typing.NamedTuple):
+    a: int
+    b: str = "b"
+class Plugin:
+    found = []
+    def __init_subclass__(cls):
+        Plugin.found.append(cls.__name__)
+class Mine(Plugin):
+    pass
+class Color(enum.Enum):
+    RED = 1
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args) + 100
+    return wrapper
+@decorated
+def hundred(x):
+    return x
+def use_hundred(x):
+    return hundred(x)
+def made(what):
+    return {"point": Point, "slotted": lambda: Slotted(1), "pair": lambda: Pair(1), "mine": Mine, "color": Color}[what](
+        *([1] if what == "color" else []))
+def the_same(what):
+    return what
+def shown(thing):
+    return type(thing) is globals()[type(thing).__name__], getattr(thing, "all", lambda: repr(thing)[:12])()
 
 def programs():
     for function, *args in (
@@ -136,6 +171,12 @@ def programs():
         yield function.__name__, lambda ex: [ex.submit(function, *args).result(30) for _ in range(3)]
     yield "map", lambda ex: [*ex.map(add, range(5)), *ex.map(square_of, [Square(2)] * 3)]
     yield "a class", lambda ex: type(ex.submit(Square, 3).result(30)) is Square
+    for thing in (Point(), Slotted(3), Pair(4), Mine(), Color.RED):
+        label = type(thing).__name__
+        yield label, lambda ex: [shown(ex.submit(made, label.lower()).result(30)) for _ in range(2)]
+        yield label, lambda ex: [shown(x) for x in [ex.submit(the_same, thing).result(30), *ex.map(the_same, [thing])]]
+    yield "plugins", lambda ex: Plugin.found
+    yield "decorated", lambda ex: [ex.submit(f, 1).result(30) for f in (use_hundred, hundred, use_hundred)]
     yield "a lock as an argument", lambda ex: ex.submit(double, threading.Lock()).result(30)
 
 if __name__ == "__main__":
@@ -151,14 +192,78 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def said(tmp_path_factory):
-    path = script(tmp_path_factory.mktemp("main"), SCRIPT, "own.py")
-    ended = {engine: run(path, engine, "an argument", timeout=120) for engine in ("pool", "dqlab")}
-    return {engine: (process.stdout.splitlines(), process.stderr) for engine, process in ended.items()}
+def both(path):
+    """What a script says with a pool of processes and here, as lines; and what trouble it had here."""
+    there, here = (run(path, engine, "an argument", timeout=120) for engine in ("pool", "dqlab"))
+    return there.stdout.splitlines(), here.stdout.splitlines(), here.stderr
 
 
-def test_a_script_of_its_own_gives_the_same(said):
-    (there, _), (here, trouble) = said["pool"], said["dqlab"]
-    assert len(there) == 40
+def test_a_script_of_its_own_gives_the_same(tmp_path):
+    there, here, trouble = both(script(tmp_path, SCRIPT, "own.py"))
+    assert len(there) == 52
+    assert here == there, trouble
+
+
+HELPER = """
+import threading
+LOCK, STATE, MISSING = threading.Lock(), [], object()
+class Thing:
+    def __init__(self, x):
+        self.x = x
+def make(x):
+    return Thing(x)
+def add(x):
+    with LOCK:
+        STATE.append(x)
+    return len(STATE)
+def double(x):
+    return 2 * x
+def missing(x=MISSING):
+    return x is MISSING
+"""
+WITH_HELPER = """
+import concurrent.futures as cf, multiprocessing as mp, pickle, sys
+import helper
+from helper import Thing
+from dqlab import LocalWorkers, Master
+
+def lazy(thing):
+    import helper as h
+    return isinstance(thing, h.Thing), isinstance(h.make(1), h.Thing), isinstance(h.make(1), type(thing))
+def lazy_names(thing):
+    from helper import Thing as T, add
+    return isinstance(thing, T), add(1)
+def both(x):
+    helper.add(x)
+    import helper as h
+    return len(h.STATE), len(helper.STATE), h is helper, h.missing(), h.missing(helper.MISSING)
+def pickled(thing):
+    return type(pickle.loads(pickle.dumps(thing))) is type(thing) is Thing
+def pool():
+    with mp.get_context("fork").Pool(1) as inner:
+        return inner.map(helper.double, [1, 2])
+def module():
+    import helper as h
+    return h.__name__, h is sys.modules["helper"], h.make.__module__
+
+if __name__ == "__main__":
+    executor = cf.ProcessPoolExecutor(1, mp.get_context("spawn")) if sys.argv[1] == "pool" else Master()
+    with executor:
+        if sys.argv[1] == "dqlab":
+            LocalWorkers(executor, 1)
+        for function, *args in (
+            (lazy, Thing(1)), (lazy_names, Thing(1)), (helper.add, 1), (both, 1), (pickled, Thing(1)),
+            (pool,), (module,), (helper.missing,), (lazy, Thing(2)), (helper.add, 1),
+        ):
+            try:
+                print(function.__name__, [executor.submit(function, *args).result(30) for _ in range(2)])
+            except Exception as exc:
+                print(function.__name__, repr(exc))
+"""
+
+
+def test_a_script_with_a_module_beside_it_gives_the_same(tmp_path):
+    script(tmp_path, HELPER, "helper.py")
+    there, here, trouble = both(script(tmp_path, WITH_HELPER, "own.py"))
+    assert len(there) == 10
     assert here == there, trouble

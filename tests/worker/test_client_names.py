@@ -8,6 +8,7 @@ import types
 import pytest
 
 from dqlab.client.pickling import dump_function
+from dqlab.wire import local_code
 from dqlab.wire.envelope import Envelope
 from dqlab.worker import functions as module_of_functions
 from dqlab.worker.functions import Functions
@@ -35,18 +36,20 @@ def here(monkeypatch, tmp_path):
 class Process:
     """The functions of a process of tasks."""
 
-    def __init__(self):
-        self.functions = Functions()
+    def __init__(self, here):
+        self.here, self.functions = here, Functions()
 
     def send(self, function):
         """A function as it is now; what is returned calls it as a task does."""
+        local_code.hide_all()
+        sys.modules[self.here.__name__] = self.here
         digest, pickled, python = dump_function(function)
         held = self.functions.hold(digest, {digest: pickled})
         return lambda *args: self.functions.load(held, python)(*args)
 
 
 def test_what_one_function_leaves_another_finds(here):
-    process = Process()
+    process = Process(here)
     assert process.send(here.up)() == process.send(here.up)() - 1 == 1
     assert process.send(here.look)() == (2, 1)
     process.send(here.set_rate)(5)
@@ -54,7 +57,7 @@ def test_what_one_function_leaves_another_finds(here):
 
 
 def test_what_has_changed_at_the_client_is_set_anew_and_nothing_else_is(here):
-    process = Process()
+    process = Process(here)
     process.send(here.up)()
     process.send(here.set_rate)(5)
     here.RATE = 7
@@ -64,7 +67,7 @@ def test_what_has_changed_at_the_client_is_set_anew_and_nothing_else_is(here):
 
 
 def test_a_task_that_was_submitted_before_a_change_finds_what_there_was_then(here):
-    process = Process()
+    process = Process(here)
     before = process.send(here.look)
     assert before() == (0, 1)
     here.RATE = 2
@@ -74,7 +77,7 @@ def test_a_task_that_was_submitted_before_a_change_finds_what_there_was_then(her
 
 def test_a_global_goes_with_the_last_function_that_uses_it(here, monkeypatch):
     monkeypatch.setattr(module_of_functions, "FUNCTION_BYTES", 1)
-    process = Process()
+    process = Process(here)
     process.send(here.up)()
     client = Envelope.load(dump_function(here.up)[1]).client
     names = module_of_functions.names_of(client)
@@ -86,7 +89,7 @@ def test_a_global_goes_with_the_last_function_that_uses_it(here, monkeypatch):
 
 
 def test_main_is_the_clients(here):
-    process = Process()
+    process = Process(here)
     process.send(here.up)()
     main = sys.modules["__main__"]
     assert main.__name__ == "__main__" and not hasattr(main, "__file__")
