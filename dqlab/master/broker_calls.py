@@ -182,11 +182,7 @@ class BrokerCalls:
 
     def cancel(self, ranges: list[tuple[int, int]]) -> Wait:
         """Cancel what has not started of (first, count) ranges; return what was cancelled."""
-
-        def cancel(now: float) -> list[tuple[int, int]]:
-            return [done for first, count in ranges for done in self._broker.cancel(first, count, now)]
-
-        return _change(cancel)
+        return _change(lambda now: [done for first, n in ranges for done in self._broker.cancel(first, n, now)])
 
     # -- for workers ------------------------------------------------------------------------------------------------
 
@@ -198,11 +194,9 @@ class BrokerCalls:
         if self._peer.worker is not None:
             self._waiting.do_now(self._broker.leases.leave, self._peer.worker, "joined again")
         chosen = tuple(queues) if queues is not None else None
-
-        def join(now: float) -> Worker:
-            return self._broker.leases.join(host, pid, chosen, handler, now, name)
-
-        self._peer.worker = worker = self._waiting.do_now(join)
+        join = self._broker.leases.join
+        worker = self._waiting.do_now(lambda now: join(host, pid, chosen, handler, now, name))
+        self._peer.worker = worker
         return worker.name, self._broker.leases.seconds, self._peer.about["results"]
 
     def control(self, name: str) -> None:

@@ -19,10 +19,12 @@ from pathlib import PurePath
 from typing import Any
 from weakref import WeakValueDictionary
 
+import cloudpickle
+
 __all__ = [
-    "Namespace", "StandIn", "arrived", "attribute", "brought_global", "client_module", "hide_all", "imported_behind",
-    "is_local", "is_local_module", "latest_class", "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property",
-    "rebuild_dispatch", "search_path", "set_function", "show", "stand_in",
+    "Namespace", "StandIn", "arrived", "attribute", "behind", "brought_global", "client_module", "hide_all",
+    "imported_behind", "is_local", "is_local_module", "latest_class", "parts_of_wrapper", "rebuild_cache",
+    "rebuild_cached_property", "rebuild_dispatch", "search_path", "set_function", "show", "stand_in",
 ]  # fmt: skip
 
 #: what `functools.lru_cache` makes
@@ -125,12 +127,23 @@ def show(stand_in: StandIn) -> None:
     if there is not None and not isinstance(there, StandIn):
         imported_behind[stand_in.__name__] = there
     sys.modules[stand_in.__name__] = stand_in
+    cloudpickle.register_pickle_by_value(stand_in)
+
+
+def behind(code: Any) -> tuple[Any, ...] | None:
+    """How another process finds a function or class of a module that was imported behind a `StandIn`; None of others,
+    which go by value."""
+    found: Any = imported_behind.get(code.__module__)
+    for part in code.__qualname__.split(".") if found is not None else ():
+        found = getattr(found, part, None)
+    return (attribute, (code.__module__, code.__qualname__)) if found is code else None
 
 
 def hide_all() -> None:
     """The next task is another client's."""
     for name, module in list(sys.modules.items()):
         if isinstance(module, StandIn):
+            cloudpickle.unregister_pickle_by_value(module)
             del sys.modules[name]
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import cloudpickle
 
 from dqlab.wire.arrivals import class_for, set_class
-from dqlab.wire.local_code import parts_of_wrapper, rebuild_cached_property, set_function
+from dqlab.wire.local_code import behind, imported_behind, parts_of_wrapper, rebuild_cached_property, set_function
 from dqlab.wire.made_anew import with_new
 from dqlab.wire.messages import ATOMS
 
@@ -50,6 +50,8 @@ class ValuePickler(cloudpickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """How a function or class that travels by value is taken apart; `NotImplemented` for all else."""
+        if imported_behind and isinstance(obj, types.FunctionType | type) and (parts := behind(obj)) is not None:
+            return parts
         if (parts := parts_of_wrapper(obj)) is not None:
             return self.reduce_wrapper(obj, parts)
         reduced = super().reducer_override(obj)
@@ -72,9 +74,10 @@ class ValuePickler(cloudpickle.Pickler):
     def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
         """Take a class apart, given how cloudpickle does: where it came from, it is not set back on its return."""
         make, args, (attributes, slots), *_, setter = reduced
-        if attributes.get("__slots__") and make is _make_class:  # which cloudpickle forgets
+        if make is _make_class:  # which forgets these
             *first, namespace, tracker, extra = args
-            args = (*first, {**namespace, "__slots__": attributes.pop("__slots__")}, tracker, extra)
+            slots_too = {"__slots__": attributes.pop("__slots__")} if attributes.get("__slots__") else {}
+            args = (*first, {**namespace, "__qualname__": cls.__qualname__, **slots_too}, tracker, extra)
         return class_for, (make, *args), (setter, (with_new(attributes), slots)), None, None, set_class
 
 
