@@ -17,7 +17,7 @@ from dqlab.broker import topics
 from dqlab.broker.clients import Client
 from dqlab.broker.events import Record, expand
 from dqlab.broker.tasks import FINAL, Span
-from dqlab.broker.workers import Worker, note_stuck
+from dqlab.broker.workers import note_stuck
 from dqlab.errors import Refused
 from dqlab.master.peer import LONGEST_WAIT, Peer
 from dqlab.master.told_spans import as_failed, as_finished, as_open, as_outcome
@@ -195,8 +195,7 @@ class BrokerCalls:
             self._waiting.do_now(self._broker.leases.leave, self._peer.worker, "joined again")
         chosen = tuple(queues) if queues is not None else None
         join = self._broker.leases.join
-        worker = self._waiting.do_now(lambda now: join(host, pid, chosen, handler, now, name))
-        self._peer.worker = worker
+        self._peer.worker = worker = self._waiting.do_now(lambda now: join(host, pid, chosen, handler, now, name))
         return worker.name, self._broker.leases.seconds, self._peer.about["results"]
 
     def control(self, name: str) -> None:
