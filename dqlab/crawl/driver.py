@@ -116,6 +116,7 @@ class Crawl:
             finally:
                 for future in list(self.out):
                     future.cancel()
+                self.lanes.close(finished)
                 self.finding.close(finished)
         return self.summary()
 
@@ -222,6 +223,7 @@ class Crawl:
                 raise FetchFailed(f"{errand.url} can't be fetched: {page.error}", remedy(page.error))
             if self.finding.minds(errand):
                 self.page_reasons[page.error] += 1
+                self.lanes.tell(errand.url, page.error, of_pages=True)
             return
         if self.finding.counts(errand):
             self.count["pages"] += 1
@@ -241,6 +243,7 @@ class Crawl:
         entry = self.store.add(image, self.frontier.attempts(errand.url))
         if entry.error is not None:
             self.reasons[entry.error] += 1
+            self.lanes.tell(errand.url, entry.error, of_pages=False)
         elif image.unchanged:
             self.count["unchanged"] += 1
         else:

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from dqlab.crawl.response import Bounds
     from dqlab.crawl.terms import Limits
 
-__all__ = ["FetchFailed", "Moved", "NoRoom", "OutOfTime", "TryAgain", "hung_up", "in_words", "refusal", "remedy"]
+__all__ = [
+    "FetchFailed",
+    "Moved",
+    "NoRoom",
+    "OutOfTime",
+    "TryAgain",
+    "fail",
+    "hung_up",
+    "in_words",
+    "refusal",
+    "remedy",
+]
 
 #: characters of a reason; some of it may be the server's words
 LONGEST_REASON = 200
@@ -62,6 +73,11 @@ class Moved(FetchFailed):
     def __init__(self, place: str, hops: int, network: str | None) -> None:
         super().__init__("it redirects to another host")
         self.place, self.hops, self.network = place, hops, network
+
+
+def fail(address: str, why: str) -> None:
+    """Raise why `address` gives nothing: as a task it stands among a master's failures, for those who look on."""
+    raise FetchFailed(f"{why}: {address}")
 
 
 @contextmanager

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from typing import Any
 
+from dqlab.crawl.failures import fail
 from dqlab.crawl.threads import Threads
 
 __all__ = ["Lanes"]
@@ -15,6 +16,8 @@ __all__ = ["Lanes"]
 WORKERS = 4
 #: seconds beyond a task's own limits after which the worker's process is taken to hang
 GRACE = 60.0
+#: reasons that a master is told, and seconds for which its answers are waited for in the end
+REASONS, LAST_WORDS = 20, 1.0
 #: seconds between two looks at how many workers there are
 LOOK = 1.0
 
@@ -32,6 +35,7 @@ class Lanes:
         if options := getattr(executor, "options", None):
             self.pages = options(queue="pages", timeout=seconds + GRACE)
             self.images = options(queue="images", timeout=seconds + GRACE)
+        self.told: dict[str, Future] = {}
         self.looked = 0.0
         self.workers = workers or WORKERS
         self.look()
@@ -60,6 +64,18 @@ class Lanes:
     def submit(self, of_pages: bool, task: Callable, *arguments: Any) -> Future:
         """Submit a task."""
         return (self.pages if of_pages else self.images).submit(task, *arguments)
+
+    def tell(self, address: str, why: str, of_pages: bool) -> None:
+        """Let a master have the reason why `address` gives nothing among its failures, one address for each reason."""
+        if self.images is not self.executor and why not in self.told and len(self.told) < REASONS:
+            self.told[why] = self.submit(of_pages, fail, address, why)
+
+    def close(self, finished: bool) -> None:
+        """Leave nothing behind in the queues; what was told in a crawl that `finished` is to arrive."""
+        if finished and self.told:
+            wait(self.told.values(), LAST_WORDS)
+        for future in self.told.values():
+            future.cancel()
 
     def hint(self) -> None:
         """Say so if nobody is there who could do the work."""

@@ -79,6 +79,21 @@ def test_one_of_four_workers_is_killed_half_way(site, tmp_path, who):
     assert {entry.worker for entry in read_manifest(tmp_path)} <= {"w1", "w2", "w3", "w4"}
 
 
+def test_a_master_shows_why_something_is_not_coming(site, tmp_path):
+    """On the dashboard: a queue for pages and one for pictures, and each reason once among the failures."""
+    with Master() as master, LocalWorkers(master, 2):
+        summary = crawl(master, site.url, tmp_path)
+        queues, failures = master.stats()["queues"], master.failures()
+
+    told = {(failure["queue"], failure["reason"].rpartition(": http")[0].split(": ", 1)[1]) for failure in failures}
+    assert told >= {("images", reason) for reason, _ in summary.reasons if reason != "robots.txt forbids it"}
+    assert {reason for _, reason in told} == dict(summary.reasons).keys() | dict(summary.page_reasons).keys()
+    assert len(failures) == len(told)
+    for name in ("pages", "images"):
+        assert queues[name]["done"] > 0
+        assert queues[name]["ready"] == queues[name]["leased"] == 0
+
+
 def test_a_second_run_downloads_nothing_again(site, tmp_path):
     with Master() as master:
         LocalWorkers(master, 2)
