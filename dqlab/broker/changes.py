@@ -91,7 +91,7 @@ class Batch:
     results: list[tuple[int, Any]] = field(default_factory=list)  #: (serial, value) on the plain result queue
     answers: list[AnswerRow] = field(default_factory=list)
     confirmed: list[tuple[int, int, str]] = field(default_factory=list)  #: (client, thread, call): they have theirs
-    taken: int | None = None  #: those below this serial were taken
+    taken: int | None = None  #: those below this serial were taken, and told
 
 
 class Changes:
@@ -99,6 +99,7 @@ class Changes:
 
     def __init__(self, states: States, plain: PlainQueues) -> None:
         self._states, self._plain = states, plain
+        self._plain.untold = {}
         self._taken, self._put = self._plain.taken, self._plain.taken + len(self._plain.results)
         self._forget()
 
@@ -116,8 +117,13 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(
             self._spans or self._new or self._ended or self._dropped or self._queues or self._clients or self._gone
-            or self._through or self._answers or self._plain.taken != self._taken or self._results_end != self._put
+            or self._through or self._answers or self._told != self._taken or self._results_end != self._put
         )  # fmt: skip
+
+    @property
+    def _told(self) -> int:
+        """Serial of the first result that somebody may still have to hear."""
+        return min((serial for serial, _ in (self._plain.untold or {}).values()), default=self._plain.taken)
 
     @property
     def _results_end(self) -> int:
@@ -192,14 +198,16 @@ class Changes:
         return batch
 
     def _take_results(self, batch: Batch) -> None:
-        plain, end = self._plain, self._results_end
+        plain, end, told = self._plain, self._results_end, self._told
         first = max(self._put, plain.taken)
+        # What was put and taken since is written too, until whoever has it has heard it.
+        batch.results = [row for row in (plain.untold or {}).values() if row[0] >= self._put]
         if end > first:
             values = list(islice(reversed(plain.results), end - first))
-            batch.results = list(zip(range(first, end), reversed(values), strict=True))
-        if plain.taken != self._taken:
-            batch.taken = plain.taken
-        self._taken, self._put = plain.taken, end
+            batch.results += zip(range(first, end), reversed(values), strict=True)
+        if told != self._taken:
+            batch.taken = told
+        self._taken, self._put = told, end
 
     def _span_row(self, span: Span) -> SpanRow:
         unread = span.state in FINAL and not self._states.kept.is_spare(span)

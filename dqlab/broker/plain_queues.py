@@ -61,6 +61,8 @@ class PlainQueues:
     def __init__(self, states: States, max_attempts: int, lease: float, pills: Iterable[Any] = ()) -> None:
         self.results: deque[Any] = deque()  #: the plain result queue
         self.taken = 0  #: how many were ever taken from it
+        #: with a journal, (serial, value) of the result that a connection was given and may not have heard yet
+        self.untold: dict[Any, tuple[int, Any]] | None = None
         self.unmatched = 0  #: results that nobody had taken a value for
         self.refused = 0  #: results that the master did not take
         self._states, self._pills = states, list(pills)
@@ -162,15 +164,23 @@ class PlainQueues:
         self.results.extend(values)
         self._states.signals.add(topics.PLAIN_RESULTS)
 
-    def take_result(self) -> list[Any]:
-        """`[value]` of the next result; `[]` if there is none."""
+    def take_result(self, holder: Any = None) -> list[Any]:
+        """`[value]` of the next result, for a connection; `[]` if there is none."""
         if not self.results:
             return []
         if self.held_back:
             self._states.signals.add(self._line.news)
         self._states.signals.add(topics.ROOM)
+        value = self.results.popleft()
+        if self.untold is not None and holder is not None:
+            self.untold[holder] = self.taken, value
         self.taken += 1
-        return [self.results.popleft()]
+        return [value]
+
+    def told(self, holder: Any) -> None:
+        """A connection has been sent the result that it was given."""
+        if self.untold is not None:
+            self.untold.pop(holder, None)
 
     # -- an earlier life of the master -------------------------------------------------------------------------
 
@@ -200,6 +210,7 @@ class PlainQueues:
 
     def hang_up(self, holder: Any, now: float) -> None:
         """The connection ended: what it held goes back, or is owed by its address; a client's thread may come back."""
+        self.told(holder)
         hand = self._holders.pop(holder, None)
         if hand is not None and hand.thread is not None:
             self.numbered.hang_up(hand, now)

@@ -148,6 +148,9 @@ def read_remains(db: sqlite3.Connection) -> Remains:
     """Everything that is there."""
     clients = [ClientRow(n, token, last, bool(plain)) for n, token, last, plain in db.execute("SELECT * FROM clients")]
     queues = [QueueRow(name, bool(paused), *ends) for name, paused, *ends in db.execute("SELECT * FROM queues")]
+    results = list(db.execute("SELECT serial, value FROM results ORDER BY serial"))
+    # Serials in between may be missing: what was told before it was ever written.
+    taken = results[-1][0] + 1 - len(results) if results else read_fact(db, "taken") or 0
     return Remains(
         life=read_fact(db, "lives") or 0,
         clients=clients,
@@ -155,9 +158,9 @@ def read_remains(db: sqlite3.Connection) -> Remains:
         functions=dict(db.execute("SELECT digest, pickled FROM functions")),
         runs=[_run_row(row) for row in db.execute("SELECT * FROM runs ORDER BY first")],
         spans=[_span_row(row) for row in db.execute("SELECT * FROM spans ORDER BY first")],
-        results=[load_plain(value) for (value,) in db.execute("SELECT value FROM results ORDER BY serial")],
+        results=[load_plain(value) for _, value in results],
         answers=[AnswerRow._make([*key, load_plain(answer)]) for *key, answer in db.execute("SELECT * FROM answers")],
-        taken=read_fact(db, "taken") or 0,
+        taken=taken,
     )
 
 

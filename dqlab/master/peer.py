@@ -107,6 +107,8 @@ class Peer:
         try:
             with self._sending:
                 self._conn.send_parts(parts)
+            if self.broker.plain.untold:
+                self.waiting.do(self.broker.plain.told, id(self))
         except (OSError, ValueError):
             pass  # it is gone; its own thread notices
 

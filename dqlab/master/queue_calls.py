@@ -113,7 +113,9 @@ class _PairQueue(StandardQueue):
         return Wait((topics.ROOM,), put, min(timeout, LONGEST_WAIT), bool)
 
     def _once(self, call: str, number: int, method: Callable[[float], Any], now: float) -> Any:
-        return self._plain.numbered.do(self._holder, call, number, partial(method, now))
+        answer = self._plain.numbered.do(self._holder, call, number, partial(method, now))
+        self._plain.told(self._holder)  # or will be, as the answer is written
+        return answer
 
 
 class TaskQueue(_PairQueue):
@@ -161,7 +163,7 @@ class ResultQueue(_PairQueue):
         return self._plain.answer(self._holder, self._peer.address, items, now)
 
     def _take(self, now: float) -> list[Any]:
-        return self._plain.take_result()
+        return self._plain.take_result(self._holder)
 
     def full(self) -> bool:
         """Whether a `put` that settles nothing would have to wait."""

@@ -157,6 +157,64 @@ class Machine(RuleBasedStateMachine):
         assert counts["done"] == len(self.put["tasks"]) and not counts["leased"] + counts["ready"]
 
 
+class Scripts(RuleBasedStateMachine):
+    """Results that scripts take, who confirm nothing: none is lost, and one for each connection and death comes twice.
+
+    The master has sent a result some time after it took it; in between it may write, or die.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lives, self.put, self.deaths = Lives(), 0, 0
+        self.got: list[str] = []
+        self.unwritten: list[str] = []
+        self.accepted: list[str] = []
+        self.underway: dict[str, str] = {}
+
+    @rule(count=st.integers(1, 3))
+    def put_some(self, count: int) -> None:
+        values = [f"result {self.put + i}" for i in range(count)]
+        assert self.lives.broker.plain.answer("somebody", "address", values, self.lives.now)
+        self.put += count
+        self.unwritten += values
+
+    @rule(script=st.sampled_from(["a", "b", "c"]))
+    def take(self, script: str) -> None:
+        if script not in self.underway:
+            for value in self.lives.broker.plain.take_result(script):
+                self.underway[script] = value
+
+    @rule(script=st.sampled_from(["a", "b", "c"]))
+    def is_sent(self, script: str) -> None:
+        if script in self.underway:
+            self.got.append(self.underway.pop(script))
+            self.lives.broker.plain.told(script)
+
+    @rule()
+    def write(self) -> None:
+        self.lives.write()
+        self.accepted += self.unwritten
+        self.unwritten.clear()
+
+    @rule()
+    def master_dies(self) -> None:
+        self.underway.clear()
+        self.unwritten.clear()
+        self.lives.begin()
+        self.deaths += 1
+
+    def teardown(self) -> None:
+        self.write()
+        while self.lives.broker.plain.results or self.underway:
+            for script in ("a", "b", "c"):
+                self.take(script)
+                self.is_sent(script)
+        assert set(self.got) >= set(self.accepted), "none is lost"
+        assert len(self.got) - len(set(self.got)) <= 3 * self.deaths
+
+
+TestScripts = pytest.mark.filterwarnings("ignore::ResourceWarning")(Scripts.TestCase)
+TestScripts.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestMachine = pytest.mark.filterwarnings("ignore::ResourceWarning")(Machine.TestCase)
 TestMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
