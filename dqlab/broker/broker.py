@@ -29,6 +29,7 @@ from dqlab.broker.leases import Leases
 from dqlab.broker.plain_queues import PlainQueues
 from dqlab.broker.states import States
 from dqlab.broker.tasks import FINAL, Run, Span, State
+from dqlab.broker.workers import worker_stats
 from dqlab.errors import BadInput
 from dqlab.wire.messages import PLAIN, Header, NewTasks
 
@@ -195,7 +196,7 @@ class Broker:
         """The part of `stats` that is about no queue."""
         states = self.states
         return {
-            "workers": [worker.as_dict(now) for worker in self.leases.workers.values()],
+            **worker_stats(states.lines.values(), self.leases.workers.values(), now),
             "throughput": states.rate.per_second(now),
             "latency": {"p50": states.latency.percentile(0.5), "p95": states.latency.percentile(0.95)},
             "uptime": now - self._started,

@@ -53,13 +53,15 @@ class Leases:
     # -- workers come and go -----------------------------------------------------------------------------------
 
     def join(
-        self, host: str, pid: int, queues: tuple[str, ...] | None, handler: bool, now: float, name: str | None = None
-    ) -> Worker:
-        """A new worker. `queues` None means every queue; tasks of the plain one go only to who has a handler."""
+        self, host: str, pid: int, queues: tuple[str, ...] | None, handler: bool, now: float, name: str | None = None,
+        python: str = "",
+    ) -> Worker:  # fmt: skip
+        """A new worker. `queues` None means every queue; tasks of the plain one go only to who has a handler, those
+        that only one Python can read to whose `python` that is."""
         while name is None or name in self.workers:
             self._joined += 1
             name = f"w{self._joined}"
-        worker = Worker(name, host, pid, queues, handler, now)
+        worker = Worker(name, host, pid, queues, handler, now, python)
         worker.deadline = now + self.seconds
         self.workers[name] = worker
         self._states.events.add(now, "worker_joined", worker=name, host=host, pid=pid)
@@ -144,7 +146,7 @@ class Leases:
         line, size = states.lines[queue], 0
         given: dict[tuple[str, str], int] = {}
         key, quota = ("", ""), 0
-        while size < LEASE_BYTES and (turn := line.front(states.blocked)):
+        while size < LEASE_BYTES and (turn := line.front(states.blocked, worker.python)):
             client, span = turn
             # The last attempt is made alone, so that a task that kills its worker takes no neighbour with it.
             alone = span.suspect or span.attempt + 1 >= span.run.max_attempts

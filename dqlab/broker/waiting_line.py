@@ -18,7 +18,7 @@ class WaitingLine:
     """The ready spans of one queue. A span that was cancelled is dropped when its turn comes, or when they are many."""
 
     def __init__(self, queue: str) -> None:
-        self.paused = False
+        self.queue, self.paused = queue, False
         self.news = topics.ready(queue)  #: what to say when something here can be had
         self._of: OrderedDict[int, deque[Span]] = OrderedDict()
         self._behind: dict[Span, Span] = {}  #: pieces whose turn comes directly after that of another span
@@ -42,8 +42,9 @@ class WaitingLine:
         self._behind[span] = piece
         self.waiting += 1
 
-    def front(self, blocked: Container[int] = ()) -> tuple[int, Span] | None:
-        """The client whose turn it is and its first span; clients in `blocked` wait."""
+    def front(self, blocked: Container[int] = (), python: str = "") -> tuple[int, Span] | None:
+        """The client whose turn it is and its first span; clients in `blocked` wait, and those whose first span only
+        another Python than this can read."""
         for client in list(self._of):
             line = self._of[client]
             while line and line[0].state is not State.READY:
@@ -51,9 +52,13 @@ class WaitingLine:
                 self._cancelled -= 1
             if not line:
                 del self._of[client]
-            elif client not in blocked:
+            elif client not in blocked and (not python or line[0].run.header.python in ("", python)):
                 return client, line[0]
         return None
+
+    def pythons(self) -> set[str]:
+        """Those that alone can read what comes next of a client."""
+        return {line[0].run.header.python for line in self._of.values() if line and line[0].state is State.READY} - {""}
 
     def take(self, client: int, n: int) -> Span:
         """At most `n` tasks of the client's first span; the rest stays at the front, and the turn passes on."""

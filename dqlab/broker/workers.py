@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from dqlab.broker.meters import Utilisation
 from dqlab.broker.tasks import Run, Span
+from dqlab.broker.waiting_line import WaitingLine
 from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN
 
-__all__ = ["Worker", "note_stuck"]
+__all__ = ["Worker", "note_stuck", "worker_stats"]
 
 #: seconds between two requests to one worker to give back what it has not begun
 RECLAIM_PAUSE = 0.03
@@ -20,9 +22,10 @@ class Worker:
     """A worker that has joined: what it holds, and what it was told."""
 
     def __init__(
-        self, name: str, host: str, pid: int, queues: tuple[str, ...] | None, handler: bool, now: float
+        self, name: str, host: str, pid: int, queues: tuple[str, ...] | None, handler: bool, now: float, python: str
     ) -> None:
         self.name, self.host, self.pid, self.queues, self.handler = name, host, pid, queues, handler
+        self.python = python  #: "3.11", or "" if it didn't say
         self.deadline = now  #: when its leases end unless a heartbeat comes
         self.leases: dict[int, Span] = {}  #: by token
         self.holding = 0  #: tasks in these leases
@@ -94,6 +97,21 @@ class Worker:
             "stuck": self.stuck in self.leases,
             "queues": list(self.queues) if self.queues is not None else None,
         }
+
+
+def worker_stats(lines: Iterable[WaitingLine], workers: Collection[Worker], now: float) -> dict[str, Any]:
+    """The part of `stats` that is about workers: those that are there, and the Pythons that are missing."""
+    return {"workers": [worker.as_dict(now) for worker in workers], "pythons": _missing_pythons(lines, workers)}
+
+
+def _missing_pythons(lines: Iterable[WaitingLine], workers: Collection[Worker]) -> dict[str, list[str]]:
+    """By queue, the Pythons that tasks wait for which come next there, and that no worker has which serves it."""
+    found = {}
+    for line in lines:
+        there = {worker.python for worker in workers if worker.serves(line.queue)}
+        if (missing := line.pythons() - there) and "" not in there:
+            found[line.queue] = sorted(missing)
+    return found
 
 
 def note_stuck(workers: dict[str, Worker], name: str) -> None:

@@ -31,6 +31,8 @@ def status_table(stats: dict[str, Any], address: str) -> str:
         lines.append("no worker is connected; start one: dqlab worker CONNECTION")
     if (why := why_stuck(stats, (), False)) and workers:
         lines += ["", why]
+    for queue, pythons in stats.get("pythons", {}).items():
+        lines.append(f"tasks in {_shown(queue)} wait for a worker with Python {', '.join(map(_shown, pythons))}")
     if "journal" in stats:
         journal = stats["journal"]
         lines += ["", f"journal {journal['file']}, {journal['bytes']:,} bytes"]

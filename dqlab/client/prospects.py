@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from dqlab.client.pickling import PYTHON
 from dqlab.wire.messages import PLAIN
 
-__all__ = ["can_work", "stuck_queues"]
+__all__ = ["bound_queues", "can_work", "stuck_queues"]
 
 
 def can_work(stats: dict[str, Any]) -> bool:
     """Whether a worker is there for the work that is left, or nothing is left and results are on their way."""
     counts = {queue: c for queue, c in stats["queues"].items() if queue != PLAIN}
     waiting = {queue for queue, c in counts.items() if c["ready"] + c["delayed"] + c["leased"]}
-    paused = {queue for queue, c in counts.items() if c["paused"] and not c["leased"]}
+    paused = {queue for queue, c in counts.items() if (c["paused"] or queue in bound_queues(stats)) and not c["leased"]}
     served = [worker["queues"] for worker in stats["workers"]]
     return not waiting or any(q is None or waiting.intersection(q) for q in served) and bool(waiting - paused)
+
+
+def bound_queues(stats: dict[str, Any]) -> list[str]:
+    """The queues in which tasks wait for our Python, which no worker has that serves them."""
+    return [queue for queue, pythons in stats.get("pythons", {}).items() if PYTHON in pythons]
 
 
 def stuck_queues(stats: dict[str, Any]) -> dict[str, int]:

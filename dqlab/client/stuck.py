@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dqlab.client.prospects import stuck_queues
+from dqlab.client.pickling import PYTHON
+from dqlab.client.prospects import bound_queues, stuck_queues
 
 __all__ = ["why_stuck"]
 
@@ -16,7 +17,7 @@ def why_stuck(stats: dict[str, Any], waiting: Iterable[tuple[int, int]], in_task
     `stats` are the master's, `waiting` the (first, count) of the tasks that are waited for, `in_task` whether it is a
     task that waits for them.
     """
-    if nobody := _nobody_serves(stats):
+    if nobody := _nobody_serves(stats) or _nobody_has_our_python(stats):
         return nobody
     if in_task and _all_are_busy(stats, waiting) or not in_task and _all_have_said_so(stats):
         return _tasks_wait(len(stats["workers"]))
@@ -32,6 +33,15 @@ def _nobody_serves(stats: dict[str, Any]) -> str:
     return (
         f"{tasks} in {', '.join(stuck)} and no worker serves it. "
         "Start one: LocalWorkers(master, 2), or `dqlab worker CONNECTION` in a terminal."
+    )
+
+
+def _nobody_has_our_python(stats: dict[str, Any]) -> str:
+    if not (queues := bound_queues(stats)):
+        return ""
+    return (
+        f"tasks wait in {', '.join(queues)} that only Python {PYTHON} can read (they travel by value), and no worker "
+        f"there has it. Start one with Python {PYTHON}, or import what they run from a module."
     )
 
 

@@ -170,15 +170,12 @@ class BrokerCalls:
 
     def collect(self, ack: int, timeout: float) -> Wait:
         """What has finished of the client's tasks since serial `ack`; waits up to `timeout` seconds for some."""
-        client = self._collects()
+        client, seconds = self._collects(), min(timeout, LONGEST_WAIT)
 
         def tell(batch: list[tuple[int, Span]]) -> list[tuple[Any, ...]]:
             return [as_finished(serial, span).encode() for serial, span in batch]
 
-        def attempt(now: float) -> list[tuple[int, Span]]:
-            return self._broker.collect(client, ack)
-
-        return Wait((topics.results(client.number),), attempt, min(timeout, LONGEST_WAIT), tell)
+        return Wait((topics.results(client.number),), lambda now: self._broker.collect(client, ack), seconds, tell)
 
     def cancel(self, ranges: list[tuple[int, int]]) -> Wait:
         """Cancel what has not started of (first, count) ranges; return what was cancelled."""
@@ -187,15 +184,15 @@ class BrokerCalls:
     # -- for workers ------------------------------------------------------------------------------------------------
 
     def join(
-        self, host: str, pid: int, queues: list[str] | None, handler: bool, name: str | None = None
+        self, host: str, pid: int, queues: list[str] | None, handler: bool, name: str | None = None, python: str = ""
     ) -> tuple[str, float, str]:
         """Join as a worker, for as long as this connection lives; return its name, the lease in seconds, and how
         results are to travel."""
         if self._peer.worker is not None:
             self._waiting.do_now(self._broker.leases.leave, self._peer.worker, "joined again")
         chosen = tuple(queues) if queues is not None else None
-        join = self._broker.leases.join
-        self._peer.worker = worker = self._waiting.do_now(lambda now: join(host, pid, chosen, handler, now, name))
+        join = partial(self._broker.leases.join, host, pid, chosen, handler, name=name, python=python)
+        self._peer.worker = worker = self._waiting.do_now(join)
         return worker.name, self._broker.leases.seconds, self._peer.about["results"]
 
     def control(self, name: str) -> None:

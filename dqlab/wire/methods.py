@@ -80,7 +80,7 @@ _BROKER = {
     # a worker
     "join": _takes(
         host=checks.HOST, pid=checks.PID, queues=optional(checks.QUEUES), handler=checks.FLAG,
-        name=optional(checks.NAME), optional=1,
+        name=optional(checks.NAME), python=checks.NAME, optional=2,
     ),
     "control": _takes(name=checks.NAME),
     "exchange": _takes(reports=checks.ROWS, timeout=checks.WAIT),

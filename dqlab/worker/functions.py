@@ -18,7 +18,7 @@ from dqlab.wire.messages import FUNCTION_BYTES
 from dqlab.worker.client_modules import ClientModules
 from dqlab.worker.client_names import Shared, names_of
 
-__all__ = ["Function", "Functions"]
+__all__ = ["PYTHON", "Function", "Functions"]
 
 #: the version that by-value pickles are bound to
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -28,6 +28,7 @@ from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.wire.request import open_broker, request
 from dqlab.worker.child_process import ChildProcess
 from dqlab.worker.control_line import ControlLine
+from dqlab.worker.functions import PYTHON
 from dqlab.worker.held_jobs import HeldJobs
 from dqlab.worker.printed import Printed
 from dqlab.worker.settings import WorkerSettings
@@ -264,9 +265,8 @@ class Worker:
         self._data = data = open_broker(settings.address, settings.authkey, WORKER)
         try:
             queues = list(settings.queues) if settings.queues is not None else None
-            host = settings.host or socket.gethostname()
-            handler = bool(settings.handler)
-            self.name, lease, results = request(data, "join", host, os.getpid(), queues, handler, self.name)
+            here = settings.host or socket.gethostname(), os.getpid(), queues, bool(settings.handler), self.name, PYTHON
+            self.name, lease, results = request(data, "join", *here)
             self._child.worker, self._child.results = self.name or "", results
             conn = open_broker(settings.address, settings.authkey, WORKER)
             self._control = ControlLine(conn, self.name, lease, lambda *word: self._heard(data, *word))

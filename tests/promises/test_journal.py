@@ -20,7 +20,14 @@ import pytest
 
 from dqlab import Client, LocalWorkers, as_completed
 from dqlab.broker.revival import DIED
+from dqlab.client.pickling import PYTHON
+from dqlab.client.prospects import can_work
+from dqlab.client.stuck import why_stuck
 from dqlab.errors import Refused, TaskTimeout
+from dqlab.wire.greeting import WORKER
+from dqlab.wire.messages import Lease
+from dqlab.wire.request import open_broker, request
+from tests.cluster import run
 from tests.helpers import eventually
 from tests.journal import Command, end
 
@@ -298,6 +305,38 @@ def written(file: Path, state: str) -> int:
     """How many tasks the journal holds in a state."""
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as db:
         return int(db.execute("SELECT count(*) FROM tasks WHERE state = ?", (state,)).fetchone()[0])
+
+
+def test_tasks_that_only_one_python_can_read_wait_for_a_worker_that_has_it(tmp_path: Path) -> None:
+    """As after an upgrade of Python on the worker's machine, while the master was away."""
+    with Command(tmp_path / "jobs.db") as command, command.connect() as client:
+        bound = client.submit(lambda: "by value")
+        client.flush()
+        command.kill()
+        command.type()
+        worker = open_broker(client.connection.address, client.connection.authkey, WORKER)
+        request(worker, "join", "here", 1, None, False, None, "3.0")
+        assert request(worker, "exchange", [], 0.1) == ([], {})
+        another = command.connect()
+        another.submit(abs, -1)
+        another.flush()
+        (lease,), _ = request(worker, "exchange", [], 10.0)  # what any Python can read goes past it
+        assert Lease.decode(lease).header.python == ""
+        stats = client.stats()
+        assert stats["pythons"] == {"default": [PYTHON]} and not can_work(stats | {"queues": waiting(stats)})
+        assert f"only Python {PYTHON} can read" in why_stuck(stats, [], False)
+        said = run("-m", "dqlab", "status", command.connection).stdout
+        assert f"tasks in default wait for a worker with Python {PYTHON}" in said
+        with LocalWorkers(client, 1):
+            assert bound.result(60) == "by value"
+            assert client.stats()["pythons"] == {}
+            worker.close()
+            another.shutdown()
+
+
+def waiting(stats: dict[str, Any]) -> dict[str, Any]:
+    """The queues of `stats`, as they are when nothing is leased."""
+    return {name: counts | {"leased": 0} for name, counts in stats["queues"].items()}
 
 
 def test_another_kernel_finds_what_is_open_and_waits_for_it(tmp_path: Path) -> None:
