@@ -57,7 +57,9 @@ def named(path: Path) -> str:
 def test_a_lesson_has_its_parts(lesson: Path) -> None:
     text = prose(lesson)
     assert re.match(r"# \d\d · .*\?\n", text), "its title is a question"
-    assert re.search(r"\d+ minutes", text)
+    minutes = re.search(r"(\d+) minutes", text)
+    turns = len(re.findall(r"\*\*(?:Your turn|Mend it)\*\* \(", text))
+    assert minutes and turns and int(minutes[1]) / (turns + 1) < 13, "there is something to do every ten minutes"
     for part in ("You will be able to", "```mermaid", "**Predict.**", "What you saw", "## Exercise", "<details>",
                  "Where the code lives"):  # fmt: skip
         assert part in text, part
@@ -129,6 +131,10 @@ def test_index_and_instructor_have_the_minutes_of_each_lesson() -> None:
         found = re.search(r"(\d+) minutes, and (\d+) for the exercise", rest)
         assert found is not None, lesson.name
         question = title.partition(" · ")[2]
+        helps = re.search(rf"\({lesson.name}\) \| .*? \| .*? \| (.*?) \|", index)
+        needed = re.search(r"·.*?lessons? (.*?) helps?|no earlier lesson", rest)
+        assert helps and needed, lesson.name
+        assert re.findall(r"\d\d", needed[0]) == re.findall(r"\d\d", helps[1]), lesson.name
         assert f"({lesson.name}) | {question} | {found[1]} + {found[2]} |" in index, lesson.name
         assert f"## {title} ({found[1]} minutes, exercise {found[2]})" in instructor, lesson.name
 
@@ -235,3 +241,12 @@ def test_a_lesson_is_stopped_run_again_and_its_kernel_killed(lesson: str) -> Non
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=220)
     assert (done.returncode, done.stdout) == (0, "stopped, run again, killed\n"), done.stdout + done.stderr
     # Then its workers are gone as well: see the fixture `own_folders`.
+
+
+@pytest.mark.timeout(120)
+def test_a_frozen_worker_makes_no_stop_button_wait_and_ends_with_its_kernel() -> None:
+    command = [sys.executable, "-m", "tests.lessons.frozen", str(ROOT / "notebooks" / "02_workers.ipynb")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    assert (done.returncode, done.stdout) == (0, "stopped while frozen, killed while frozen\n"), (
+        done.stdout + done.stderr
+    )
