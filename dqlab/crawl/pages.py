@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from dqlab.crawl.addresses import site_of
 from dqlab.crawl.errand import Errand
-from dqlab.crawl.find import Unreadable, find, is_readable
 from dqlab.crawl.robots import AGENT
 from dqlab.crawl.terms import Answer, Reading
 
-__all__ = ["Page", "is_readable", "read"]
+__all__ = ["Page", "read"]
 
 #: directives by which a site says that its pictures are not for robots, or not for machines to learn from
 NO_PICTURES = ("noimageindex", "noimageai", "noai")
@@ -39,6 +38,8 @@ class Page:
 
 def read(answer: Answer, errand: Errand, rules: Reading) -> Page:
     """Return what the document in `answer` leads to, or why it can't be read."""
+    from dqlab.crawl.find import Unreadable, find  # which most workers never need, as pictures are more than pages
+
     try:
         found = find(answer.body, answer.url, answer.kind, answer.charset, rules.best)
     except Unreadable as unreadable:

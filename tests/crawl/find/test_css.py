@@ -42,7 +42,7 @@ def test_further_sheets():
     assert read(text) == (["d.png"], ["a.css", "b.css", "c.css"])
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "piece", ["url(", "url( ", "url('", "\\", "/*", "image-set(", "a", "@", "'", "url(\\", "(", '"\\']
 )

@@ -160,7 +160,7 @@ class TestSrcset:
         assert best(candidates("a 100w, b 300w 200h, c 200w")).reference == "b"
         assert best(candidates("a, b 1.5x, c 3x")).reference == "c"
 
-    @pytest.mark.timeout(10)
+    @pytest.mark.timeout(60)
     def test_a_hostile_one_takes_no_time(self):
         for text in (
             "a, " * 300_000,
