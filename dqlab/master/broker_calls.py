@@ -131,7 +131,8 @@ class BrokerCalls:
 
     def reopen_client(self, pending: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
         """The client is back and waits for these (first, count) tasks; return what of them is forgotten."""
-        client = self._collects()
+        client = self._client
+        client.collector = id(self._peer)
         return list(self._waiting.do(self._broker.reopen_client, client, pending))
 
     def close_client(self) -> Wait:
@@ -145,11 +146,6 @@ class BrokerCalls:
         if self._peer.client is None:
             raise Refused("this connection is no client's", "open_client first, or say the client's token")
         return self._peer.client
-
-    def _collects(self) -> Client:
-        client = self._client
-        client.collector = id(self._peer)
-        return client
 
     def submit(self, functions: dict[str, bytes], runs: list[tuple[Any, ...]]) -> Wait:
         """Take in as many of the runs as the backlog holds, in order; return how many, and why no more if that is the
@@ -170,7 +166,10 @@ class BrokerCalls:
 
     def collect(self, ack: int, timeout: float) -> Wait:
         """What has finished of the client's tasks since serial `ack`; waits up to `timeout` seconds for some."""
-        client, seconds = self._collects(), min(timeout, LONGEST_WAIT)
+        client, seconds = self._client, min(timeout, LONGEST_WAIT)
+        if client.collector not in (None, id(self._peer)):
+            self._peer.cut_off()  # another connection collects by now; a client that still hears this one opens a third
+        client.collector = client.collector or id(self._peer)
 
         def tell(batch: list[tuple[int, Span]]) -> list[tuple[Any, ...]]:
             return [as_finished(serial, span).encode() for serial, span in batch]

@@ -127,8 +127,12 @@ class Peer:
         if self.worker is not None:
             self.controls.drop(self.worker.name, self)
             self.waiting.do_now(self.broker.leases.leave, self.worker, "its connection ended")
-        if self.client is not None and self.client.collector == id(self):
-            self.waiting.do_now(self.broker.close_client, self.client)
+        if self.client is not None:
+            self.waiting.do_now(self._client_left, self.client)
+
+    def _client_left(self, client: Client, now: float) -> None:
+        if client.collector == id(self):  # to be asked under the lock: it may be back on another connection
+            self.broker.close_client(client, now)
 
 
 class ControlLines:

@@ -79,6 +79,31 @@ def test_a_client_whose_connection_broke_gets_what_finished_meanwhile_once(clien
     conn.close()
 
 
+def test_what_a_broken_connection_still_said_takes_no_result_from_the_next_one(client):
+    conn = open_by_hand(client)
+    number, token, first = submit_by_hand(conn)
+    wait_until_done(conn, first)
+    old, new = (open_by_hand(client, number, token) for _ in range(2))
+    for collector in (old, new):
+        request(collector, "reopen_client", [(first, 1)])
+    with pytest.raises((EOFError, OSError)):  # read by the master after the client was back
+        request(old, "collect", 0, 0.0)
+    old.close()
+    assert len(request(new, "collect", 0, 1.0)) == 1
+
+    late = open_by_hand(client, number, token)
+    request(late, "reopen_client", [(first, 1)])
+    late.close()
+    with pytest.raises((EOFError, OSError)):  # so that the client opens another, and says anew what it waits for
+        request(new, "collect", 0, 0.0)
+    new.close()
+    newest = open_by_hand(client, number, token)
+    request(newest, "reopen_client", [(first, 1)])
+    assert len(request(newest, "collect", 0, 1.0)) == 1
+    for connection in (newest, conn):
+        connection.close()
+
+
 def test_only_who_knows_its_token_is_a_client(client):
     """Given a client's number, which anybody can guess, then its results are for nobody without its token."""
     conn = open_by_hand(client)
