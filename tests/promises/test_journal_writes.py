@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import random
 import shutil
 import signal
+import sqlite3
 import threading
 from collections import defaultdict
 from functools import cache
@@ -14,11 +17,12 @@ from typing import Any
 
 import pytest
 
+from dqlab import Master
 from dqlab.broker.broker import Broker
 from dqlab.broker.changes import Changes
 from dqlab.broker.revival import Remains, revive
 from dqlab.broker.tasks import FINAL, State
-from dqlab.master.journal_file import JournalFile
+from dqlab.master.journal_file import JournalFile, beside
 from dqlab.master.process import RunningMaster
 from dqlab.master.settings import MasterSettings
 from dqlab.wire.messages import PLAIN
@@ -142,6 +146,31 @@ def test_killed_between_any_two_writes_it_has_promised_nothing_that_is_not_there
         remains = journal.remains()
         journal.close()
         check(remains, told, f"before write {write}: {dict(told)}")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_while_it_takes_up_an_older_version_it_has_lost_nothing(tmp_path: Path, step: int) -> None:
+    older = tmp_path / "older.db"
+    with Master(journal=older) as master:
+        old = [master.submit(abs, -number).task_id for number in range(3)]
+        master.flush()
+    with contextlib.closing(sqlite3.connect(older)) as db:  # as version 1 had it
+        db.executescript("DROP TABLE answers; ALTER TABLE spans DROP COLUMN thread; PRAGMA user_version = 1;")
+    for write in itertools.count(1, step):
+        file = tmp_path / f"{write}.db"
+        shutil.copy(older, file)
+        code, told = killed_before(write, file)
+        assert code == -signal.SIGKILL, f"before write {write}: {code}"
+        RunningMaster(MasterSettings(journal=file)).close()
+        with contextlib.closing(sqlite3.connect(beside(file, "v1"))) as copy:
+            assert copy.execute("SELECT sum(count) FROM spans").fetchone() == (3,), f"before write {write}"
+        journal = JournalFile(file, "normal")
+        remains = journal.remains()
+        journal.close()
+        check(remains, told | {"accepted": told["accepted"] + old}, f"before write {write}: {dict(told)}")
+        if told["accepted"]:
+            break
 
 
 def check(remains: Remains, told: dict[str, list[Any]], where: str) -> None:
