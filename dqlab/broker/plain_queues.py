@@ -63,6 +63,7 @@ class PlainQueues:
         self.taken = 0  #: how many were ever taken from it
         #: with a journal, (serial, value) of the result that a connection was given and may not have heard yet
         self.untold: dict[Any, tuple[int, Any]] | None = None
+        self.stops: dict[Any, Span] = {}  #: and the stop sign
         self.unmatched = 0  #: results that nobody had taken a value for
         self.refused = 0  #: results that the master did not take
         self._states, self._pills = states, list(pills)
@@ -103,7 +104,9 @@ class PlainQueues:
         self._states.lease(span, None, now)
         self._states.signals.add(topics.ROOM)
         if type(value) in self._pill_types and is_pill(value, self._pills):
-            self._done(span, now)  # whoever takes a stop sign goes home, and answers nothing
+            self.stops[holder] = span  # whoever takes a stop sign goes home, and answers nothing
+            if self.untold is None:
+                self.told(holder)
             return [value]
         hand = self._holders.get(holder)
         if hand is None:
@@ -178,9 +181,10 @@ class PlainQueues:
         return [value]
 
     def told(self, holder: Any) -> None:
-        """A connection has been sent the result that it was given."""
-        if self.untold is not None:
-            self.untold.pop(holder, None)
+        """A connection has been sent the result, or the stop sign, that it was given."""
+        (self.untold or {}).pop(holder, None)
+        if (span := self.stops.pop(holder, None)) is not None:
+            self._done(span, span.since)
 
     # -- an earlier life of the master -------------------------------------------------------------------------
 
@@ -214,12 +218,11 @@ class PlainQueues:
         hand = self._holders.pop(holder, None)
         if hand is not None and hand.thread is not None:
             self.numbered.hang_up(hand, now)
-        elif hand is None or not hand.spans:
-            return
-        elif now - self._address(hand.address).decref > IN_ORDER:
-            self._go_back(hand, "its connection ended", now)
-        else:
-            self._let_go(hand, now)
+        elif hand is not None and hand.spans:
+            if now - self._address(hand.address).decref > IN_ORDER:
+                self._go_back(hand, "its connection ended", now)
+            else:
+                self._let_go(hand, now)
 
     def close(self, client: int, address: str, now: float) -> None:
         """A client ends in order, and with it what its threads hold, as that of scripts does."""

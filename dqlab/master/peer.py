@@ -107,7 +107,7 @@ class Peer:
         try:
             with self._sending:
                 self._conn.send_parts(parts)
-            if self.broker.plain.untold:
+            if self.broker.plain.untold or self.broker.plain.stops:
                 self.waiting.do(self.broker.plain.told, id(self))
         except (OSError, ValueError):
             pass  # it is gone; its own thread notices

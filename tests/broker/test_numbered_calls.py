@@ -228,6 +228,21 @@ def lives() -> Lives:
     return found
 
 
+def test_a_stop_sign_that_was_not_sent_yet_comes_again(lives: Lives) -> None:
+    plain = lives.broker.plain
+    plain.put([None], lives.now)
+    for value in (["a"], ["b"], [None]):
+        assert lives.broker.plain.get("script", "address", lives.now) == value
+    lives.write()
+    lives.begin()
+    taken = [lives.broker.plain.get("script", "address", lives.now) for _ in range(3)]
+    assert sorted(taken, key=str) == [["a"], ["b"], [None]]
+    lives.broker.plain.told("script")
+    lives.write()
+    lives.begin()
+    assert [lives.broker.plain.get("script", "address", lives.now) for _ in range(3)] == [["a"], ["b"], []]
+
+
 def gone(lives: Lives) -> None:
     """The client's process is killed: its connections end."""
     for client in list(lives.broker.states.clients.values()):
