@@ -130,6 +130,7 @@ class Channel:
         call.sent = True
         if self._closed:
             self._refuse_rest()
+            self._inbox.put(None)  # that may have been among them, and the thread not have seen it yet
 
     def call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
         """Call the broker and wait for the answer."""

@@ -85,8 +85,14 @@ class Session(Connections):
             if self.once:
                 self._open()
                 dial = partial(self._dial_as, next(self._threads))
-            self._local.channel = channel = Channel(dial, self.patience, "plain")
-            self._channels.append(channel)
+            self._local.channel = channel = self._open_channel("plain", dial)
+        return channel
+
+    def _open_channel(self, name: str, dial: Callable[[], PlainConnection]) -> Channel:
+        channel = Channel(dial, self.patience, name)
+        self._channels.append(channel)
+        if self.closed:  # by now, and whoever closed it has not seen this one
+            channel.close()
         return channel
 
     def _dial_as(self, thread: int) -> PlainConnection:
@@ -106,8 +112,7 @@ class Session(Connections):
             if channel is not None:
                 channel.close()
                 self._channels.remove(channel)
-            self._local.waits = channel = Channel(self.dial, self.patience, "waits")
-            self._channels.append(channel)
+            self._local.waits = channel = self._open_channel("waits", self.dial)
         return channel.call(method, *args, timeout=timeout)
 
     @property
@@ -249,7 +254,7 @@ class Session(Connections):
                 self._calls.call("close_client", timeout=2.0)
             except (DqlabError, TimeoutError):
                 pass  # the master is gone; there is nobody to say goodbye to
-        for channel in self._channels:
+        for channel in list(self._channels):
             channel.close()
         self.hang_up()
         self._fail_waiting(MasterGone(CLOSED))

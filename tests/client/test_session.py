@@ -438,6 +438,17 @@ def test_the_end_of_a_block_whose_tasks_do_not_fit_into_the_backlog_and_nobody_d
     assert all(isinstance(future.exception(5), MasterGone) for future in futures)
 
 
+def test_who_asks_for_the_first_time_when_the_client_was_closed_is_refused_and_leaves_no_thread(shared):
+    client = connect(shared[0].connection_file)
+    client.shutdown()
+    before = set(threading.enumerate())
+
+    with pytest.raises(MasterGone):
+        client.events(timeout=5.0)
+
+    eventually(lambda: set(threading.enumerate()) <= before)
+
+
 def test_a_closed_client_has_nothing_to_flush(shared):
     client = connect(shared[0].connection_file)
     client.submit(double, 1)
