@@ -40,6 +40,7 @@ def engines() -> Iterator[tuple[cf.Executor, cf.Executor]]:
         for engine in (pool, master):
             engine.submit(int).result(30)  # from now on their threads and processes are there
         yield pool, master
+    DATABASE.close()
 
 
 class Counter:
@@ -360,10 +361,12 @@ def test_two_clients_have_a_helper_of_their_own(tmp_path):
 
 
 def test_what_cannot_be_pickled_in_a_notebook_is_named_with_a_remedy(engines):
-    space = {"__name__": "__main__", "lines": sqlite3.connect(":memory:")}
+    connection = sqlite3.connect(":memory:")
+    space = {"__name__": "__main__", "lines": connection}
     exec("def inner():\n    return lines.total_changes\ndef outer():\n    return inner()\n", space)
     future = engines[1].submit(space["outer"])
     with pytest.raises(
         Exception, match=r"global variable 'lines' of module '__main__', which inner uses, .*inside the"
     ):
         future.result(30)
+    connection.close()
