@@ -111,7 +111,7 @@ class Frontier:
         """Return what the next task is to fetch, in `budget` bytes; None if there is nothing at `now`. Pages first."""
         while self.later and self.later[0][0] <= now:
             self.waiting -= 1
-            self.add(heapq.heappop(self.later)[2], first=True)
+            self.add(heapq.heappop(self.later)[2])  # behind the others: they may show that the host is well
         single = self.single(now, budget)
         if single or self.room > budget:
             return single

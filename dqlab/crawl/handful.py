@@ -95,7 +95,7 @@ class Handful:
                     return
                 if outcome := self.outcome(errand):
                     self.outcomes.append(outcome)
-                    if outcome.pressure is not Pressure.NONE:  # it is to be left alone: the rest is handed out later
+                    if outcome.pressure is Pressure.BUSY:  # it is to be left alone: the rest is handed out later
                         waiting.clear()
         except BaseException as error:  # what no server causes; the task is to fail with it
             self.broken, self.full = error, True

@@ -83,6 +83,8 @@ class Host:
         if outcome.pressure is not Pressure.NONE:
             self.press(outcome, began, now)
             return
+        if outcome.alone:  # there was no time to see how it is
+            return
         self.answered = True
         if outcome.again is None:
             self.failures = self.pauses = 0

@@ -216,6 +216,19 @@ def test_a_silent_host_is_given_up_within_two_minutes(count):
     assert len(world.asked) <= TRIES + FAILURES
 
 
+@pytest.mark.parametrize("silent", [1, 3, 8])
+def test_some_silent_addresses_do_not_cost_the_others_their_host(silent):
+    """Though they come first but one, and each is tried several times."""
+
+    def answer(errand, now):
+        return (10.0, away(errand)) if 1 <= int(errand.url[12:-4]) <= silent else (0.05, good(errand))
+
+    world = crowd(World(answer), 500)
+
+    assert world.run() < 240
+    assert len(world.failed()) == silent
+
+
 def test_what_waits_for_a_task_of_its_own_is_given_up_with_its_host():
     def answer(errand, now):
         tried.append(errand.url)
