@@ -37,13 +37,10 @@ _ABOUT = ("__name__", "__package__", "__path__", "__file__")
 #: values that were tried, by their ids, and why each can't be pickled (None if it can)
 Verdicts = dict[int, tuple[Any, Exception | None]]
 
-_by_value: set[str] = set()  #: modules of which cloudpickle knows that they go by value
-
 
 def _send_by_value(name: Any) -> None:
-    if name not in _by_value and name != "__main__" and is_local_module(name):
+    if name != "__main__" and is_local_module(name):
         cloudpickle.register_pickle_by_value(sys.modules[name])
-        _by_value.add(name)
 
 
 @lru_cache(maxsize=10_000)

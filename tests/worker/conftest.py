@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from dqlab.wire import local_code
+
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -15,3 +17,5 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(sys, name, list(getattr(sys, name)))
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     yield
+    local_code.hide_all()
+    local_code.imported_behind.clear()

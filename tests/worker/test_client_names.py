@@ -42,6 +42,7 @@ class Process:
     def send(self, function):
         """A function as it is now; what is returned calls it as a task does."""
         local_code.hide_all()
+        local_code.imported_behind.clear()  # the client's own module here, as client and tasks are one process
         sys.modules[self.here.__name__] = self.here
         digest, pickled, python = dump_function(function)
         held = self.functions.hold(digest, {digest: pickled})
