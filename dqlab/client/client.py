@@ -197,7 +197,8 @@ class Client(concurrent.futures.Executor, Administration):
         try:
             if not self._all_ended():
                 for launcher in self.launchers:
-                    launcher.wait()  # its workers may be those that the tasks wait for
+                    if not launcher.stopped:
+                        launcher.wait()  # its workers may be those that the tasks wait for
             while not self._all_ended() and can_work(self.stats()):
                 self._session.screen.look()
                 threading.Event().wait(LOOK / 10)

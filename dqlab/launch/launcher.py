@@ -45,6 +45,7 @@ class Launcher(ABC):
         self._settings = worker_settings(master.connection, queues, handler)
         self._groups: list[WorkerGroup] = []
         self._siblings: list[Any] = master.launchers
+        self.stopped = False  #: whether its workers were asked to end, and none was added since
         self._finalizer = weakref.finalize(self, _end_groups, self._groups, os.getpid())
         self._siblings.append(self)
         try:
@@ -59,6 +60,7 @@ class Launcher(ABC):
 
     def _begin(self, new: list[WorkerGroup]) -> None:
         """Start all of them or none. They are owned before the first one starts, so an interrupt loses none."""
+        self.stopped = False
         self._groups.extend(new)
         try:
             for group in new:
@@ -145,6 +147,7 @@ class Launcher(ABC):
 
         One that is frozen, and does not react at all, is killed after two seconds.
         """
+        self.stopped = True
         asked, deadline = 0.0, time.monotonic() + timeout
         while asked == 0 or (any(group.workers for group in self._groups) and time.monotonic() < deadline):
             if again := time.monotonic() - asked > ASK_AGAIN:
