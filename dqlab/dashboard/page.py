@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,11 +42,12 @@ def run(args: argparse.Namespace) -> int:
             raise DqlabError(f"the dashboard as a page needs {package}", "pip install 'dqlab[lab]' voila")
     authkey = read_key(args.authkey_file) if args.authkey_file else None
     connect(args.connection, authkey=authkey).shutdown()  # what is wrong with the connection is said here
+    port = _free(args.port)
     file = Path(args.authkey_file).absolute() if args.authkey_file else None
     with tempfile.TemporaryDirectory(prefix="dqlab-") as folder:
         notebook = Path(folder) / "dashboard.ipynb"
         notebook.write_text(json.dumps(page(_absolute(args.connection), file)), encoding="utf-8")
-        options = [f"--port={args.port}", f"--theme={args.theme}", "--Voila.auto_token=True"]
+        options = [f"--port={port}", f"--theme={args.theme}", "--Voila.auto_token=True"]
         options += ["--Voila.ip=127.0.0.1", *(["--no-browser"] if args.no_browser else [])]
         voila = subprocess.Popen([sys.executable, "-m", "voila", str(notebook), *options])
         asked = threading.Event()
@@ -58,6 +60,15 @@ def run(args: argparse.Namespace) -> int:
             signal.signal(number, end)
         code = voila.wait()
         return 0 if asked.is_set() else code
+
+
+def _free(port: int) -> int:
+    """The port, or for 0 any that is free: Voila would print the 0."""
+    try:
+        with socket.create_server(("127.0.0.1", port)) as server:
+            return int(server.getsockname()[1])
+    except OSError as error:
+        raise DqlabError(f"port {port} can't be had: {error.strerror}", "--port 0 takes any free one") from None
 
 
 def page(connection: str, authkey_file: Path | None = None) -> dict[str, Any]:

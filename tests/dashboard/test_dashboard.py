@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import io
+import socket
 import subprocess
 import sys
 import threading
@@ -308,6 +309,15 @@ def test_the_command_refuses_a_port_that_there_is_not(port: str, tmp_path: Path)
     done = subprocess.run(command, timeout=30, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(f"dqlab: port {port}\n")
+
+
+def test_the_command_says_that_its_port_is_taken() -> None:
+    with Master() as master, socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        command = [sys.executable, "-m", "dqlab", "dashboard", str(master.connection_file), f"--port={port}"]
+        done = subprocess.run(command, timeout=30, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"dqlab: port {port} can't be had: Address already in use\n  --port 0 takes any free one\n"
 
 
 def test_the_page_names_files_and_holds_no_key(tmp_path: Path) -> None:
