@@ -196,9 +196,8 @@ class Client(concurrent.futures.Executor, Administration):
         """Wait for what somebody can do, then close."""
         try:
             if not self._all_ended():
-                for launcher in self.launchers:
-                    if not launcher.stopped:
-                        launcher.wait()  # its workers may be those that the tasks wait for
+                for launcher in [each for each in self.launchers if not each.stopped]:
+                    launcher.wait()  # its workers may be those that the tasks wait for
             while not self._all_ended() and can_work(self.stats()):
                 self._session.screen.look()
                 threading.Event().wait(LOOK / 10)
