@@ -180,11 +180,12 @@ class PlainQueues:
         self.taken += 1
         return [value]
 
-    def told(self, holder: Any) -> None:
-        """A connection has been sent the result, or the stop sign, that it was given."""
-        (self.untold or {}).pop(holder, None)
-        if (span := self.stops.pop(holder, None)) is not None:
+    def told(self, holder: Any) -> bool:
+        """A connection has been sent the result, or the stop sign, that it was given; say whether there was one."""
+        result, span = (self.untold or {}).pop(holder, None), self.stops.pop(holder, None)
+        if span is not None:
             self._done(span, span.since)
+        return result is not None or span is not None
 
     # -- an earlier life of the master -------------------------------------------------------------------------
 

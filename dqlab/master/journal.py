@@ -91,6 +91,14 @@ class Journal:
             if self._words:  # others came meanwhile: they shall not keep this thread
                 self._wake.set()
 
+    def catch_up(self) -> None:
+        """Return once all that has changed by now is written, or can't be."""
+        done = threading.Event()
+        if self.behind:
+            self.after([Word(done.set, lambda why: done.set())])
+            while not (done.wait(LATEST) or self._closed):
+                pass
+
     def _keep_writing(self) -> None:
         while not self._closed:
             self._wake.wait(LATEST)

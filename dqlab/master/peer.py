@@ -48,6 +48,7 @@ class Peer:
         self.tell: Callable[[Answer], None]  #: how others answer that
         self.worker: Worker | None = None  #: the worker that joined here
         self.client: Client | None = None  #: the client that this is
+        self._has_taken = False  #: whether it was told a result, or a stop sign, which the journal may not know
         self._message: bytes | bytearray = b""  #: what it has sent last
         self._calls: dict[bytes | bytearray, Callable[[], Any]] = {}  #: by the message that has asked for them
         self._objects: dict[type, Any] = {}
@@ -89,6 +90,10 @@ class Peer:
 
     def _recv_bytes(self) -> None:
         self._message = self._conn.recv_bytes()
+        if self._has_taken:  # should the master die, no more than one result is given out again for each connection
+            self._has_taken = False
+            if self.waiting.journal is not None:
+                self.waiting.journal.catch_up()
         if self.waits is not None and self.waits.pending:
             raise EOFError
 
@@ -108,7 +113,7 @@ class Peer:
             with self._sending:
                 self._conn.send_parts(parts)
             if self.broker.plain.untold or self.broker.plain.stops:
-                self.waiting.do(self.broker.plain.told, id(self))
+                self._has_taken = self.waiting.do(self.broker.plain.told, id(self))
         except (OSError, ValueError):
             pass  # it is gone; its own thread notices
 

@@ -229,6 +229,23 @@ def test_a_master_may_be_killed_at_any_instant(tmp_path: Path, kills: int) -> No
                 end(worker)
 
 
+def test_of_the_results_that_a_script_has_taken_one_at_most_comes_again(tmp_path: Path) -> None:
+    got: list[list[int]] = []
+    with Command(tmp_path / "jobs.db") as command, command.connect() as client:
+        for number in range(300):
+            client.results.put(number)
+        for _ in range(3):
+            manager = QueueManager(client.connection.address, client.connection.authkey)
+            manager.connect()
+            results = manager.get_result_queue()
+            got.append([results.get(timeout=20) for _ in range(80)])
+            command.kill()
+            command.type()
+    for before, after in zip(got, got[1:], strict=False):
+        assert after[0] in (before[-1], before[-1] + 1)
+        assert after == list(range(after[0], after[0] + len(after)))
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kills", [8, pytest.param(100, marks=pytest.mark.long)])
 def test_what_clients_put_and_get_comes_once_though_the_master_is_killed(tmp_path: Path, kills: int) -> None:
