@@ -110,9 +110,9 @@ class Master(Client):
         if count and not self._keeps:
             tasks = "1 task was" if count == 1 else f"{count} tasks were"
             self._session.cancel_all()
-            warnings.warn(
-                f"dqlab: {tasks} cancelled at the end of the master: no worker serves their queue", stacklevel=2
-            )
+            stopped = any(launcher.stopped for launcher in self.launchers)
+            why = "workers were stopped before (take the results first)" if stopped else "no worker serves their queue"
+            warnings.warn(f"dqlab: {tasks} cancelled at the end of the master: {why}", stacklevel=2)
 
     def _close(self) -> None:
         self._finalizer()
