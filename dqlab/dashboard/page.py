@@ -69,7 +69,9 @@ def _free(port: int) -> int:
         with socket.create_server(("127.0.0.1", port)) as server:
             return int(server.getsockname()[1])
     except OSError as error:
-        raise DqlabError(f"port {port} can't be had: {os.strerror(error.errno or 0)}", "--port 0 takes any free one") from None
+        raise DqlabError(
+            f"port {port} can't be had: {os.strerror(error.errno or 0)}", "--port 0 takes any free one"
+        ) from None
 
 
 def page(connection: str, authkey_file: Path | None = None) -> dict[str, Any]:

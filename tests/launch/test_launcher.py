@@ -1,6 +1,7 @@
 """What every launcher has from its base: a third one, all or nothing, the frozen, and an interrupt while it starts."""
 
 import contextlib
+import gc
 import os
 import resource
 import shutil
@@ -122,6 +123,8 @@ def test_an_interrupt_at_any_line_of_a_start_leaves_nothing(what):
             return trace
 
         before = sys.gettrace()
+        gc.collect()  # what earlier ones have left would be ended in this one's time
+        gc.disable()
         sys.settrace(trace)
         try:
             started = Master() if what == "master" else LocalWorkers(master, 1)
@@ -132,6 +135,7 @@ def test_an_interrupt_at_any_line_of_a_start_leaves_nothing(what):
             return True
         finally:
             sys.settrace(before)
+            gc.enable()
 
     with contextlib.ExitStack() as stack:
         master = stack.enter_context(Master()) if what == "workers" else None

@@ -150,7 +150,7 @@ def rows(*fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 kinds = st.sampled_from(["call", "map", "map", "star", PLAIN])
 header = st.tuples(
     st.sampled_from(["default", "default", "other", PLAIN]), few, st.none() | st.just(5.0),
-    st.none() | st.integers(1, 3), kinds, st.sampled_from(["f", "f", "f", ""]), st.just(""),
+    st.none() | st.integers(1, 3), kinds, st.sampled_from(["f", "f", "f", ""]), st.sampled_from(["", "", "3.11", "3.5"]),
 )  # fmt: skip
 runs = rows(ids, st.integers(1, 4), header, payloads)
 brings = {
@@ -172,6 +172,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "pending": st.lists(st.tuples(ids, st.integers(1, 4)), max_size=2), "functions": st.just({"f": b"f"}), "runs": runs,
     "ranges": st.lists(st.tuples(ids, st.integers(1, 4)), max_size=2), "host": st.just("here"), "pid": few,
     "handler": st.booleans(), "reports": reports, "reason": st.just("fuzz"), "number": few, "thread": few,
+    "python": st.sampled_from(["3.11", "3.5"]),
 }  # fmt: skip
 
 
