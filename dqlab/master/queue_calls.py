@@ -62,7 +62,8 @@ class StandardQueue(ABC):
         return Wait((self._topic,), self._take, _seconds(block, timeout), _first_or_empty, early=True)
 
     def _put_within(self, items: list[Any], timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
-        check_plain(items)
+        for item in items:
+            check_plain(item)
         return Wait((topics.ROOM,), partial(self._put, items), timeout, shape)
 
     def __str__(self) -> str:

@@ -94,6 +94,8 @@ class Budget:
 
 def is_deeper(value: Any, limit: int) -> bool:
     """Whether lists, tuples and such are nested more than `limit` deep in `value`, or for ever."""
+    if type(value) not in _NESTS:
+        return False
     layer = [value]
     for _ in range(limit):
         inner = gc.get_referents(*layer)

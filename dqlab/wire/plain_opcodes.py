@@ -25,13 +25,20 @@ _INT, _UINT, _ULONG = struct.Struct("<i"), struct.Struct("<I"), struct.Struct("<
 class Machine:
     """What one pickle is read with, besides the stack: its bytes, a memo of what may come again, and a budget."""
 
-    __slots__ = ("budget", "buffers", "data", "memo", "named")
+    __slots__ = ("_budget", "buffers", "data", "memo", "named")
 
     def __init__(self, data: bytes | bytearray, buffers: Iterable[Any]) -> None:
         self.data, self.buffers = data, iter(buffers)
         self.memo: list[Any] = []
-        self.budget = Budget(len(data))
+        self._budget: Budget | None = None
         self.named = False  #: whether there are `_NAMES`, which must not get into a value
+
+    @property
+    def budget(self) -> Budget:
+        """What may be spent; most messages ask for none of it."""
+        if self._budget is None:
+            self._budget = Budget(len(self.data))
+        return self._budget
 
     def remember(self, index: int, value: Any) -> None:
         """Put a value into the memo, at an index that is mostly the next one; `IndexError` if it is much too large."""
