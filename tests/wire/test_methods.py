@@ -150,7 +150,8 @@ def rows(*fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 kinds = st.sampled_from(["call", "map", "map", "star", PLAIN])
 header = st.tuples(
     st.sampled_from(["default", "default", "other", PLAIN]), few, st.none() | st.just(5.0),
-    st.none() | st.integers(1, 3), kinds, st.sampled_from(["f", "f", "f", ""]), st.sampled_from(["", "", "3.11", "3.5"]),
+    st.none() | st.integers(1, 3), kinds, st.sampled_from(["f", "f", "f", ""]),
+    st.sampled_from(["", "", "3.11", "3.5"]),
 )  # fmt: skip
 runs = rows(ids, st.integers(1, 4), header, payloads)
 brings = {
