@@ -34,7 +34,7 @@ FIRST_RUN, LONGEST_RUN = 16, 4096
 #: bytes of payload, and seconds of drawing, above which runs do not grow
 RUN_BYTES, DRAW_SECONDS = 1 << 16, 0.005
 #: items, and bytes of payload, whose results have not been taken
-OUT_ITEMS, OUT_BYTES = 1 << 16, 64 << 20
+OUT_ITEMS, OUT_BYTES = 1 << 18, 64 << 20
 
 
 class _Run:
