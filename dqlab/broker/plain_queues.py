@@ -9,8 +9,7 @@ A script says nothing of what becomes of a value that it took. What it does is a
 it drops its proxy (`decref`) and its connection ends. So a *holder* is a connection, which holds what it took, oldest
 first; each answer settles the oldest. A connection that ends without a decref of its address just before was killed or
 cut: all that it held goes back at once. One that ends after a decref let go in order, and its answer may come on
-another connection (a script that keeps no proxy has a new one for each call): what it held is *owed* by the address
-for a while.
+another connection (a script that keeps no proxy has one for each call): for a while its address *owes* what it held.
 """
 
 from __future__ import annotations
