@@ -11,7 +11,8 @@ from traceback import walk_tb
 from typing import Any
 
 from dqlab.client.code_pickler import CodePickler
-from dqlab.client.pickling import PYTHON, dump_values
+from dqlab.client.pickling import dump_values
+from dqlab.wire.envelope import PYTHON
 from dqlab.wire.messages import ATOMS
 from dqlab.wire.value_pickler import Dumper
 

@@ -20,14 +20,12 @@ from dqlab.client.callable_pickler import CallablePickler
 from dqlab.client.code_pickler import CodePickler, Verdicts
 from dqlab.client.function_state import fingerprint, holds_state
 from dqlab.wire.bounded_cache import BoundedCache
-from dqlab.wire.envelope import Envelope
+from dqlab.wire.envelope import PYTHON, Envelope
 from dqlab.wire.local_code import search_path
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["PYTHON", "dump_call", "dump_function", "dump_values"]
+__all__ = ["dump_call", "dump_function", "dump_values"]
 
-#: the version that by-value pickles are bound to
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: characters of a function's name that travel
 NAME = 100
 #: bytes of pickled functions that are kept, to be used again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dqlab.client.pickling import PYTHON
+from dqlab.wire.envelope import PYTHON
 from dqlab.wire.messages import PLAIN
 
 __all__ = ["bound_queues", "can_work", "stuck_queues"]
@@ -14,7 +14,8 @@ def can_work(stats: dict[str, Any]) -> bool:
     """Whether a worker is there for the work that is left, or nothing is left and results are on their way."""
     counts = {queue: c for queue, c in stats["queues"].items() if queue != PLAIN}
     waiting = {queue for queue, c in counts.items() if c["ready"] + c["delayed"] + c["leased"]}
-    paused = {queue for queue, c in counts.items() if (c["paused"] or queue in bound_queues(stats)) and not c["leased"]}
+    bound = bound_queues(stats)
+    paused = {queue for queue, c in counts.items() if (c["paused"] or queue in bound) and not c["leased"]}
     served = [worker["queues"] for worker in stats["workers"]]
     return not waiting or any(q is None or waiting.intersection(q) for q in served) and bool(waiting - paused)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dqlab.client.pickling import PYTHON
 from dqlab.client.prospects import bound_queues, stuck_queues
+from dqlab.wire.envelope import PYTHON
 
 __all__ = ["why_stuck"]
 

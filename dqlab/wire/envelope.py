@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from typing import NamedTuple
 
 from dqlab.wire.plain_data import load_plain
 
-__all__ = ["Envelope"]
+__all__ = ["PYTHON", "Envelope"]
+
+#: the version of this Python, to which pickles are bound that hold code by value
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Envelope(NamedTuple):

@@ -5,23 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
 from dqlab.wire.bounded_cache import BoundedCache
-from dqlab.wire.envelope import Envelope
+from dqlab.wire.envelope import PYTHON, Envelope
 from dqlab.wire.local_code import Namespace
 from dqlab.wire.messages import FUNCTION_BYTES
 from dqlab.worker.client_modules import ClientModules
 from dqlab.worker.client_names import Shared, names_of
 
-__all__ = ["PYTHON", "Function", "Functions"]
-
-#: the version that by-value pickles are bound to
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+__all__ = ["Function", "Functions"]
 
 
 class _Unpickler(pickle.Unpickler):

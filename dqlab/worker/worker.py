@@ -21,6 +21,7 @@ from typing import Any
 
 from dqlab.errors import AuthenticationFailed, ConnectionFailed, NotDqlab
 from dqlab.wire.connection import PlainConnection
+from dqlab.wire.envelope import PYTHON
 from dqlab.wire.greeting import WORKER
 from dqlab.wire.messages import Lease, Report
 from dqlab.wire.printed import Piece
@@ -28,7 +29,6 @@ from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.wire.request import open_broker, request
 from dqlab.worker.child_process import ChildProcess
 from dqlab.worker.control_line import ControlLine
-from dqlab.worker.functions import PYTHON
 from dqlab.worker.held_jobs import HeldJobs
 from dqlab.worker.printed import Printed
 from dqlab.worker.settings import WorkerSettings

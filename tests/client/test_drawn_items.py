@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from dqlab.client.drawn_items import MOST_BYTES, TOGETHER, DrawnItems
-from dqlab.client.pickling import PYTHON
+from dqlab.wire.envelope import PYTHON
 
 
 def drawn(source, n=1000, star=False):

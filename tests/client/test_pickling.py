@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dqlab.client.pickling import PYTHON, dump_call, dump_function, dump_values
-from dqlab.wire.envelope import Envelope
+from dqlab.client.pickling import dump_call, dump_function, dump_values
+from dqlab.wire.envelope import PYTHON, Envelope
 from dqlab.worker.functions import Function
 from tests.cluster import ROOT
 

@@ -20,10 +20,10 @@ import pytest
 
 from dqlab import Client, LocalWorkers, as_completed
 from dqlab.broker.revival import DIED
-from dqlab.client.pickling import PYTHON
 from dqlab.client.prospects import can_work
 from dqlab.client.stuck import why_stuck
 from dqlab.errors import Refused, TaskTimeout
+from dqlab.wire.envelope import PYTHON
 from dqlab.wire.greeting import WORKER
 from dqlab.wire.messages import Lease
 from dqlab.wire.request import open_broker, request
