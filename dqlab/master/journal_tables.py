@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import pickle
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from dqlab.broker.changes import Batch, ClientRow, QueueRow, RunRow, SpanRow
@@ -79,39 +80,16 @@ def _replace(table: str, columns: int) -> str:
     return f"REPLACE INTO {table} VALUES ({', '.join('?' * columns)})"
 
 
-_CLIENT, _QUEUE, _FUNCTION = _replace("clients", 4), _replace("queues", 6), _replace("functions", 2)
-_RUN, _SPAN, _RESULT = _replace("runs", 13), _replace("spans", 19), _replace("results", 2)
-_ANSWER, _FACT = _replace("answers", 5), _replace("journal", 2)
+_FUNCTION, _FACT = _replace("functions", 2), _replace("journal", 2)
 
 
 def apply_batch(db: sqlite3.Connection, batch: Batch) -> None:
     """Write what has changed, as a part of the transaction that is open."""
-    many = db.executemany
-    if batch.ended:
-        many("DELETE FROM runs WHERE first = ?", [(first,) for first, _ in batch.ended])
-        many("DELETE FROM spans WHERE first BETWEEN ? AND ?", [(first, first + n - 1) for first, n in batch.ended])
-    if batch.dropped:
-        many("DELETE FROM spans WHERE first = ?", [(first,) for first in batch.dropped])
-    if batch.through:
-        many("UPDATE runs SET payload = NULL WHERE first = ?", [(first,) for first in batch.through])
-    if batch.gone:
-        many("DELETE FROM clients WHERE number = ?", [(number,) for number in batch.gone])
-    if batch.clients:
-        many(_CLIENT, batch.clients)
-    if batch.queues:
-        many(_QUEUE, batch.queues)
+    for statement, field, values in _STEPS:
+        if rows := getattr(batch, field):
+            db.executemany(statement, map(values, rows) if values else rows)
     if batch.functions:
-        many(_FUNCTION, batch.functions.items())
-    if batch.runs:
-        many(_RUN, map(_run_values, batch.runs))
-    if batch.spans:
-        many(_SPAN, map(_span_values, batch.spans))
-    if batch.results:
-        many(_RESULT, [(serial, _dump(value)) for serial, value in batch.results])
-    if batch.confirmed:
-        many("DELETE FROM answers WHERE (client, thread, call) = (?, ?, ?)", batch.confirmed)
-    if batch.answers:
-        many(_ANSWER, [(*row[:4], _dump(row.answer)) for row in batch.answers])
+        db.executemany(_FUNCTION, batch.functions.items())
     if batch.taken is not None:
         db.execute("DELETE FROM results WHERE serial < ?", (batch.taken,))
         db.execute(_FACT, ("taken", batch.taken))
@@ -142,6 +120,27 @@ def _span_values(row: SpanRow) -> tuple[Any, ...]:
 
 def _utf8(text: str) -> str:
     return text.encode("utf8", "backslashreplace").decode("utf8")
+
+
+def _alone(value: Any) -> tuple[Any, ...]:
+    return (value,)
+
+
+#: in this order: what is done with what a batch has in a field, and how that is told to SQLite if not as it is
+_STEPS: tuple[tuple[str, str, Callable[[Any], tuple[Any, ...]] | None], ...] = (
+    ("DELETE FROM runs WHERE first = ?", "ended", lambda ended: ended[:1]),
+    ("DELETE FROM spans WHERE first BETWEEN ? AND ?", "ended", lambda ended: (ended[0], sum(ended) - 1)),
+    ("DELETE FROM spans WHERE first = ?", "dropped", _alone),
+    ("UPDATE runs SET payload = NULL WHERE first = ?", "through", _alone),
+    ("DELETE FROM clients WHERE number = ?", "gone", _alone),
+    (_replace("clients", 4), "clients", None),
+    (_replace("queues", 6), "queues", None),
+    (_replace("runs", 13), "runs", _run_values),
+    (_replace("spans", 19), "spans", _span_values),
+    (_replace("results", 2), "results", lambda result: (result[0], _dump(result[1]))),
+    ("DELETE FROM answers WHERE (client, thread, call) = (?, ?, ?)", "confirmed", None),
+    (_replace("answers", 5), "answers", lambda row: (*row[:4], _dump(row.answer))),
+)
 
 
 def read_remains(db: sqlite3.Connection) -> Remains:
