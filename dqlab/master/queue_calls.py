@@ -106,12 +106,11 @@ class _PairQueue(StandardQueue):
         return Wait((self._topic,), take, min(timeout, LONGEST_WAIT))
 
     def put_once(self, number: int, items: list[Any], timeout: float) -> Wait | bool:
-        """The same as `put_some`."""
-        if not items:
-            return True
-        check_plain(items := list(items))
-        put = partial(self._once, f"{self._name}.put", number, partial(self._put, items))
-        return Wait((topics.ROOM,), put, min(timeout, LONGEST_WAIT), bool)
+        """The same as `put_some`, and done once."""
+        wait = self.put_some(items, timeout)
+        if isinstance(wait, Wait):
+            wait.attempt = partial(self._once, f"{self._name}.put", number, wait.attempt)
+        return wait
 
     def _once(self, call: str, number: int, method: Callable[[float], Any], now: float) -> Any:
         answer = self._plain.numbered.do(self._holder, call, number, partial(method, now))
