@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ def click(dashboard: Dashboard, name: str) -> None:
 
 def fail(n: int) -> None:
     raise ValueError(f"picture {n} is broken")
+
+
+def wait_for(gate: str) -> str:
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return "open"
 
 
 def test_it_follows_a_master_and_says_when_that_is_gone() -> None:
@@ -97,19 +104,21 @@ def threads() -> int:
 
 
 @pytest.mark.filterwarnings("ignore:dqlab. .* cancelled at the end of the master")
-def test_add_stop_and_kill_act_on_the_workers() -> None:
+def test_add_stop_and_kill_act_on_the_workers(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     with cluster(workers=1) as (master, workers):
         dashboard = Dashboard(master)
         eventually(lambda: dashboard.history.workers == ["w1"])
         click(dashboard, "Add worker")
         eventually(lambda: dashboard.history.workers == ["w1", "w2"])
-        futures = [master.submit(nap, 0.2) for _ in range(8)]
+        futures = [master.submit(wait_for, str(gate)) for _ in range(2)]
         eventually(lambda: dashboard.controls.worker.options == ("any worker", "w1", "w2"))
         dashboard.controls.worker.value = "w1"
         eventually(lambda: dashboard.history.lanes["w1"].task is not None)
         click(dashboard, "Kill worker")
         eventually(lambda: dashboard.history.lanes["w1"].end == "died")
-        assert [future.result(20) for future in futures] == [0.2] * 8
+        gate.touch()
+        assert [future.result(20) for future in futures] == ["open"] * 2
         eventually(lambda: [(link.source, link.target) for link in dashboard.history.links] == [("w1", "w2")])
         assert dashboard.controls.worker.value == "any worker"
         for _ in range(20):
@@ -133,15 +142,17 @@ def test_a_worker_that_a_button_started_can_be_chosen_and_killed() -> None:
         dashboard.close()
 
 
-def test_if_any_worker_will_do_one_that_is_at_work_is_killed() -> None:
+def test_if_any_worker_will_do_one_that_is_at_work_is_killed(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     with cluster(workers=3) as (master, workers):
         dashboard = Dashboard(master)
         eventually(lambda: len(dashboard.history.workers) == 3 and len(dashboard.controls.worker.options) == 4)
-        future = master.submit(nap, 1.0)
+        future = master.submit(wait_for, str(gate))
         (victim,) = eventually(lambda: [w["name"] for w in master.stats()["workers"] if w["running"] is not None])
         click(dashboard, "Kill worker")
         eventually(lambda: dashboard.picture.note == f"{victim} was killed (SIGKILL)")
-        assert future.result(20) == 1.0
+        gate.touch()
+        assert future.result(20) == "open"
         dashboard.close()
 
 

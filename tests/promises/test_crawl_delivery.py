@@ -16,6 +16,7 @@ from dqlab import LocalWorkers, Master, sandbox
 from dqlab.crawl import crawl, read_manifest
 from dqlab.crawl.summary import LOSSES
 from dqlab.sandbox.pages import FALSE, FLAKY, MISSING, PRIVATE
+from tests.cluster import child_of
 from tests.helpers import eventually, free_port
 from tests.journal import Command, end
 
@@ -142,7 +143,7 @@ def test_when_the_kernel_is_killed_no_process_of_it_is_left(site, tmp_path):
     command = [sys.executable, str(script), site.url, str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as kernel:
         family = [psutil.Process(int(pid)) for pid in kernel.stdout.readline().split()]
-        family += [child for process in family for child in process.children(recursive=True)]
+        family += [child_of(process.pid) for process in family[1:]]
         assert len(family) == 1 + 4 + 4
         eventually(lambda: asked_for_half(site), timeout=60)
         kernel.kill()
