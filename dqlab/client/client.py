@@ -22,6 +22,7 @@ from dqlab.client.connections import PATIENCE
 from dqlab.client.found_futures import FoundFutures
 from dqlab.client.future import HINT_AFTER, Future
 from dqlab.client.map_results import MapResults
+from dqlab.client.open_work import OpenWork
 from dqlab.client.pickling import dump_call, dump_function
 from dqlab.client.plain_queue import PlainQueue
 from dqlab.client.prospects import can_work
@@ -36,7 +37,7 @@ from dqlab.wire.messages import PLAIN, Found, Options
 
 __all__ = ["Client", "connect"]
 
-#: seconds between two looks whether the work that is waited for can be done by anybody
+#: seconds between two looks whether there is anything to be said
 LOOK = 0.25
 #: what `submit` may do when the backlog is full
 WHEN_FULL = one_of("wait", "raise")
@@ -51,7 +52,7 @@ class Client(concurrent.futures.Executor, Administration):
     def __init__(self, session: Session, options: Options | None = None, when_full: str = "wait") -> None:
         self._session, self._when_full = session, when_full
         self._options = options or Options()
-        self._found = FoundFutures(session)
+        self._found, self.open_work = FoundFutures(session), OpenWork(session)
         self.launchers: list[Any] = []
         self.tasks = PlainQueue(session, "tasks")
         self.results = PlainQueue(session, "results")
@@ -195,27 +196,14 @@ class Client(concurrent.futures.Executor, Administration):
     def _finish(self) -> None:
         """Wait for what somebody can do, then close."""
         try:
-            if not self._all_ended():
-                for launcher in [each for each in self.launchers if not each.stopped]:
-                    launcher.wait()  # its workers may be those that the tasks wait for
-            while not self._all_ended() and can_work(self.stats()):
-                self._session.screen.look()
-                threading.Event().wait(LOOK / 10)
-            self._abandon_rest()
-        except (MasterGone, Refused, TimeoutError):
-            pass  # there is nothing left to wait for, or another master that doesn't know this client
+            self.open_work.wait([each for each in self.launchers if not each.stopped], can_work)
+            with contextlib.suppress(MasterGone, Refused, TimeoutError):
+                self._abandon_rest()
         finally:
             self._close()
 
     def _abandon_rest(self) -> None:
         """What nobody can do now: it stays with the master, for workers that come later."""
-
-    def _all_ended(self) -> bool:
-        """Whether the master has all that was submitted, and all of that has ended."""
-        with contextlib.suppress(TimeoutError):
-            self._session.flush(LOOK)
-            return self._session.idle
-        return False  # the backlog is full, perhaps of what nobody does
 
     def _close(self) -> None:
         self._session.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from dqlab.wire.envelope import PYTHON
 from dqlab.wire.messages import PLAIN
 
-__all__ = ["bound_queues", "can_work", "stuck_queues"]
+__all__ = ["bound_queues", "can_work", "can_work_only_here", "stuck_queues"]
 
 
 def can_work(stats: dict[str, Any]) -> bool:
@@ -18,6 +19,15 @@ def can_work(stats: dict[str, Any]) -> bool:
     paused = {queue for queue, c in counts.items() if (c["paused"] or queue in bound) and not c["leased"]}
     served = [worker["queues"] for worker in stats["workers"]]
     return not waiting or any(q is None or waiting.intersection(q) for q in served) and bool(waiting - paused)
+
+
+def can_work_only_here(names: Collection[str], stats: dict[str, Any]) -> bool:
+    """Whether workers of these names are there for work that is left, in queues that no other worker serves."""
+    others = [worker["queues"] for worker in stats["workers"] if worker["name"] not in names]
+    ours = [worker for worker in stats["workers"] if worker["name"] in names]
+    queues = {queue: c for queue, c in stats["queues"].items() if not any(q is None or queue in q for q in others)}
+    left = any(c["ready"] + c["delayed"] + c["leased"] for queue, c in queues.items() if queue != PLAIN)
+    return left and can_work({**stats, "workers": ours, "queues": queues})
 
 
 def bound_queues(stats: dict[str, Any]) -> list[str]:

@@ -12,11 +12,14 @@ from dqlab.client.connections import RETRY, Connections
 from dqlab.client.submission import Submission, Waiting, pack, tell
 from dqlab.errors import BacklogFull, BadInput, DqlabError, Refused
 from dqlab.wire.connection import PlainConnection
+from dqlab.wire.messages import Finished, Outcome
 
 __all__ = ["Sender"]
 
 #: submissions and bytes in one message
 BATCH, BATCH_BYTES = 2_000, 1 << 20
+#: what becomes of tasks that nobody has run
+CANCELLED = Outcome(state="cancelled", result=None, attempts=0, history=())
 
 
 class Sender:
@@ -27,6 +30,8 @@ class Sender:
         self._connections, self._waiting, self._give_up = connections, waiting, give_up
         self.outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.full = False  #: whether the master's backlog is full
+        self.patient = True  #: whether what it has no room for waits until it has; else that is cancelled
+        self.cancelled = 0  #: how many tasks that were
         self._known: set[str] = set()  #: digests of the functions that the master was sent
 
     def run(self) -> None:
@@ -96,6 +101,8 @@ class Sender:
             batch = batch[accepted:]
             batch = self._drop_refused(batch, why)
             self.full = bool(batch)
+            if not self.patient:
+                batch = self._cancel(batch)
             if batch:
                 threading.Event().wait(RETRY)
         return conn
@@ -125,6 +132,13 @@ class Sender:
             if why:  # the master has it perhaps, and could not write that down
                 self.outbox.put([(submission.first, submission.count)])
         return [s for s in batch if s.accepted is None]
+
+    def _cancel(self, batch: list[Submission]) -> list[Submission]:
+        """The master has not taken these: they end as if it had, and had cancelled them."""
+        for run in batch:
+            self._waiting.deliver(Finished(serial=0, first=run.first, lo=0, hi=run.count, outcome=CANCELLED))
+            self.cancelled += run.count
+        return []
 
     def call_off(self) -> None:
         """Nothing more goes out: what is in the outbox waits for an outcome with the rest, and gets the same."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from dqlab.client.channel import Channel, Origin, pause
 from dqlab.client.collector import Collector
-from dqlab.client.connections import PATIENCE, Connections
+from dqlab.client.connections import PATIENCE, RETRY, Connections
 from dqlab.client.results import loader
 from dqlab.client.screen import Screen
 from dqlab.client.sender import Sender
@@ -203,15 +203,30 @@ class Session(Connections):
         if marker.locked():
             raise MasterGone(CLOSED)
 
+    def _has_room(self) -> bool:
+        """Wait until the master has accepted all that was submitted; False if its backlog has no room for it."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                self.flush(2 * RETRY)
+                return True
+            except TimeoutError:
+                if self.full:
+                    return False
+                if time.monotonic() > deadline:
+                    raise
+
     def cancel(self, ranges: list[tuple[int, int]]) -> int:
-        """Cancel those of the (first, count) tasks that have not started; return how many that were."""
-        self.flush(self.patience)
+        """Cancel those of the (first, count) tasks that the master has and that have not started; return how many."""
+        self._has_room()
         return sum(n for _, n in self.call("cancel", ranges, timeout=self.patience))
 
-    def cancel_all(self) -> None:
-        """Cancel everything that has not started."""
+    def cancel_all(self) -> int:
+        """Cancel everything that has not started, and what is submitted from now on and doesn't fit into the backlog;
+        return how many tasks."""
+        before, self._sender.patient = self._sender.cancelled, False
         self.flush(self.patience)
-        self.call("cancel", self._waiting.ranges())
+        return self._sender.cancelled - before + self.cancel(self._waiting.ranges())
 
     def cancel_later(self, ranges: list[tuple[int, int]]) -> None:
         """The same for (first, count) ranges without waiting: whoever asks may be a finalizer."""
@@ -226,11 +241,6 @@ class Session(Connections):
     def idle(self) -> bool:
         """Whether everything that the master has accepted has ended."""
         return not self._waiting
-
-    @property
-    def unfinished(self) -> int:
-        """How many of the tasks that the master has accepted have not ended."""
-        return sum(count for _, count in self._waiting.ranges())
 
     def _give_up(self, error: DqlabError) -> None:
         if not self.closed:

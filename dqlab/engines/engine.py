@@ -77,7 +77,11 @@ def _local(kind: str, count: int) -> Iterator[Executor]:
     from dqlab.launch.master import Master
 
     with Master() as master, LocalWorkers(master, count):
-        yield master
+        try:
+            yield master
+        except BaseException:  # nobody wants the rest
+            master.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _running(kind: str, where: str) -> Iterator[Executor]:

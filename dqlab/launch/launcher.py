@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from dqlab.client.client import Client
+from dqlab.client.prospects import can_work_only_here
 from dqlab.errors import BadInput, LaunchFailed
 from dqlab.launch.worker_group import WorkerGroup
 from dqlab.process.owned_process import ASK_AGAIN, LOOK, STOP_TIMEOUT
@@ -45,7 +46,9 @@ class Launcher(ABC):
         self._settings = worker_settings(master.connection, queues, handler)
         self._groups: list[WorkerGroup] = []
         self._siblings: list[Any] = master.launchers
+        self._work = master.open_work
         self.stopped = False  #: whether its workers were asked to end, and none was added since
+        self.waited = False  #: whether the end of its block has waited for what they could do
         self._finalizer = weakref.finalize(self, _end_groups, self._groups, os.getpid())
         self._siblings.append(self)
         try:
@@ -60,7 +63,7 @@ class Launcher(ABC):
 
     def _begin(self, new: list[WorkerGroup]) -> None:
         """Start all of them or none. They are owned before the first one starts, so an interrupt loses none."""
-        self.stopped = False
+        self.stopped = self.waited = False
         self._groups.extend(new)
         try:
             for group in new:
@@ -86,8 +89,17 @@ class Launcher(ABC):
     def __enter__(self: Self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        """End the workers, after the work of their client that they can do and no other worker does.
+
+        So does the end of any executor; whoever was interrupted doesn't want to wait.
+        """
+        try:
+            if not self.stopped and (kind is None or issubclass(kind, Exception)):
+                self._work.wait([self], lambda stats: can_work_only_here(self.names, stats))
+                self.waited = True
+        finally:
+            self.stop()
 
     def serves(self, queue: str) -> bool:
         """Whether its workers take tasks of that queue."""

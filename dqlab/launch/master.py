@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dqlab.client.client import Client
+from dqlab.client.prospects import can_work
 from dqlab.client.session import Session
 from dqlab.errors import LaunchFailed
 from dqlab.launch.launcher import START_TIMEOUT
@@ -106,13 +107,13 @@ class Master(Client):
 
     def _abandon_rest(self) -> None:
         """What nobody can do goes with the master, unless a journal keeps it."""
-        count = self._session.unfinished
-        if count and not self._keeps:
-            tasks = "1 task was" if count == 1 else f"{count} tasks were"
-            self._session.cancel_all()
-            stopped = any(launcher.stopped for launcher in self.launchers)
-            why = "workers were stopped before (take the results first)" if stopped else "no worker serves their queue"
-            warnings.warn(f"dqlab: {tasks} cancelled at the end of the master: {why}", stacklevel=2)
+        if self._keeps or not (count := self._session.cancel_all()):
+            return
+        tasks = "1 task was" if count == 1 else f"{count} tasks were"
+        stopped = any(launcher.stopped and not launcher.waited for launcher in self.launchers)
+        why = "workers were stopped before (take the results first)" if stopped else "no worker serves their queue"
+        warnings.warn(f"dqlab: {tasks} cancelled at the end of the master: {why}", stacklevel=2)
+        self.open_work.wait((), can_work)  # for what was done, and is on its way
 
     def _close(self) -> None:
         self._finalizer()

@@ -129,13 +129,6 @@ def test_the_end_of_the_block_does_not_wait_for_what_nobody_can_do():
         master.submit(double, 1)
 
 
-def test_workers_whose_own_block_has_ended_before_they_were_up_are_not_missed():
-    with pytest.warns(UserWarning, match="3 tasks were cancelled at the end of the master: workers were stopped"):
-        with Master() as master, LocalWorkers(master, 1):
-            futures = [master.submit(double, x) for x in range(3)]
-    assert all(future.cancelled() for future in futures)
-
-
 def test_the_end_of_the_block_waits_for_what_is_under_way():
     with cluster(1) as (master, _):
         future = master.submit(time.sleep, 0.5)
