@@ -6,12 +6,14 @@
 A pickle is a program. Its only way to code is a name that it asks for, and `plain_types` knows the plain ones. What
 remains is a program that costs much more than it is long, against which there is one rule: whatever an opcode does
 beyond reading its own bytes (to copy, to hash, to compare) is paid for from a budget that grows with the message. The
-standard unpickler has no such budget: ten bytes make it allocate gigabytes, seventy hold the GIL for minutes.
+standard unpickler has no such budget: ten bytes make it allocate gigabytes, seventy hold the GIL for minutes. It reads
+only what a pattern shows to be harmless, as most messages are: nothing in them that has a name, is hashed or copied.
 """
 
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +25,15 @@ from dqlab.wire.plain_opcodes import Machine, Opcode
 
 __all__ = ["read_pickle"]
 
+#: bytes of a pickle for which the pattern is tried: the GIL is held for so long
+FLAT_BYTES = 1 << 16
+#: texts, bytes and ints that say how long they are, floats, other ints, what comes again, and what there is in one byte
+#: only: None, True, False, tuples, lists and what they are given, an empty dict
+_FLAT = re.compile(
+    rb"\x80[\x04\x05](\x95.{8})?(?:[\x8cC\x8a](?:%b)|G.{8}|J.{4}|M..|[Kh].|[\x94N\x88\x89(t)\x85-\x87\]ae}])*+\."
+    % b"|".join(re.escape(bytes([size])) + b".{%d}" % size for size in range(256)),
+    re.DOTALL,
+)
 #: what a pickle that makes no sense leads to
 _NONSENSE = (
     ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError, struct.error,
@@ -54,6 +65,21 @@ def read_pickle(data: bytes | bytearray, buffers: Iterable[Any] = ()) -> Any:
 
     Raises `pickle.UnpicklingError` for all that is not plain data, costs too much, or makes no sense.
     """
+    flat = len(data) <= FLAT_BYTES and _FLAT.fullmatch(data)
+    value = _read_flat(data) if flat else _read_carefully(data, buffers)
+    if len(data) > DEPTH and is_deeper(value, DEPTH):
+        raise pickle.UnpicklingError(f"values nested more than {DEPTH} deep are not plain data")
+    return value
+
+
+def _read_flat(data: bytes | bytearray) -> Any:
+    try:
+        return pickle.loads(data)
+    except Exception as exc:
+        raise pickle.UnpicklingError(f"a pickle that makes no sense: {exc}") from exc
+
+
+def _read_carefully(data: bytes | bytearray, buffers: Iterable[Any]) -> Any:
     machine = Machine(data, buffers)
     try:
         value = _run(machine)
@@ -63,8 +89,6 @@ def read_pickle(data: bytes | bytearray, buffers: Iterable[Any] = ()) -> Any:
         raise pickle.UnpicklingError(f"a pickle that makes no sense: {type(exc).__name__}: {exc}") from exc
     if machine.named:
         machine.check_values([value])
-    if len(data) > DEPTH and is_deeper(value, DEPTH):
-        raise pickle.UnpicklingError(f"values nested more than {DEPTH} deep are not plain data")
     return value
 
 

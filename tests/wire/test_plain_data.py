@@ -201,6 +201,25 @@ def test_no_opcodes_do_more_than_raise(pieces: list[bytes]) -> None:
     read_within_bounds(b"\x80\x04" + b"".join(pieces) + b".")
 
 
+_HARMLESS = [bytes([code]) for code in b"N\x88\x89()]}t\x85\x86\x87ae\x94"] + [
+    b"K\x01", b"M\x01\x02", b"J\xff\xff\xff\xff", b"G" + bytes(8), b"\x8c\x01a", b"\x8c\x02\xc3\xa9", b"\x8c\x01\xff",
+    b"C\x02\x8c.", b"\x8a\x00", b"\x8a\x09" + b"\xff" * 9, b"h\x00", b"h\x01", b"h\x02",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_HARMLESS), max_size=60))
+def test_what_the_standard_unpickler_may_read_is_read_by_it_as_by_ours(pieces: list[bytes]) -> None:
+    def read(data: bytes) -> str:
+        try:
+            return repr(load_plain(data))
+        except pickle.UnpicklingError:
+            return "nonsense"
+
+    data = b"\x80\x04" + b"".join(pieces) + b"."
+    ours = read(data + b"what follows the end is read by ours only")
+    assert read(data) == ours or (ours == "nonsense" and b"(e" in data)  # to give nothing to no list does no harm
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(plain, st.integers(2, 5), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=4))
 def test_no_pickle_with_wrong_bytes_does_more_than_raise(
