@@ -63,16 +63,22 @@ class Peer:
 
     def recv(self) -> Any:
         """The next message; `EOFError` when the peer has hung up, or has not waited for its answer."""
-        self._recv_bytes()
+        self.recv_known()
         return self.load()
 
     def recv_known(self) -> Callable[[], Any] | None:
         """Receive the next message; the call that `remember` has kept for one of the same bytes.
 
-        Where there is none, `load` has the value.
+        Where there is none, `load` has the value. `EOFError` as for `recv`.
         """
-        self._recv_bytes()
-        return self._calls.get(self._message) if len(self._message) <= REPEATED_BYTES else None
+        self._message = message = self._conn.recv_bytes()
+        if self._has_taken:  # should the master die, no more than one result is given out again for each connection
+            self._has_taken = False
+            if self.waiting.journal is not None:
+                self.waiting.journal.catch_up()
+        if self.waits is not None and self.waits.pending:
+            raise EOFError
+        return self._calls.get(message) if len(message) <= REPEATED_BYTES else None
 
     def load(self) -> Any:
         """The value of the message that was received last; one that is too long to be remembered is let go of."""
@@ -87,15 +93,6 @@ class Peer:
             if len(self._calls) >= REPEATED:
                 self._calls.clear()
             self._calls[self._message] = call
-
-    def _recv_bytes(self) -> None:
-        self._message = self._conn.recv_bytes()
-        if self._has_taken:  # should the master die, no more than one result is given out again for each connection
-            self._has_taken = False
-            if self.waiting.journal is not None:
-                self.waiting.journal.catch_up()
-        if self.waits is not None and self.waits.pending:
-            raise EOFError
 
     def send(self, message: Any) -> None:
         """Send a message, from whatever thread; on a connection that has ended nobody hears it."""

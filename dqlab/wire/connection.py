@@ -84,8 +84,8 @@ class PlainConnection(connection.Connection):
     def send_parts(self, parts: list[Any]) -> None:
         """Send what `pack` has made of a value; `OSError` once the connection is closed or the other side gone."""
         self._check_closed()  # type: ignore[attr-defined]
-        if len(parts) == 1 and len(parts[0]) <= AHEAD:
-            self._send(_SIZE.pack(len(parts[0])) + parts[0])  # type: ignore[attr-defined]
+        if len(parts) == 1 and len(part := parts[0]) <= AHEAD:
+            self._send(_SIZE.pack(len(part)) + part)  # type: ignore[attr-defined]
         elif sum(map(len, parts)) > AHEAD:
             for part in parts:
                 self.send_bytes(part)
@@ -97,33 +97,34 @@ class PlainConnection(connection.Connection):
         if not _READS_IN_PLACE:
             return super().recv_bytes(maxlength)
         start = _SIZE.size
-        self._read_ahead(start)
-        (size,) = _SIZE.unpack_from(self._ahead)
+        ahead = self._read_ahead(start)
+        (size,) = _SIZE.unpack_from(ahead)
         if size == -1:
             start += _LONG_SIZE.size
-            self._read_ahead(start)
-            (size,) = _LONG_SIZE.unpack_from(self._ahead, _SIZE.size)
+            ahead = self._read_ahead(start)
+            (size,) = _LONG_SIZE.unpack_from(ahead, _SIZE.size)
         if size < 0 or (maxlength is not None and size > maxlength):
             raise OSError(f"a message of {size} bytes")
         if size > AHEAD:
             return self._read_in_place(start, size)
         end = start + size
-        self._read_ahead(end)
-        ahead = self._ahead
-        self._ahead = ahead[end:] if len(ahead) > end else b""
+        if len(ahead) < end:
+            ahead = self._read_ahead(end)
+        self._ahead = ahead[end:]
         return ahead[start:end]
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Whether there is something to receive within `timeout` seconds."""
         return bool(self._ahead) or super().poll(timeout)
 
-    def _read_ahead(self, size: int) -> None:
+    def _read_ahead(self, size: int) -> bytes:
         # A size and its message, and what follows it, mostly arrive together, and a read costs as much as a task.
         while len(self._ahead) < size:
             more = os.read(self.fileno(), AHEAD)
             if not more:
                 raise EOFError
             self._ahead += more
+        return self._ahead
 
     def _read_in_place(self, start: int, size: int) -> bytearray:
         ahead = self._ahead[start : start + size]
