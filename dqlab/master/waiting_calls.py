@@ -150,16 +150,16 @@ class WaitingCalls:
 
     def _serve(self) -> None:
         """Try who waits for what has happened, and for what happens by that."""
-        while self._states.signals:
-            signals, self._states.signals = self._states.signals, set()
-            for topic in signals:
-                if topic.what is What.COMMANDS:
-                    self._take_commands(str(topic.about))
-                elif topic.what is What.READY:
-                    self._serve_ready(topic)
-                elif topic in self._waiting:
-                    for wait in list(self._waiting[topic]):
-                        self._try(wait)
+        signals = self._states.signals
+        while signals:
+            topic = signals.pop()
+            if topic.what is What.COMMANDS:
+                self._take_commands(str(topic.about))
+            elif topic.what is What.READY:
+                self._serve_ready(topic)
+            elif topic in self._waiting:
+                for wait in list(self._waiting[topic]):
+                    self._try(wait)
 
     def _serve_ready(self, news: Topic) -> None:
         for topic in (news, topics.ANY_QUEUE):
