@@ -28,7 +28,7 @@ from dqlab.broker.kept_outcomes import outcome_size
 from dqlab.broker.leases import Leases
 from dqlab.broker.plain_queues import PlainQueues
 from dqlab.broker.states import States
-from dqlab.broker.tasks import FINAL, Run, Span, State
+from dqlab.broker.tasks import DELAYED, FAILED, FINAL, READY, Run, Span
 from dqlab.broker.workers import worker_stats
 from dqlab.errors import BadInput
 from dqlab.wire.messages import PLAIN, Header, NewTasks
@@ -114,7 +114,7 @@ class Broker:
         """Cancel those of a client's tasks that have not started; return them as (first, count) pairs."""
         client, cancelled = self.states.clients.get(first // CLIENT_IDS), []
         for span in client.spans_in(first, count) if client else ():
-            if span.state in (State.READY, State.DELAYED):
+            if span.state in (READY, DELAYED):
                 start = first - span.run.first
                 piece = self.states.cancel(span, max(span.lo, start), min(span.hi, start + count), now)
                 cancelled.append((piece.first, len(piece)))
@@ -168,7 +168,7 @@ class Broker:
 
     def _failed(self) -> list[Span]:
         waiting = (span for client in self.states.clients.values() for _, span in client.outbox)
-        return [*self.states.kept.failed(), *(span for span in waiting if span.state is State.FAILED)]
+        return [*self.states.kept.failed(), *(span for span in waiting if span.state is FAILED)]
 
     # -- time, and what is going on ----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from dqlab.broker.clients import CLIENT_IDS, Client
 from dqlab.broker.numbered_calls import AnswerRow
 from dqlab.broker.plain_queues import PlainQueues
 from dqlab.broker.states import States
-from dqlab.broker.tasks import FINAL, Run, Span, State
+from dqlab.broker.tasks import FINAL, LEASED, Run, Span, State
 from dqlab.wire.messages import Header
 from dqlab.wire.printed import Shown
 
@@ -214,7 +214,7 @@ class Changes:
         return SpanRow(
             span.first, len(span), span.run.first, span.state, span.attempt, span.errors, span.deaths, span.suspect,
             span.due, span.since, span.worker, unread, span.history, span.printed, span.result,
-            span.thread if span.state is State.LEASED and span.worker is None else None,
+            span.thread if span.state is LEASED and span.worker is None else None,
         )  # fmt: skip
 
     def _queue_row(self, name: str) -> QueueRow:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dqlab.broker.tasks import Span, State
+from dqlab.broker.tasks import FAILED, Span
 from dqlab.wire.messages import Failure
 from dqlab.wire.printed import chars_in
 
@@ -33,9 +33,9 @@ class KeptOutcomes:
         if span in self._spare or span in self._needed:
             return
         size = outcome_size(span)
-        if span.state is State.FAILED:
+        if span.state is FAILED:
             size += size_of(span.run.payload) * len(span) // span.run.count
-        if unread or span.state is State.FAILED:
+        if unread or span.state is FAILED:
             self._needed[span] = now, size
         else:
             self._spare[span] = now, size
@@ -60,7 +60,7 @@ class KeptOutcomes:
 
     def failed(self) -> Iterator[Span]:
         """The failed spans, the longest kept first."""
-        return (span for span in self._needed if span.state is State.FAILED)
+        return (span for span in self._needed if span.state is FAILED)
 
     def overdue(self, now: float) -> Iterator[Span]:
         """Take off, one by one, what is beyond the bounds."""

@@ -15,7 +15,7 @@ from dqlab.broker.broker import Broker
 from dqlab.broker.changes import Changes, ClientRow, QueueRow, RunRow, SpanRow
 from dqlab.broker.clients import Client
 from dqlab.broker.numbered_calls import AnswerRow
-from dqlab.broker.tasks import Run, Span, State
+from dqlab.broker.tasks import CANCELLED, DONE, LEASED, Run, Span
 from dqlab.wire.messages import PLAIN
 
 __all__ = ["DIED", "LIVES", "Remains", "revive"]
@@ -67,9 +67,9 @@ def revive(broker: Broker, remains: Remains, now: float) -> Changes:
         states.events.add(now, "restarted", reason=DIED)
     for answer in remains.answers:
         broker.plain.numbered.take_up(answer, now)
-    for span in sorted((span for span in spans if span.state is State.LEASED and span.thread), key=_since):
+    for span in sorted((span for span in spans if span.state is LEASED and span.thread), key=_since):
         broker.plain.numbered.take_up_held(span, now)
-    lost = (span for span in spans if span.state is State.LEASED and not span.thread)
+    lost = (span for span in spans if span.state is LEASED and not span.thread)
     for span in sorted(lost, key=_first, reverse=True):
         worker, by_script = span.worker or "", span.worker is None
         # A lost connection never dead-letters a plain task; and no task is a delivery nearer to that by our death.
@@ -106,7 +106,7 @@ def _span(run: Run, row: SpanRow) -> Span:
     span.suspect, span.due, span.since, span.worker = row.suspect, row.due, row.since, row.worker
     span.history, span.printed, span.result, span.thread = row.history, row.printed, row.result, row.thread
     run.spans.append(span)
-    if span.state not in (State.DONE, State.CANCELLED):
+    if span.state not in (DONE, CANCELLED):
         run.open += len(span)
     return span
 

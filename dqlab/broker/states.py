@@ -22,7 +22,7 @@ from dqlab.broker.events import EventLog
 from dqlab.broker.functions import Functions
 from dqlab.broker.kept_outcomes import KeptOutcomes, outcome_size
 from dqlab.broker.meters import Latency, Rate
-from dqlab.broker.tasks import FINAL, Run, Span, State
+from dqlab.broker.tasks import CANCELLED, DELAYED, DONE, FAILED, FINAL, LEASED, READY, Run, Span, State
 from dqlab.broker.topics import Topic
 from dqlab.broker.waiting_line import WaitingLine
 from dqlab.errors import BadInput
@@ -122,12 +122,12 @@ class States:
         """A worker has them, or a script (None); they are out of the line already."""
         span.worker = worker
         span.attempt += 1
-        self._move(span, State.LEASED, now)
+        self._move(span, LEASED, now)
         self.note(span, "leased", now)
 
     def make_ready(self, span: Span, now: float, at_end: bool = False) -> None:
         """They wait again: before all others, or at the end of the line."""
-        self._move(span, State.READY, now)
+        self._move(span, READY, now)
         span.worker = None
         line, client = self.line(span.run.queue), span.run.first // CLIENT_IDS
         (line.append if at_end else line.appendleft)(client, span)
@@ -142,7 +142,7 @@ class States:
     def delay(self, span: Span, wait: float, reason: str, now: float) -> None:
         """They wait for `wait` seconds before they are ready again."""
         self.note(span, "delayed", now, seconds=wait, reason=reason)
-        self._move(span, State.DELAYED, now)
+        self._move(span, DELAYED, now)
         span.due = now + wait
         self._wait_for(span)
 
@@ -152,20 +152,20 @@ class States:
         self.rate.add(len(span), now)
         self.latency.add(now - span.run.submitted, len(span))
         self.note(span, "done", now, seconds=seconds)
-        self._finish(span, State.DONE, now)
+        self._finish(span, DONE, now)
 
     def fail(self, span: Span, failure: Failure, now: float, worker: str | None = None) -> None:
         """They ended badly, for good."""
         span.result = failure
         self.note(span, "failed", now, reason=failure.summary, worker=worker)
-        self._finish(span, State.FAILED, now)
+        self._finish(span, FAILED, now)
 
     def cancel(self, span: Span, lo: int, hi: int, now: float) -> Span:
         """Their client takes back the items [lo, hi) of a ready or delayed span; return these."""
-        was_ready = span.state is State.READY
+        was_ready = span.state is READY
         piece = self._isolate(span, lo, hi)
         self.note(piece, "cancelled", now)
-        self._finish(piece, State.CANCELLED, now)
+        self._finish(piece, CANCELLED, now)
         if piece is span and was_ready:
             self.line(span.run.queue).cancelled()
         return piece
@@ -184,12 +184,12 @@ class States:
         """A span of an earlier life of the master goes where its state says."""
         if span.state not in FINAL:  # those are counted with the ones that are forgotten
             self.counts_of(span.run.queue)[span.state] += len(span)
-        if span.state is State.READY:
+        if span.state is READY:
             self.line(span.run.queue).append(span.run.first // CLIENT_IDS, span)
-        elif span.state is State.DELAYED:
+        elif span.state is DELAYED:
             self._wait_for(span)
         elif span.state in FINAL:
-            needed = unread or span.state is State.FAILED  # nobody could read it while there was no master
+            needed = unread or span.state is FAILED  # nobody could read it while there was no master
             self.kept.keep(span, now if needed else span.since, unread)
 
     def _move(self, span: Span, state: State, now: float) -> None:
@@ -206,10 +206,10 @@ class States:
 
     def _finish(self, span: Span, state: State, now: float) -> None:
         self._move(span, state, now)
-        if state is not State.FAILED:
+        if state is not FAILED:
             self._is_through(span)
         client = self.clients[span.run.first // CLIENT_IDS]
-        if client.plain and state is not State.FAILED:
+        if client.plain and state is not FAILED:
             client.forget(span)
         elif client.plain or not client.connected:
             self.kept.keep(span, now, unread=not client.plain)
@@ -233,7 +233,7 @@ class States:
         """Take [lo, hi) out of a ready or delayed span, leaving what stands before and behind it where it was."""
         if lo > span.lo and hi < span.hi:
             behind = span.cut(hi, span.hi)
-            if span.state is State.READY:
+            if span.state is READY:
                 self.line(span.run.queue).insert_after(span, behind)
             else:
                 self._wait_for(behind)
@@ -273,10 +273,10 @@ class States:
         """Do what is due: delayed tasks, results that nobody fetched, clients and functions that are not needed."""
         while self._delayed and self._delayed[0][0] <= now:
             span = heapq.heappop(self._delayed)[2]
-            if span.state is State.DELAYED:
+            if span.state is DELAYED:
                 self.make_ready(span, now)
         for span in self.kept.overdue(now):
-            if span.state is State.FAILED:
+            if span.state is FAILED:
                 self._is_through(span)
             self.clients[span.run.first // CLIENT_IDS].forget(span)
         self.clients.forget(now)

@@ -21,7 +21,7 @@ from dqlab.errors import BadInput
 from dqlab.wire.messages import Header
 from dqlab.wire.printed import Shown
 
-__all__ = ["FINAL", "Run", "Span", "State"]
+__all__ = ["CANCELLED", "DELAYED", "DONE", "FAILED", "FINAL", "LEASED", "READY", "Run", "Span", "State"]
 
 #: deliveries that ended badly, and characters of each one's reason, that are remembered of a task
 HISTORY, REASON_CHARS = 100, 1_000
@@ -40,7 +40,9 @@ class State(StrEnum):
     CANCELLED = "cancelled"  #: taken back by its client before it started
 
 
-FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})
+#: under names of their own, because those of an `Enum` are looked up by a function of Python before 3.12
+READY, DELAYED, LEASED, DONE, FAILED, CANCELLED = State
+FINAL = frozenset({DONE, FAILED, CANCELLED})
 
 
 class Span:
@@ -53,7 +55,7 @@ class Span:
 
     def __init__(self, run: Run, lo: int, hi: int) -> None:
         self.run, self.lo, self.hi = run, lo, hi
-        self.state = State.READY
+        self.state = READY
         self.attempt = 0  #: deliveries so far
         self.errors = self.deaths = 0  #: exceptions and lost workers so far
         self.history: tuple[tuple[str, str], ...] = ()  #: (worker, reason) of the last deliveries that ended badly

@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Container, Iterator
 
 from dqlab.broker import topics
-from dqlab.broker.tasks import Span, State
+from dqlab.broker.tasks import READY, Span
 
 __all__ = ["WaitingLine"]
 
@@ -47,7 +47,7 @@ class WaitingLine:
         another Python than this can read."""
         for client in list(self._of):
             line = self._of[client]
-            while line and line[0].state is not State.READY:
+            while line and line[0].state is not READY:
                 self._pop(line)
                 self._cancelled -= 1
             if not line:
@@ -58,7 +58,7 @@ class WaitingLine:
 
     def pythons(self) -> set[str]:
         """Those that alone can read what comes next of a client."""
-        return {line[0].run.header.python for line in self._of.values() if line and line[0].state is State.READY} - {""}
+        return {line[0].run.header.python for line in self._of.values() if line and line[0].state is READY} - {""}
 
     def take(self, client: int, n: int) -> Span:
         """At most `n` tasks of the client's first span; the rest stays at the front, and the turn passes on."""
@@ -93,6 +93,6 @@ class WaitingLine:
         for first in line:
             span: Span | None = first
             while span is not None:
-                if span.state is State.READY:
+                if span.state is READY:
                     yield span
                 span = self._behind.get(span)
