@@ -68,22 +68,21 @@ class EventLog:
         reason: str | None = None, text: str | None = None, host: str | None = None, pid: int | None = None,
     ) -> None:  # fmt: skip
         """Remember an event; the fields are those of `Record`."""
-        same_instant = kind in TOGETHER and self._ring and self._ring[-1][1] == time
-        if same_instant and self._extend((kind, queue, worker, attempt), task, count, seconds):
+        ring = self._ring
+        if ring and ring[-1][1] == time and self._extend((kind, queue, worker, attempt), task, count, seconds):
             return
         if text or reason:
             text, reason = text and text[:TEXT_CHARS], reason and reason[:TEXT_CHARS]
             self._chars += len(text or "") + len(reason or "")
         self.last += 1
-        fields = (self.last, time, kind, queue, task, count, worker, attempt, seconds, reason, text, host, pid)
-        self._ring.append(fields)
-        while len(self._ring) > self._size or self._chars > REMEMBERED_CHARS:
-            oldest = self._ring.popleft()
+        ring.append((self.last, time, kind, queue, task, count, worker, attempt, seconds, reason, text, host, pid))
+        while len(ring) > self._size or self._chars > REMEMBERED_CHARS:
+            oldest = ring.popleft()
             self._chars -= len(oldest[_REASON] or "") + len(oldest[_TEXT] or "")
 
     def _extend(self, what: tuple[Any, ...], task: int | None, count: int, seconds: float | None) -> bool:
         """Add the tasks to the newest record, of the same instant, if they follow on its own; say whether they do."""
-        if self.last == self._read:
+        if what[0] not in TOGETHER or self.last == self._read:
             return False
         seq, time, kind, queue, first, n, worker, attempt, took, *rest = self._ring[-1]
         if (kind, queue, worker, attempt) != what or task != first + n:

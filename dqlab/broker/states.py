@@ -148,9 +148,9 @@ class States:
 
     def done(self, span: Span, result: Any, seconds: float, now: float) -> None:
         """They ended well, after `seconds` of work."""
-        span.result = result
-        self.rate.add(len(span), now)
-        self.latency.add(now - span.run.submitted, len(span))
+        span.result, n = result, span.hi - span.lo
+        self.rate.add(n, now)
+        self.latency.add(now - span.run.submitted, n)
         self.note(span, "done", now, seconds=seconds)
         self._finish(span, DONE, now)
 
@@ -221,7 +221,7 @@ class States:
     def _is_through(self, span: Span) -> None:
         """Nobody will run these tasks again: with the last of a run go its payload and its need of the function."""
         run = span.run
-        run.open -= len(span)
+        run.open -= span.hi - span.lo
         if not run.open:
             run.payload = None
             if run.changes is not None:

@@ -267,11 +267,11 @@ class MasterServer(managers.Server):
         if proves:
             request = self._proved(peer, request)
         ident, method, args, kwds = request
-        served = self._objects.get(ident)
-        arguments = bind(served.kind if served else ident, method, args, kwds)
-        if served is None or (not peer.role and ident not in self._objects.public.values()):
-            raise Refused(f"{ident!r} is for dqlab's own peers, which say hello first", "is your dqlab an older one?")
-        perform = getattr(served.find(peer), method)
+        try:
+            perform, takes = peer.methods[ident, method]
+        except (KeyError, TypeError):  # it calls that for the first time, or what can be no name
+            perform, takes = peer.methods[ident, method] = self._objects.method(peer, ident, method)
+        arguments = bind(takes, method, args, kwds)
         answer = perform(**arguments)
         if not proves and UNCHANGING.issuperset(map(type, arguments.values())):
             is_get = isinstance(answer, Wait) and not peer.role  # a script's: the same question each time

@@ -14,6 +14,7 @@ from dqlab.broker.clients import Client
 from dqlab.broker.workers import Worker
 from dqlab.master.waiting_calls import Answer, Wait, WaitingCalls, apart
 from dqlab.wire.connection import PlainConnection, pack
+from dqlab.wire.methods import Method
 
 __all__ = ["DONE", "LONGEST_WAIT", "ControlLines", "Peer"]
 
@@ -48,6 +49,7 @@ class Peer:
         self.tell: Callable[[Answer], None]  #: how others answer that
         self.worker: Worker | None = None  #: the worker that joined here
         self.client: Client | None = None  #: the client that this is
+        self.methods: dict[tuple[str, str], tuple[Callable[..., Any], Method]] = {}  #: what it has called before
         self._has_taken = False  #: whether it was told a result, or a stop sign, which the journal may not know
         self._message: bytes | bytearray = b""  #: what it has sent last
         self._calls: dict[bytes | bytearray, Callable[[], Any]] = {}  #: by the message that has asked for them

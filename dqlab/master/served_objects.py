@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from dqlab.errors import Refused
 from dqlab.master.broker_calls import BrokerCalls
 from dqlab.master.named_calls import NamedEvent, NamedQueue
 from dqlab.master.peer import Peer
 from dqlab.master.queue_calls import ResultQueue, TaskQueue
 from dqlab.master.waiting_calls import WaitingCalls
+from dqlab.wire.methods import Method, find_method
 
 __all__ = ["Served", "ServedObjects"]
 
@@ -47,3 +49,11 @@ class ServedObjects:
     def get(self, ident: object) -> Served | None:
         """The object that is called so, whatever a peer has sent."""
         return self._objects.get(ident) if type(ident) is str else None
+
+    def method(self, peer: Peer, ident: Any, name: Any) -> tuple[Callable[..., Any], Method]:
+        """The method of that name, for a peer, and what it takes; `Refused` where it may not call that."""
+        served = self.get(ident)
+        takes = find_method(served.kind if served else ident, name)
+        if served is None or (not peer.role and ident not in self.public.values()):
+            raise Refused(f"{ident!r} is for dqlab's own peers, which say hello first", "is your dqlab an older one?")
+        return getattr(served.find(peer), name), takes

@@ -1,8 +1,8 @@
 """What a peer may call on the master, and what each argument may be: the protocol above BaseManager's own.
 
-`bind` checks a request against this table before anything happens. Unchanged scripts reach the two plain queues with
-the methods of the standard queue; all else is for dqlab's own clients and workers. `python -m dqlab.wire.methods`
-prints it.
+`find_method` and `bind` check a request against this table before anything happens. Unchanged scripts reach the two
+plain queues with the methods of the standard queue; all else is for dqlab's own clients and workers. `python -m
+dqlab.wire.methods` prints it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dqlab.errors import Refused
 from dqlab.wire import checks
 from dqlab.wire.checks import Check, optional
 
-__all__ = ["METHODS", "Method", "bind"]
+__all__ = ["METHODS", "Method", "bind", "find_method"]
 
 
 class Method(NamedTuple):
@@ -92,27 +92,32 @@ METHODS: Mapping[str, Mapping[str, Method]] = {
 }  # fmt: skip
 
 
-def bind(object: str, method: str, args: Any, kwargs: Any) -> dict[str, Any]:
-    """The arguments of a call by name; `Refused` or `BadInput` where there is no such call."""
+def find_method(object: Any, method: Any) -> Method:
+    """What a method of an object takes; `Refused` where there is none of that name."""
     methods = METHODS.get(object) if type(object) is str else None
     if methods is None:
         raise Refused(f"there is no object {checks.shown(object)} here")
     if type(method) is not str or method not in methods:
         raise Refused(f"{checks.shown(method)} may not be called on {object!r}")
+    return methods[method]
+
+
+def bind(method: Method, name: str, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments of a call by name; `Refused` or `BadInput` where the method of that name takes others."""
     if type(args) not in (tuple, list) or type(kwargs) is not dict:
-        raise Refused(f"{method} with {type(args).__name__} and {type(kwargs).__name__} for its arguments")
-    arguments, _, required = methods[method]
+        raise Refused(f"{name} with {type(args).__name__} and {type(kwargs).__name__} for its arguments")
+    arguments, _, required = method
     bound = dict(zip(arguments, args, strict=False))
-    for name, value in kwargs.items():
-        if name not in arguments or name in bound:
-            raise Refused(f"{method} takes no argument {checks.shown(name)}")
-        bound[name] = value
+    for argument, value in kwargs.items():
+        if argument not in arguments or argument in bound:
+            raise Refused(f"{name} takes no argument {checks.shown(argument)}")
+        bound[argument] = value
     if len(args) > len(arguments) or not bound.keys() >= required:
-        raise Refused(f"{method} takes {', '.join(arguments) or 'no arguments'}, not {len(args)} arguments")
-    for name, value in bound.items():
-        check = arguments[name]
+        raise Refused(f"{name} takes {', '.join(arguments) or 'no arguments'}, not {len(args)} arguments")
+    for argument, value in bound.items():
+        check = arguments[argument]
         if not check.holds(value):
-            check(name, value)
+            check(argument, value)
     return bound
 
 

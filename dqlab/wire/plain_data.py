@@ -11,12 +11,12 @@ import collections
 import io
 import pickle
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from dqlab.errors import BadInput
 from dqlab.wire.plain_budget import DEPTH, is_deeper
-from dqlab.wire.plain_reader import read_pickle
+from dqlab.wire.plain_reader import load_plain
 
 __all__ = ["as_plain", "check_plain", "dump_plain", "load_plain", "pickled"]
 
@@ -35,14 +35,6 @@ _BASES: dict[type, Callable[[Any], Any]] = {
 _PLAIN_SUBCLASSES = (*_BASES, bool, collections.OrderedDict, collections.defaultdict, collections.Counter)
 #: how Python 3.13, and no other, calls the module of the path types
 _LOCAL_PATHS = b"pathlib._local" if sys.version_info[:2] == (3, 13) else None
-
-
-def load_plain(data: bytes | bytearray, buffers: Iterable[Any] = ()) -> Any:
-    """Return the value in a pickle of plain data; `buffers` is what the pickle left out (PEP 574).
-
-    `pickle.UnpicklingError` names the first type that is not plain, or says what else is wrong with the pickle.
-    """
-    return read_pickle(data, buffers)
 
 
 def check_plain(values: Any) -> None:

@@ -23,7 +23,7 @@ from dqlab.wire.plain_budget import DEPTH, is_deeper
 from dqlab.wire.plain_containers import GATHERERS
 from dqlab.wire.plain_opcodes import Machine, Opcode
 
-__all__ = ["read_pickle"]
+__all__ = ["load_plain"]
 
 #: bytes of a pickle for which the pattern is tried: the GIL is held for so long
 FLAT_BYTES = 1 << 16
@@ -60,23 +60,21 @@ _known = {**plain_opcodes.OPCODES, **plain_containers.OPCODES}
 _OPCODES: list[Opcode] = [_known.get(bytes([code]), _unknown) for code in range(256)]
 
 
-def read_pickle(data: bytes | bytearray, buffers: Iterable[Any] = ()) -> Any:
-    """Return the value in a pickle of protocol 2 to 5; `buffers` is what it left out (PEP 574).
+def load_plain(data: bytes | bytearray, buffers: Iterable[Any] = ()) -> Any:
+    """Return the value in a pickle of plain data, of protocol 2 to 5; `buffers` is what it left out (PEP 574).
 
-    Raises `pickle.UnpicklingError` for all that is not plain data, costs too much, or makes no sense.
+    `pickle.UnpicklingError` names the first type that is not plain, or says what else is wrong with the pickle.
     """
-    flat = len(data) <= FLAT_BYTES and _FLAT.fullmatch(data)
-    value = _read_flat(data) if flat else _read_carefully(data, buffers)
+    if len(data) <= FLAT_BYTES and _FLAT.fullmatch(data):
+        try:
+            value = pickle.loads(data)
+        except Exception as exc:
+            raise pickle.UnpicklingError(f"a pickle that makes no sense: {exc}") from exc
+    else:
+        value = _read_carefully(data, buffers)
     if len(data) > DEPTH and is_deeper(value, DEPTH):
         raise pickle.UnpicklingError(f"values nested more than {DEPTH} deep are not plain data")
     return value
-
-
-def _read_flat(data: bytes | bytearray) -> Any:
-    try:
-        return pickle.loads(data)
-    except Exception as exc:
-        raise pickle.UnpicklingError(f"a pickle that makes no sense: {exc}") from exc
 
 
 def _read_carefully(data: bytes | bytearray, buffers: Iterable[Any]) -> Any:

@@ -25,7 +25,7 @@ from dqlab.master.process import MasterSettings, RunningMaster
 from dqlab.master.queue_calls import ResultQueue, TaskQueue
 from dqlab.wire import checks
 from dqlab.wire.messages import PLAIN, Header, NewTasks, Report
-from dqlab.wire.methods import METHODS, Method, bind
+from dqlab.wire.methods import METHODS, Method, bind, find_method
 from tests.plain import KEY, Hand, OwnHand, get
 
 OBJECTS = {
@@ -63,16 +63,20 @@ def test_the_table_can_be_read_as_a_page() -> None:
 # -- a call is bound to its arguments ----------------------------------------------------------------------------------
 
 
+def bound(object: Any, method: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    return bind(find_method(object, method), method, args, kwargs)
+
+
 @pytest.mark.parametrize(
     ("args", "kwargs"), [(("q", True), {}), (("q",), {"paused": True}), ((), {"paused": True, "queue": "q"})]
 )
 def test_arguments_by_place_and_by_name(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    assert bind("broker", "pause", args, kwargs) == {"queue": "q", "paused": True}
+    assert bound("broker", "pause", args, kwargs) == {"queue": "q", "paused": True}
 
 
 def test_what_may_be_left_out_is_left_out() -> None:
-    assert bind("broker", "events", (5,), {}) == {"since": 5}
-    assert bind("tasks", "get", [], {"timeout": None}) == {"timeout": None}
+    assert bound("broker", "events", (5,), {}) == {"since": 5}
+    assert bound("tasks", "get", [], {"timeout": None}) == {"timeout": None}
 
 
 @pytest.mark.parametrize(
@@ -98,13 +102,13 @@ def test_a_call_that_does_not_exist_is_refused_in_words(
     name: Any, method: Any, args: Any, kwargs: Any, said: str
 ) -> None:
     with pytest.raises(Refused) as refused:
-        bind(name, method, args, kwargs)
+        bound(name, method, args, kwargs)
     assert said in refused.value.message
 
 
 def test_an_argument_that_makes_no_sense_is_named() -> None:
     with pytest.raises(BadInput) as refused:
-        bind("broker", "pause", ("a b", True), {})
+        bound("broker", "pause", ("a b", True), {})
     assert (refused.value.message, refused.value.hint) == ("queue='a b'", checks.QUEUE.means)
 
 
