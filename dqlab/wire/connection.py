@@ -45,11 +45,19 @@ ANNOUNCED = 1 << 26
 
 
 def pack(obj: Any, protocol: int = 5) -> list[Any]:
-    """A plain value as bytes: its message, and the payloads that follow it (from protocol 5 of pickle on)."""
+    """What is to be written for a plain value, piece by piece: its message, and the payloads that follow it (from
+    protocol 5 of pickle on), each behind its size. What is short is one piece."""
     data, buffers = pickled(obj, protocol)
-    if not buffers:
-        return [data]
-    return [pickle.dumps((_FOLLOWED, len(buffers), data), 5), *(buffer.raw() for buffer in buffers)]
+    if not buffers and len(data) <= AHEAD:
+        return [_SIZE.pack(len(data)) + data]
+    messages = [pickle.dumps((_FOLLOWED, len(buffers), data), 5)] if buffers else [data]
+    messages += [buffer.raw() for buffer in buffers]
+    pieces = [piece for message in messages for piece in (_head(len(message)), message)]
+    return [b"".join(pieces)] if sum(map(len, pieces)) <= AHEAD else pieces
+
+
+def _head(size: int) -> bytes:
+    return _SIZE.pack(size) if size < 1 << 31 else _SIZE.pack(-1) + _LONG_SIZE.pack(size)
 
 
 class PlainConnection(connection.Connection):
@@ -84,13 +92,8 @@ class PlainConnection(connection.Connection):
     def send_parts(self, parts: list[Any]) -> None:
         """Send what `pack` has made of a value; `OSError` once the connection is closed or the other side gone."""
         self._check_closed()  # type: ignore[attr-defined]
-        if len(parts) == 1 and len(part := parts[0]) <= AHEAD:
-            self._send(_SIZE.pack(len(part)) + part)  # type: ignore[attr-defined]
-        elif sum(map(len, parts)) > AHEAD:
-            for part in parts:
-                self.send_bytes(part)
-        else:
-            self._send(b"".join([_SIZE.pack(len(part)) + part for part in parts]))  # type: ignore[attr-defined]
+        for part in parts:
+            self._send(part)  # type: ignore[attr-defined]
 
     def recv_bytes(self, maxlength: int | None = None) -> Any:
         """The next message as bytes, or a bytearray if it is large, read into the memory where it stays."""
