@@ -30,6 +30,8 @@ __all__ = ["LATER", "Answer", "Wait", "WaitingCalls", "apart"]
 
 #: seconds between two looks at what is due
 TICK = 0.02
+#: kinds of news that are looked for again and again, and slowly as attributes of an `Enum`
+COMMANDS, READY = What.COMMANDS, What.READY
 #: in place of an answer that is still to come
 LATER = object()
 
@@ -152,10 +154,10 @@ class WaitingCalls:
         """Try who waits for what has happened, and for what happens by that."""
         signals = self._states.signals
         while signals:
-            topic = signals.pop()
-            if topic.what is What.COMMANDS:
-                self._take_commands(str(topic.about))
-            elif topic.what is What.READY:
+            what, about = topic = signals.pop()
+            if what is COMMANDS:
+                self._take_commands(str(about))
+            elif what is READY:
                 self._serve_ready(topic)
             elif topic in self._waiting:
                 for wait in list(self._waiting[topic]):
