@@ -175,14 +175,17 @@ def test_help_explains_each_option(command):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_worker_finishes_the_task_in_hand(number, tmp_path):
-    def nap():
+    def wait():
         (tmp_path / "begun").touch()
-        time.sleep(0.6)
+        while not (tmp_path / "gate").exists():
+            time.sleep(0.01)
 
     with Master() as master, Command("worker", master.connection_file) as worker:
-        future, more = master.submit(nap), master.submit(nap)
+        future, more = master.submit(wait), master.submit(wait)
         eventually((tmp_path / "begun").exists, what="a task in hand")
-        code, out, err = worker.end(number)
+        worker.process.send_signal(number)
+        (tmp_path / "gate").touch()
+        code, out, err = worker.end()
         assert (code, out) == (0, "")
         assert "Traceback" not in err
         assert future.result(5) is None
