@@ -42,7 +42,8 @@ class _Child:
 
     def say(self, message: Any, now: bool = False) -> None:
         """Add a message to those that go out together: soon, or `now`."""
-        self._words.append(message)
+        with self._speaking:  # never to a list that is on its way out already
+            self._words.append(message)
         if now or time.perf_counter() - self._said > FLUSH:
             self.deliver()
 

@@ -35,9 +35,9 @@ MOST_UNHEARD, UNHEARD_PAUSE = 200, 0.005
 
 
 class ChildProcess:
-    """One child after another. `inbox` gets `(generation, messages)` for all that a child says; None at its end.
+    """One child after another. `said` gets `(generation, messages)` for all that they say, in order; None at an end.
 
-    While `gathering`, results only pile up in `aside`: to be woken for each would cost more than a short task does.
+    Each time `inbox` hears of it, but for results while `gathering`: to be woken would cost more than a short task.
     `printed(pieces)` hears, in other threads too, what tasks print, line by line; an empty list when they rest.
     """
 
@@ -46,7 +46,7 @@ class ChildProcess:
         printed: Callable[[list[Piece]], None] = lambda pieces: None,
     ) -> None:  # fmt: skip
         self.handler, self.inbox, self._printed = handler, inbox, printed
-        self.aside: deque[tuple[int, list[Any]]] = deque()
+        self.said: deque[tuple[int, list[Any] | None]] = deque()
         self.gathering = False
         self.generation = 0
         self.worker = ""
@@ -79,14 +79,14 @@ class ChildProcess:
         try:
             while True:
                 words = read_frame(stdout, _load)
-                if self.gathering and all(word[0] == "done" for word in words):
-                    self.aside.append((generation, words))
-                else:
-                    self.inbox.put((generation, words))
-                while self.inbox.qsize() > MOST_UNHEARD:  # a child that says more than is heard waits, at its pipe
+                self.said.append((generation, words))
+                if not self.gathering or any(word[0] != "done" for word in words):
+                    self.inbox.put(("said", None))
+                while len(self.said) > MOST_UNHEARD:  # a child that says more than is heard waits, at its pipe
                     rest.wait(UNHEARD_PAUSE)
         except Exception:  # its end, or whatever a task's code wrote between the frames leads to
-            self.inbox.put((generation, None))
+            self.said.append((generation, None))
+            self.inbox.put(("said", None))
         finally:
             stdout.close()
 
@@ -94,7 +94,7 @@ class ChildProcess:
         try:
             write_frame(self._group.stdin, message)
         except (OSError, ValueError):
-            pass  # it is dead; its end is in the inbox
+            pass  # it is dead, and that is said
 
     @property
     def pid(self) -> int:

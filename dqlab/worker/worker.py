@@ -185,13 +185,13 @@ class Worker:
                 break
 
     def _hear_within(self, seconds: float) -> bool:
-        """Take in what was put aside, and the next word, if one comes within `seconds`."""
+        """Wait up to `seconds` for the next word; take in that, and what the child has said by then."""
         try:
             item = self._inbox.get(timeout=seconds)
         except queue.Empty:
             item = None
-        while self._child.aside:  # this was said before the word
-            self._hear(self._child.aside.popleft())
+        for _ in range(len(self._child.said)):
+            self._hear(self._child.said.popleft())
         if item is not None:
             self._hear(item)
         return item is not None
@@ -209,7 +209,7 @@ class Worker:
 
     def _hear(self, item: tuple[Any, Any]) -> None:
         source, message = item
-        if source == "stop":
+        if source in ("stop", "said"):
             return
         if source == "lost":
             if message is self._control:

@@ -11,15 +11,26 @@ from dqlab.process.memory_kills import memory_kills
 from dqlab.wire.messages import Header, Lease
 from dqlab.worker.child_process import ChildProcess
 from dqlab.worker.job import Job
+from dqlab.worker.settings import WorkerSettings
+from dqlab.worker.shared_numbers import BEGUN
+from dqlab.worker.worker import Worker
 from tests.helpers import eventually
 
 
 @pytest.fixture
 def child():
     child = ChildProcess(None, queue.SimpleQueue())
-    assert child.inbox.get(timeout=20) == (child.generation, [("ready",)])
+    assert heard(child) == [("ready",)]
     yield child
     child.end()
+
+
+def heard(child):
+    """What the child says next, once the inbox has heard of it."""
+    assert child.inbox.get(timeout=20) == ("said", None)
+    generation, words = child.said.popleft()
+    assert generation == child.generation
+    return words
 
 
 def feed(child, *naps):
@@ -36,43 +47,59 @@ def job(first, *naps):
 def test_what_a_job_has_brought_does_not_wait_for_the_next_one(child):
     for _ in range(5):
         feed(child, 0)
-        while child.inbox.get(timeout=20)[1][-1] != ("end",):
+        while heard(child)[-1] != ("end",):
             pass
         child.hear([("end",)])
     child.feed([job(200, 0), job(300, 30)])  # so soon after its last words it keeps some back
-    assert child.inbox.get(timeout=5)[1][0][:2] == ("done", 0)
+    assert heard(child)[0][:2] == ("done", 0)
 
 
 def test_results_wake_whoever_waits(child):
     feed(child, 0.02, 0.02)
-    words = [child.inbox.get(timeout=20)[1] for _ in range(3)]
+    words = [heard(child) for _ in range(3)]
     assert [[kind for kind, *_ in some] for some in words] == [["done"], ["done"], ["end"]]
-    assert not child.aside
 
 
 def test_while_gathering_results_pile_up_and_the_end_wakes(child):
     child.gathering = True
     feed(child, 0.02, 0.02, 0.02)
-    generation, words = child.inbox.get(timeout=20)
-    assert (generation, words) == (child.generation, [("end",)])
-    piled = [word for _, some in child.aside for word in some]
+    child.inbox.get(timeout=20)
+    *piled, last = [word for _, some in child.said for word in some]
+    assert last == ("end",) and child.inbox.empty()
     assert [(lo, hi) for _, _, lo, hi, *_ in piled] == [(0, 1), (1, 2), (2, 3)]
     outcomes = child.hear(piled)
     assert [(outcome.kind, outcome.lo, outcome.hi) for outcome in outcomes] == [("done", i, i + 1) for i in range(3)]
 
 
+def test_a_worker_hears_results_in_order_also_those_that_came_before_it_began_to_gather():
+    worker = Worker(WorkerSettings(("127.0.0.1", 1), b"key"))
+    child = worker._child
+    try:
+        assert worker._hear_within(20) and child.ready
+        feed(child, 0.02, 0.02, 0.02, 0.02)
+        eventually(lambda: not worker._inbox.empty(), what="the first result")
+        child.gathering = True
+        eventually(lambda: child._cursor.numbers[BEGUN] == 3, what="the last task")
+        worker._hear_within(0)
+        child.gathering = False
+        eventually(lambda: worker._hear_within(0.01) and not child.busy, what="the end of the feed")
+        assert [report.lo for report in worker._reports] == [0, 1, 2, 3]
+    finally:
+        child.end()
+
+
 def test_a_task_that_raised_wakes_also_while_gathering(child):
     child.gathering = True
     feed(child, 0.02, -1)
-    _, words = child.inbox.get(timeout=20)
-    assert words[0][0] == "failed" and [word[0] for _, some in child.aside for word in some] == ["done"]
+    child.inbox.get(timeout=20)
+    assert [word[0] for _, some in child.said for word in some][:2] == ["done", "failed"]
 
 
 def test_the_end_of_the_child_wakes_also_while_gathering(child):
     child.gathering = True
     feed(child, 30)
     child.kill()
-    assert child.inbox.get(timeout=20) == (child.generation, None)
+    assert heard(child) is None
     eventually(lambda: child._group.leader.poll() is not None)
 
 
@@ -83,7 +110,7 @@ def test_a_child_that_the_system_killed_as_memory_ran_out_is_told_from_others(ch
     feed(child, 30)
     eventually(lambda: child._begun() == 0)
     child.kill()
-    assert child.inbox.get(timeout=20) == (child.generation, None)
+    assert heard(child) is None
     (report,), _ = child.bury()
     said = ": the system killed it, as memory ran out" if more else ""
     assert report.value == "the task's process ended with SIGKILL" + said
@@ -106,6 +133,6 @@ def words_of(child):
     """All that the child says of a feed."""
     words = []
     while not words or words[-1] != ("end",):
-        words += child.inbox.get(timeout=20)[1]
+        words += heard(child)
     child.hear([("end",)])
     return [word[:2] if word[0] == "done" else word for word in words]
