@@ -5,6 +5,7 @@ It is one more process, which reads from a pipe that only ends with the kernel.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -47,13 +48,15 @@ class Guard:
 
     def note(self, sign: str, what: object) -> None:
         """Tell the guard of a process that has started or ended, or of a folder; see `PROGRAM` for the signs."""
-        if self._process is None:
+        if begins := self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, text=True, start_new_session=True
             )
         assert self._process.stdin is not None
         self._process.stdin.write(f"{sign}{what}\n")
         self._process.stdin.flush()
+        if begins and hasattr(os, "fork"):
+            self._process.wait()  # for the one that has forked: a process that nobody waits for stays as a zombie
         (self._kept.discard if sign == "-" else self._kept.add)(str(what))
         if not self._kept:
             self._process.communicate()

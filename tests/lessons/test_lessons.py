@@ -198,12 +198,14 @@ def test_a_flood_is_heard_to_its_end_and_not_kept(tmp_path: Path) -> None:
 
 def test_what_is_frozen_ends_with_a_killed_notebook(tmp_path: Path) -> None:
     (tmp_path / "notebook.py").write_text(
-        "import os, subprocess, sys\nfrom dqlab.lessons.processes import freeze\n"
+        "import os, psutil, subprocess, sys\nfrom dqlab.lessons.processes import freeze\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(77)'], stdout=subprocess.DEVNULL)\n"
-        "freeze(child.pid)\nprint(child.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+        "freeze(child.pid)\nprint(*(each.pid for each in psutil.Process().children()), flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "notebook.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    eventually(lambda: not psutil.pid_exists(int(done.stdout)), 10, "the guard has ended what was frozen")
+    (frozen,) = map(int, done.stdout.split())  # and no zombie of the guard's
+    eventually(lambda: not psutil.pid_exists(frozen), 10, "the guard has ended what was frozen")
 
 
 def test_where_no_groups_of_processes_are_what_a_script_has_started_ends_with_it_too(
