@@ -30,10 +30,12 @@ from dqlab.wire.made_anew import with_new
 from dqlab.wire.messages import ATOMS
 from dqlab.wire.value_pickler import ValuePickler
 
-__all__ = ["CodePickler", "Verdicts", "modules_in", "names_in"]
+__all__ = ["CodePickler", "Verdicts", "modules_in", "names_in", "seeks"]
 
 #: what may be asked of a module that never ran: how it is called, and where relative imports begin
 _ABOUT = ("__name__", "__package__", "__path__", "__file__")
+#: by these a function may look for globals whose names its code doesn't tell
+_SEEKERS = frozenset({"globals", "eval", "exec", "modules", "import_module", "__import__", "__main__"})
 #: values that were tried, by their ids, and why each can't be pickled (None if it can)
 Verdicts = dict[int, tuple[Any, Exception | None]]
 
@@ -48,6 +50,21 @@ def names_in(code: types.CodeType) -> frozenset[str]:
     """Every name of a global or an attribute in a function's code and in the functions within it."""
     inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
     return frozenset(code.co_names).union(*map(names_in, inner))
+
+
+def seeks(code: types.CodeType) -> bool:
+    """Whether a function may look for globals by names that its code doesn't tell (`globals()[name]`, `eval`)."""
+    return not _SEEKERS.isdisjoint(names_in(code))
+
+
+def _sought(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
+    """What of a module's globals may be looked for so: functions and classes from here, and atoms."""
+    for name, value in vars(module).items():
+        if isinstance(value, types.FunctionType | type):
+            if is_local_module(value.__module__):
+                yield name, value
+        elif type(value) in ATOMS and not name.startswith("_"):
+            yield name, value
 
 
 def _reached(values: Any, names: frozenset[str]) -> Iterator[tuple[types.ModuleType, dict[str, Any]]]:
@@ -154,6 +171,8 @@ class CodePickler(ValuePickler):
         if _is_global(function):
             used[function.__qualname__] = function
         home = self._module_of(function.__globals__)
+        if seeks(function.__code__):
+            used = {name: value for name, value in _sought(home) if self._stuck(value) is None} | used
         slots |= {"__globals__": self._without_stuck(home.__name__, used, function), **defaults(function)}
         imported = [sys.modules[name] for name in sorted(names) if _importable(name)]  # maybe by a line in it
         reached = [

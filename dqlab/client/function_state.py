@@ -9,7 +9,7 @@ import types
 from functools import lru_cache
 from typing import Any
 
-from dqlab.client.code_pickler import names_in
+from dqlab.client.code_pickler import names_in, seeks
 from dqlab.wire.local_code import is_local_module
 from dqlab.wire.messages import ATOMS
 
@@ -97,7 +97,7 @@ def _collect(value: Any, parts: list[Any], seen: set[Any], names: frozenset[str]
     if isinstance(value, _NAMED) and goes_by_name(value):
         owner = getattr(value, "__self__", None)
         return owner is None or isinstance(owner, types.ModuleType)
-    if type(value) is not types.FunctionType or vars(value).keys() - {"__wrapped__"}:
+    if type(value) is not types.FunctionType or vars(value).keys() - {"__wrapped__"} or seeks(value.__code__):
         return False
     inside = names_in(value.__code__)
     used = [value.__globals__[name] for name in inside if name in value.__globals__]

@@ -44,6 +44,8 @@ class ValuePickler(cloudpickle.Pickler):
         dict(cloudpickle.Pickler.dispatch_table),
     )
 
+    dump: Any = pickle.Pickler.dump  # cloudpickle's own makes another error of a `RecursionError`
+
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, 5)
         self.by_value = False

@@ -160,6 +160,13 @@ def cancel() -> None:
     raise cf.CancelledError("by the task")
 
 
+def nest(depth: int) -> list[object]:
+    found: list[object] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 def arguments() -> tuple[list[str], str]:
     return sys.argv, sys.stdout.name
 
@@ -191,6 +198,8 @@ PROGRAMS = {
     "a class with a lock and a cached property": lambda engine: three(engine, area, 3),
     "an instance of a class with a lock": lambda engine: type(engine.submit(Square, 3).result(30)) is Square,
     "an exception's class": lambda engine: raised(engine, lengthen, None)[0],
+    "a result that is nested too deeply": lambda engine: raised(engine, nest, 100_000)[0],
+    "an argument that is nested too deeply": lambda engine: raised(engine, len, nest(100_000))[0],
     "an exception that means cancelled": lambda engine: raised(engine, cancel),
     "arguments of the program": lambda engine: three(engine, arguments),
     "a function as an argument": lambda engine: three(engine, functools.reduce, max, [1, 3, 2]),
