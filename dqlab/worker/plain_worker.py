@@ -194,9 +194,10 @@ class PlainWorker:
     def _hear(self) -> tuple[list[Report], list[Job]]:
         """What the child's next word means: outcomes, and jobs to be fed again."""
         try:
-            generation, words = self._inbox.get(timeout=LOOK)
+            self._inbox.get(timeout=LOOK)
         except queue.Empty:
             return [], []
+        generation, words = self._child.said.popleft()
         if generation != self._child.generation:
             return [], []
         if words is None:
