@@ -50,7 +50,7 @@ def pack(obj: Any, protocol: int = 5) -> list[Any]:
     data, buffers = pickled(obj, protocol)
     if not buffers and len(data) <= AHEAD:
         return [_SIZE.pack(len(data)) + data]
-    messages = [pickle.dumps((_FOLLOWED, len(buffers), data), 5)] if buffers else [data]
+    messages: list[Any] = [pickle.dumps((_FOLLOWED, len(buffers), data), 5)] if buffers else [data]
     messages += [buffer.raw() for buffer in buffers]
     pieces = [piece for message in messages for piece in (_head(len(message)), message)]
     return [b"".join(pieces)] if sum(map(len, pieces)) <= AHEAD else pieces
