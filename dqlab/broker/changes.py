@@ -7,9 +7,8 @@ read and forgotten too is not written at all. `broker.revival` makes a broker of
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from dqlab.broker.clients import CLIENT_IDS, Client
 from dqlab.broker.numbered_calls import AnswerRow
@@ -75,23 +74,25 @@ class SpanRow(NamedTuple):
     thread: tuple[int, int] | None = None
 
 
-@dataclass
-class Batch:
-    """All that changed between two looks; whoever writes it down writes all of it or nothing."""
+class Batch(TypedDict, total=False):
+    """All that changed between two looks; whoever writes it down writes all of it or nothing, in its order.
 
-    runs: list[RunRow] = field(default_factory=list)
-    functions: dict[str, bytes] = field(default_factory=dict)  #: those that the runs need
-    spans: list[SpanRow] = field(default_factory=list)
-    dropped: list[int] = field(default_factory=list)  #: first tasks of spans that are forgotten, their run is not
-    through: list[int] = field(default_factory=list)  #: first tasks of runs whose payload nobody needs any more
-    ended: list[tuple[int, int]] = field(default_factory=list)  #: (first, count) of runs that are forgotten
-    clients: list[ClientRow] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)  #: numbers of clients that are forgotten
-    queues: list[QueueRow] = field(default_factory=list)
-    results: list[tuple[int, Any]] = field(default_factory=list)  #: (serial, value) on the plain result queue
-    answers: list[AnswerRow] = field(default_factory=list)
-    confirmed: list[tuple[int, int, str]] = field(default_factory=list)  #: (client, thread, call): they have theirs
-    taken: int | None = None  #: those below this serial were taken, and told
+    What has nothing isn't there: a plain script waits for each of its values, and few of these have any.
+    """
+
+    ended: list[tuple[int, int]]  #: (first, count) of runs that are forgotten
+    dropped: list[int]  #: first tasks of spans that are forgotten, their run is not
+    through: list[int]  #: first tasks of runs whose payload nobody needs any more
+    gone: list[int]  #: numbers of clients that are forgotten
+    clients: list[ClientRow]
+    queues: list[QueueRow]
+    runs: list[RunRow]
+    functions: list[tuple[str, bytes]]  #: those that the runs need, by digest
+    spans: list[SpanRow]
+    results: list[tuple[int, Any]]  #: (serial, value) on the plain result queue
+    taken: list[int]  #: results below this serial were taken, and told
+    confirmed: list[tuple[int, int, str]]  #: (client, thread, call): they have theirs
+    answers: list[AnswerRow]
 
 
 class Changes:
@@ -123,7 +124,8 @@ class Changes:
     @property
     def _told(self) -> int:
         """Serial of the first result that somebody may still have to hear."""
-        return min((serial for serial, _ in (self._plain.untold or {}).values()), default=self._plain.taken)
+        untold = self._plain.untold
+        return min(serial for serial, _ in untold.values()) if untold else self._plain.taken
 
     @property
     def _results_end(self) -> int:
@@ -154,8 +156,10 @@ class Changes:
         if span.run.spans:
             self._dropped.append(span)
         else:
-            self._ended[span.run] = None
-            self._clients[span.run.first // CLIENT_IDS] = None  # its last task id stands in no run any more
+            run, client = span.run, self._states.clients[span.run.first // CLIENT_IDS]
+            self._ended[run] = None
+            if run.first + run.count > client.last:
+                self._clients[client.number] = None  # its last task id stands in no run any more
 
     def queue(self, name: str) -> None:
         """A queue was paused, or goes on."""
@@ -177,36 +181,45 @@ class Changes:
 
     def take(self) -> Batch:
         """Everything that changed since the last call, as it is now."""
-        states, new, ended, answers = self._states, self._new, self._ended, self._plain.numbered.answers
-        batch = Batch(
-            runs=[_run_row(run) for run in new if run not in ended],
-            spans=[self._span_row(span) for span in self._spans],
-            dropped=[span.first for span in self._dropped if span.run not in new and span.run not in ended],
-            through=[run.first for run in self._through if run not in new and run not in ended],
-            ended=[(run.first, run.count) for run in ended if run not in new],
-            clients=[_client_row(client) for n in self._clients if (client := states.clients.get(n)) is not None],
-            gone=self._gone,
-            queues=[self._queue_row(name) for name in self._queues],
-            answers=[answers[key] for key in self._answers if key in answers],
-            confirmed=[key for key in self._answers if key not in answers],
-        )
-        for row in batch.runs:
-            if row.payload is not None and row.header.function in states.functions:
-                batch.functions[row.header.function] = states.functions[row.header.function]
+        states, new, ended, batch = self._states, self._new, self._ended, Batch()
+        if ended:
+            batch["ended"] = [(run.first, run.count) for run in ended if run not in new]
+        if self._dropped:
+            batch["dropped"] = [s.first for s in self._dropped if s.run not in new and s.run not in ended]
+        if self._through:
+            batch["through"] = [run.first for run in self._through if run not in new and run not in ended]
+        if self._gone:
+            batch["gone"] = self._gone
+        if self._clients:
+            batch["clients"] = [_client_row(states.clients[n]) for n in self._clients if n in states.clients]
+        if self._queues:
+            batch["queues"] = [self._queue_row(name) for name in self._queues]
+        if new:
+            batch["runs"] = runs = [_run_row(run) for run in new if run not in ended]
+            digests = {row.header.function for row in runs if row.payload is not None}
+            if functions := [(digest, states.functions[digest]) for digest in digests if digest in states.functions]:
+                batch["functions"] = functions
+        if self._spans:
+            batch["spans"] = [self._span_row(span) for span in self._spans]
         self._take_results(batch)
+        if self._answers:
+            answers = self._plain.numbered.answers
+            batch["confirmed"] = [key for key in self._answers if key not in answers]
+            batch["answers"] = [answers[key] for key in self._answers if key in answers]
         self._forget()
         return batch
 
     def _take_results(self, batch: Batch) -> None:
         plain, end, told = self._plain, self._results_end, self._told
         first = max(self._put, plain.taken)
-        # What was put and taken since is written too, until whoever has it has heard it.
-        batch.results = [row for row in (plain.untold or {}).values() if row[0] >= self._put]
-        if end > first:
-            values = list(islice(reversed(plain.results), end - first))
-            batch.results += zip(range(first, end), reversed(values), strict=True)
+        if end != self._put:
+            # What was put and taken since is written too, until whoever has it has heard it.
+            batch["results"] = results = [row for row in (plain.untold or {}).values() if row[0] >= self._put]
+            if end > first:
+                values = list(islice(reversed(plain.results), end - first))
+                results += zip(range(first, end), reversed(values), strict=True)
         if told != self._taken:
-            batch.taken = told
+            batch["taken"] = [told]
         self._taken, self._put = told, end
 
     def _span_row(self, span: Span) -> SpanRow:

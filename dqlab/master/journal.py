@@ -82,22 +82,27 @@ class Journal:
         if self._closed:
             return
         self._words.extend(words)
-        if self._writing.acquire(blocking=False):
-            try:
-                if not self._closed:
-                    self._write()
-            finally:
-                self._writing.release()
-            if self._words:  # others came meanwhile: they shall not keep this thread
-                self._wake.set()
+        self._write_if_nobody_does()
 
     def catch_up(self) -> None:
         """Return once all that has changed by now is written, or can't be."""
-        done = threading.Event()
-        if self.behind:
+        if self.behind and not self._write_if_nobody_does():
+            done = threading.Event()
             self.after([Word(done.set, lambda why: done.set())])
             while not (done.wait(LATEST) or self._closed):
                 pass
+
+    def _write_if_nobody_does(self) -> bool:
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            if not self._closed:
+                self._write()
+        finally:
+            self._writing.release()
+        if self._words:  # others came meanwhile: they shall not keep this thread
+            self._wake.set()
+        return True
 
     def _keep_writing(self) -> None:
         while not self._closed:

@@ -21,7 +21,7 @@ import json
 import pickle
 import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from dqlab.broker.changes import Batch, ClientRow, QueueRow, RunRow, SpanRow
 from dqlab.broker.numbered_calls import AnswerRow
@@ -80,19 +80,17 @@ def _replace(table: str, columns: int) -> str:
     return f"REPLACE INTO {table} VALUES ({', '.join('?' * columns)})"
 
 
-_FUNCTION, _FACT = _replace("functions", 2), _replace("journal", 2)
+_FACT = _replace("journal", 2)
 
 
 def apply_batch(db: sqlite3.Connection, batch: Batch) -> None:
     """Write what has changed, as a part of the transaction that is open."""
-    for statement, field, values in _STEPS:
-        if rows := getattr(batch, field):
-            db.executemany(statement, map(values, rows) if values else rows)
-    if batch.functions:
-        db.executemany(_FUNCTION, batch.functions.items())
-    if batch.taken is not None:
-        db.execute("DELETE FROM results WHERE serial < ?", (batch.taken,))
-        db.execute(_FACT, ("taken", batch.taken))
+    for field, rows in cast(dict[str, list[Any]], batch).items():
+        for statement, values in _STEPS[field]:
+            if len(rows) == 1:  # as of a plain script: this is the quicker way
+                db.execute(statement, values(rows[0]) if values else rows[0])
+            elif rows:
+                db.executemany(statement, map(values, rows) if values else rows)
 
 
 def _dump(value: Any) -> bytes:
@@ -126,21 +124,25 @@ def _alone(value: Any) -> tuple[Any, ...]:
     return (value,)
 
 
-#: in this order: what is done with what a batch has in a field, and how that is told to SQLite if not as it is
-_STEPS: tuple[tuple[str, str, Callable[[Any], tuple[Any, ...]] | None], ...] = (
-    ("DELETE FROM runs WHERE first = ?", "ended", lambda ended: ended[:1]),
-    ("DELETE FROM spans WHERE first BETWEEN ? AND ?", "ended", lambda ended: (ended[0], sum(ended) - 1)),
-    ("DELETE FROM spans WHERE first = ?", "dropped", _alone),
-    ("UPDATE runs SET payload = NULL WHERE first = ?", "through", _alone),
-    ("DELETE FROM clients WHERE number = ?", "gone", _alone),
-    (_replace("clients", 4), "clients", None),
-    (_replace("queues", 6), "queues", None),
-    (_replace("runs", 13), "runs", _run_values),
-    (_replace("spans", 19), "spans", _span_values),
-    (_replace("results", 2), "results", lambda result: (result[0], _dump(result[1]))),
-    ("DELETE FROM answers WHERE (client, thread, call) = (?, ?, ?)", "confirmed", None),
-    (_replace("answers", 5), "answers", lambda row: (*row[:4], _dump(row.answer))),
-)
+#: what is done with what a batch has in a field, and how that is told to SQLite if not as it is
+_STEPS: dict[str, list[tuple[str, Callable[[Any], tuple[Any, ...]] | None]]] = {
+    "ended": [
+        ("DELETE FROM runs WHERE first = ?", lambda ended: ended[:1]),
+        ("DELETE FROM spans WHERE first BETWEEN ? AND ?", lambda ended: (ended[0], sum(ended) - 1)),
+    ],
+    "dropped": [("DELETE FROM spans WHERE first = ?", _alone)],
+    "through": [("UPDATE runs SET payload = NULL WHERE first = ?", _alone)],
+    "gone": [("DELETE FROM clients WHERE number = ?", _alone)],
+    "clients": [(_replace("clients", 4), None)],
+    "queues": [(_replace("queues", 6), None)],
+    "runs": [(_replace("runs", 13), _run_values)],
+    "functions": [(_replace("functions", 2), None)],
+    "spans": [(_replace("spans", 19), _span_values)],
+    "results": [(_replace("results", 2), lambda result: (result[0], _dump(result[1])))],
+    "taken": [("DELETE FROM results WHERE serial < ?", _alone)],
+    "confirmed": [("DELETE FROM answers WHERE (client, thread, call) = (?, ?, ?)", None)],
+    "answers": [(_replace("answers", 5), lambda row: (*row[:4], _dump(row.answer)))],
+}
 
 
 def read_remains(db: sqlite3.Connection) -> Remains:
@@ -148,8 +150,8 @@ def read_remains(db: sqlite3.Connection) -> Remains:
     clients = [ClientRow(n, token, last, bool(plain)) for n, token, last, plain in db.execute("SELECT * FROM clients")]
     queues = [QueueRow(name, bool(paused), *ends) for name, paused, *ends in db.execute("SELECT * FROM queues")]
     results = list(db.execute("SELECT serial, value FROM results ORDER BY serial"))
-    # Serials in between may be missing: what was told before it was ever written.
-    taken = results[-1][0] + 1 - len(results) if results else read_fact(db, "taken") or 0
+    # Serials in between may be missing: what was told before it was ever written. Without any they begin anew.
+    taken = results[-1][0] + 1 - len(results) if results else 0
     return Remains(
         life=read_fact(db, "lives") or 0,
         clients=clients,

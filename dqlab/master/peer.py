@@ -73,11 +73,11 @@ class Peer:
 
         Where there is none, `load` has the value. `EOFError` as for `recv`.
         """
+        self._write_taken()  # while its script is busy with that
         self._message = message = self._conn.recv_bytes()
-        if self._has_taken:  # should the master die, no more than one result is given out again for each connection
-            self._has_taken = False
-            if self.waiting.journal is not None:
-                self.waiting.journal.catch_up()
+        with self._sending:  # by another thread, which has yet to say that what it sent was taken
+            pass
+        self._write_taken()
         if self.waits is not None and self.waits.pending:
             raise EOFError
         return self._calls.get(message) if len(message) <= REPEATED_BYTES else None
@@ -96,6 +96,13 @@ class Peer:
                 self._calls.clear()
             self._calls[self._message] = call
 
+    def _write_taken(self) -> None:
+        """Should the master die, no more than one result is given out again for each connection."""
+        if self._has_taken:
+            self._has_taken = False
+            if self.waiting.journal is not None:
+                self.waiting.journal.catch_up()
+
     def send(self, message: Any) -> None:
         """Send a message, from whatever thread; on a connection that has ended nobody hears it."""
         protocol = 5 if self.role else SCRIPT_PROTOCOL
@@ -111,8 +118,8 @@ class Peer:
         try:
             with self._sending:
                 self._conn.send_parts(parts)
-            if self.broker.plain.untold or self.broker.plain.stops:
-                self._has_taken = self.waiting.do(self.broker.plain.told, id(self))
+                if self.broker.plain.untold or self.broker.plain.stops:
+                    self._has_taken = self.waiting.do(self.broker.plain.told, id(self))
         except (OSError, ValueError):
             pass  # it is gone; its own thread notices
 
