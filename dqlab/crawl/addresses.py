@@ -14,6 +14,8 @@ PORTS = {"http": 80, "https": 443}
 SAFE = "!#$%&'()*+,/:;=?@[]~"
 #: in characters; a longer address is no address of a picture
 LONGEST = 4000
+#: a reference that needs no look at its parts, as nothing in it means anything else (most of those that pages hold)
+PLAIN = re.compile(r"(https?://[a-z\d.-]+)?(?:/[\w~-][\w.~-]*)+(?:\?[\w.~=&%+,-]+)?", re.ASCII)
 
 
 def absolute(base: str, reference: str) -> str | None:
@@ -25,6 +27,20 @@ def absolute(base: str, reference: str) -> str | None:
     """
     if len(reference := reference.strip()) > LONGEST:  # an inline picture, mostly
         return None
+    if plain := PLAIN.fullmatch(reference):
+        address = reference if plain[1] else root_of(base) + reference
+        return address if address[0] != "/" and len(address) <= LONGEST else None
+    return put_together(base, reference)
+
+
+@functools.lru_cache(maxsize=256)
+def root_of(base: str) -> str:
+    """Return the start of the addresses of the site that the page at `base` is on; "" if there is none."""
+    return (put_together(base, "/") or "/")[:-1]
+
+
+def put_together(base: str, reference: str) -> str | None:
+    """Return what `absolute` does, by the parts of both."""
     path, mark, rest = reference.partition("?")
     try:
         parts = urlsplit(urljoin(base, path.replace("\\", "/") + mark + rest))

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 __all__ = ["Counts", "Progress"]
@@ -49,15 +50,20 @@ class Progress:
     """The line, on a screen or in a notebook. A context manager. `show`: None means if there is a screen."""
 
     def __init__(self, show: bool | None) -> None:
+        self.show = show
+        self.drawn = self.grown = time.monotonic()
+        self.past: deque[tuple[float, int, int]] = deque()  # time, pictures and bytes
+
+    @cached_property
+    def bar(self) -> Any:
+        """What draws the line; it takes as long to load as a first answer to come, so nobody waits for it before."""
         from tqdm.auto import tqdm
 
         class Bar(tqdm):
             monitor_interval = 0  # no thread that outlives the crawl
 
-        disable = None if show is None else not show
-        self.bar: Any = Bar(total=0, unit=" images", desc="crawl", disable=disable, bar_format=OPEN, miniters=1)
-        self.drawn = self.grown = time.monotonic()
-        self.past: deque[tuple[float, int, int]] = deque()  # time, pictures and bytes
+        disable = None if self.show is None else not self.show
+        return Bar(total=0, unit=" images", desc="crawl", disable=disable, bar_format=OPEN, miniters=1)
 
     def update(self, counts: Counts, *, now: float | None = None) -> None:
         """Show `counts`, if the last time isn't too near."""
@@ -97,5 +103,6 @@ class Progress:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.bar.bar_format = FORETOLD
-        self.bar.close()
+        if "bar" in vars(self):
+            self.bar.bar_format = FORETOLD
+            self.bar.close()

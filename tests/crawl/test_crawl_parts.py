@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dqlab.crawl.addresses import LONGEST, absolute, site_of
+from dqlab.crawl.addresses import LONGEST, PLAIN, absolute, put_together, site_of
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.names import dated, folded, has_picture_name, names
 from dqlab.crawl.pages import read
@@ -75,6 +75,13 @@ class TestAddresses:
         address = absolute(PAGE, reference)
 
         assert address is None or (address.isascii() and absolute(PAGE, address) == address)
+
+    @given(
+        st.sampled_from([PAGE, "http://host:8000", "https://[::1]/a?b", "", "file:///a"]),
+        st.from_regex(PLAIN, fullmatch=True),
+    )
+    def test_the_short_way_leads_where_the_long_one_does(self, base, reference):
+        assert absolute(base, reference) == put_together(base, reference)
 
     def test_a_site_is_host_and_port(self):
         assert site_of("http://host/a") == site_of("https://host/b")
