@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
 
-from dqlab.crawl.handful import prepare
+from dqlab.crawl.relay import Relay
 from dqlab.crawl.threads import Threads
 from dqlab.errors import BadInput, DqlabError, LaunchFailed
 from dqlab.process.current import current
@@ -26,7 +26,7 @@ HINT_AFTER = 2.0
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the crawl runs to `parser`."""
-    help = "workers of its own, each a process (default: threads of this process, which cost less)"
+    help = "workers of its own, each a process; threads of this one begin, and without -n do all, as they cost less"
     parser.add_argument("-n", dest="workers", metavar="N", type=int, help=help)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--connection", metavar="CONNECTION", help="a running master: connection file or HOST:PORT")
@@ -70,11 +70,8 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
     from dqlab.launch.master import Master
 
     with Master() as master, LocalWorkers(master, args.workers, queues=["pages", "images"]) as workers:
-        joined(workers)
-        for _ in range(args.workers):  # each loads what it needs at once, not when its first pictures are due
-            master.options(queue="images").submit(prepare)
         try:
-            yield master
+            yield Relay(master, workers, args.workers)
         except BaseException:  # nobody waits for what is still being fetched
             workers.stop(timeout=STOP_SOON)
             master.shutdown(wait=False)
@@ -102,12 +99,3 @@ def check_workers(dask: Executor) -> None:
         except Exception as error:
             why = str(error).partition("\n")[0]
             raise LaunchFailed(f"Dask's workers can't run dqlab: {why}", "install it there, in our version") from error
-
-
-def joined(workers: object) -> None:
-    """Wait until the workers have joined; one that died while it started is no loss as long as others live."""
-    try:
-        workers.wait()  # type: ignore[attr-defined]
-    except LaunchFailed:
-        if not len(workers):  # type: ignore[arg-type]
-            raise

@@ -1,0 +1,73 @@
+"""Threads of this process begin a crawl that starts its own workers: who runs what, and what if none of these comes."""
+
+import os
+import time
+from concurrent.futures import Future
+from threading import Event
+
+import pytest
+
+from dqlab.crawl.relay import Relay
+from dqlab.errors import LaunchFailed
+
+
+class Workers:
+    """Workers that have joined when they are `let`, or that have failed but for `alive` of them."""
+
+    def __init__(self, alive=0, failed=False):
+        self.let, self.alive, self.failed = Event(), alive, failed
+
+    def wait(self):
+        assert self.let.wait(30)
+        if self.failed:
+            raise LaunchFailed("it didn't start")
+
+    def __len__(self):
+        return self.alive
+
+
+class Master:
+    """Says what it was asked to run, instead of running it."""
+
+    def options(self, **options):
+        return self
+
+    def submit(self, fn, *args):
+        future = Future()
+        future.set_result("a worker")
+        return future
+
+    def stats(self):
+        return {"workers": {"one": 1}}
+
+
+def when(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_threads_begin_and_the_workers_that_there_are_go_on(failed):
+    workers = Workers(alive=1, failed=failed)
+    relay = Relay(Master(), workers, 3)
+    images = relay.options(queue="images")
+
+    assert images.submit(os.getpid).result(timeout=10) == os.getpid() == relay.submit(os.getpid).result(timeout=10)
+    assert len(relay.stats()["workers"]) == 3
+    workers.let.set()
+    when(lambda: relay.there)
+
+    assert images.submit(os.getpid).result(timeout=10) == "a worker"
+    assert len(relay.stats()["workers"]) == 1
+
+
+def test_it_is_said_if_no_worker_starts():
+    workers = Workers(failed=True)
+    relay = Relay(Master(), workers, 1)
+    workers.let.set()
+    when(lambda: relay.failure)
+
+    with pytest.raises(LaunchFailed, match="it didn't start"):
+        relay.options(queue="pages").submit(os.getpid)
