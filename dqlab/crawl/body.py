@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http
 import http.client
+import math
 import re
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dqlab.crawl.coding import Garbled, unpacked
 from dqlab.crawl.failures import FetchFailed, NoRoom
@@ -17,10 +18,12 @@ from dqlab.crawl.failures import FetchFailed, NoRoom
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["PARTIAL", "Purse", "body_of"]
+__all__ = ["PARTIAL", "Purse", "Share", "body_of"]
 
 #: bytes read at a time, and those by which a kind is told
 CHUNK, HEAD = 64 * 1024, 4096
+#: bytes from which on a body isn't copied
+LARGE = 1_000_000
 #: the answers to who asks for a part
 PARTIAL = (http.HTTPStatus.PARTIAL_CONTENT, http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 #: tries at a body that is cut on its way
@@ -35,35 +38,64 @@ class Purse:
 
     def __init__(self, room: int) -> None:
         self.room = self.left = room
-        self.lock = threading.Lock()
+        self.holders = 0  # answers that may give back what they hold
+        self.changed = threading.Condition()
 
-    def take(self, size: int, expected: int | None = None) -> None:
-        """Take `size` bytes. Raises NoRoom, with what is `expected` in all, when there aren't as many."""
-        with self.lock:
-            if size > self.left:
-                raise NoRoom(f"larger than the {self.room} bytes that there is room for", expected)
-            self.left -= size
+    def share(self, end: float = math.inf) -> Share:
+        """Return what an answer, which waits for room until `end` (monotonic seconds), holds of it: nothing yet."""
+        return Share(self, end)
 
-    def give(self, size: int) -> None:
-        """Give back `size` bytes."""
-        with self.lock:
-            self.left += size
+
+class Share:
+    """What one answer holds of a purse. A context manager: in the end it is given back, unless it was kept."""
+
+    def __init__(self, purse: Purse, end: float) -> None:
+        self.purse, self.end = purse, end
+        self.held = 0
+
+    def hold(self, size: int, expected: int | None = None) -> None:
+        """
+        Hold `size` bytes; who holds none yet waits for room, as long as there are others who may give it back.
+
+        Raises NoRoom, with what is `expected` in all, when there is none.
+        """
+        purse, more = self.purse, size - self.held
+        with purse.changed:
+            while not self.held and purse.left < more <= purse.room and purse.holders:
+                if not purse.changed.wait(min(max(0.0, self.end - time.monotonic()), threading.TIMEOUT_MAX)):
+                    break
+            if more > purse.left:
+                raise NoRoom(f"larger than the {purse.room} bytes that there is room for", expected)
+            purse.left -= more
+            self.note(size)
+
+    def keep(self) -> None:
+        """Let what is held be gone for good: the body stays in the task's result."""
+        with self.purse.changed:
+            self.note(0)
+
+    def note(self, held: int) -> None:
+        """Note what is held now, and let the others look."""
+        self.purse.holders += bool(held) - bool(self.held)
+        self.held = held
+        self.purse.changed.notify_all()
+
+    def __enter__(self) -> Share:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.hold(0)
 
 
 def body_of(
-    response: urllib3.BaseHTTPResponse, wants: Callable[[bytes], bool], purse: Purse, ask: Ask, most: int, end: float
+    response: urllib3.BaseHTTPResponse, wants: Callable[[bytes], bool], share: Share, ask: Ask, most: int, end: float
 ) -> bytes:
     """
     Return the body that `response` begins, unpacked; of what `wants` declines only the first bytes.
 
     `ask` asks the same address for more, `most` is bytes, `end` when it must be here, on the monotonic clock.
     """
-    download = Download(wants, purse, ask, most, end)
-    try:
-        return download.run(response)
-    except BaseException:
-        purse.give(download.taken)
-        raise
+    return Download(wants, share, ask, most, end).run(response)
 
 
 class Cut(Exception):
@@ -73,10 +105,9 @@ class Cut(Exception):
 class Download:
     """A body on its way."""
 
-    def __init__(self, wants: Callable[[bytes], bool], purse: Purse, ask: Ask, most: int, end: float) -> None:
-        self.wants, self.purse, self.ask, self.most, self.end = wants, purse, ask, most, end
+    def __init__(self, wants: Callable[[bytes], bool], share: Share, ask: Ask, most: int, end: float) -> None:
+        self.wants, self.share, self.ask, self.most, self.end = wants, share, ask, most, end
         self.raw = bytearray()
-        self.taken = 0
         self.wanted: bool | None = None
         self.coding = ""
 
@@ -89,7 +120,7 @@ class Download:
             self.again(response)
         if self.wanted is False:
             return self.head()
-        return self.unpack() if self.coding else bytes(self.raw)
+        return self.unpack() if self.coding else settled(self.raw)
 
     def again(self, first: urllib3.BaseHTTPResponse) -> None:
         """Ask for the rest, or if the server can't tell that it is still the same, for all of it."""
@@ -154,17 +185,14 @@ class Download:
             raise self.too_large()
         size = len(chunk)
         if expected is not None and not self.raw and expected > size:  # all of it at once: else it begins in vain
-            self.purse.take(expected, expected)
-            self.taken += expected
-        elif self.taken < len(self.raw) + size:
-            self.purse.take(size, expected)
-            self.taken += size
+            self.share.hold(expected, expected)
+        elif self.share.held < len(self.raw) + size:
+            self.share.hold(len(self.raw) + size, expected)
         self.raw += chunk
 
     def forget(self) -> None:
         self.raw.clear()
-        self.purse.give(self.taken)
-        self.taken = 0
+        self.share.hold(0)
 
     def is_wanted(self) -> bool:
         """Say whether the rest is worth reading; it is, too, if nothing can be told by the first bytes."""
@@ -188,14 +216,17 @@ class Download:
             for piece in unpacked(bytes(self.raw), self.coding):
                 if len(plain) + len(piece) > self.most:
                     raise self.too_large()
-                self.purse.take(len(piece))
-                self.taken += len(piece)
+                self.share.hold(self.share.held + len(piece))
                 plain += piece
         except Garbled as error:
             raise FetchFailed(str(error)) from error
-        self.purse.give(len(self.raw))
-        self.taken -= len(self.raw)
-        return bytes(plain)
+        self.share.hold(len(plain))
+        return settled(plain)
 
     def too_large(self) -> FetchFailed:
         return FetchFailed(f"larger than {self.most} bytes (--max-bytes)")
+
+
+def settled(body: bytearray) -> bytes:
+    """Return `body`, which nobody changes any more; a large one as it is, since a copy takes its room once more."""
+    return bytes(body) if len(body) < LARGE else cast(bytes, body)

@@ -157,7 +157,7 @@ class Frontier:
         """Return how many addresses follow each other on one thread: as many as take little time."""
         if host.delay or host.resting or not host.timed:
             return 1
-        return max(1, min(ROUNDS, int(SECONDS / max(host.mean, 0.001))))
+        return max(1, min(ROUNDS, round(SECONDS / max(host.mean, 0.001))))
 
     def handed_out(self, errands: list[Errand], slots: dict[str, int], now: float, room: int, alone: bool) -> Handful:
         """A handful of errands, which takes up their hosts from `now` on."""

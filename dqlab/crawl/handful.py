@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from queue import SimpleQueue
 
-from dqlab.crawl import pages
+from dqlab.crawl import crew, pages
 from dqlab.crawl.addresses import site_of
-from dqlab.crawl.body import Purse
+from dqlab.crawl.body import Purse, Share
 from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.failures import FetchFailed, Moved, NoRoom, OutOfTime, TryAgain
 from dqlab.crawl.images import Image, image_of, is_picture
@@ -51,18 +52,19 @@ def fetch(
     terms give it. Raises nothing for what the web does.
     """
     handful = Handful(errands, terms, room, alone)
-    if sum(slots.values()) == 1:
-        handful.work(next(iter(slots)))
-    else:
-        threads = [
-            threading.Thread(target=handful.work, args=(host,), name=f"crawl {host}", daemon=True)
-            for host, count in slots.items()
-            for _ in range(min(count, len(handful.waiting.get(host, ()))))
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    hosts = [host for host, count in slots.items() for _ in range(min(count, len(handful.waiting.get(host, ()))))]
+    done: SimpleQueue[None] = SimpleQueue()
+
+    def work(host: str) -> None:
+        handful.work(host)
+        done.put(None)
+
+    for host in hosts[1:]:
+        crew.start(partial(work, host))
+    for host in hosts[:1]:
+        work(host)
+    for _ in hosts:
+        done.get()
     if handful.broken is not None:
         raise handful.broken
     return handful.outcomes
@@ -102,9 +104,14 @@ class Handful:
 
     def outcome(self, errand: Errand) -> Outcome | None:
         """Do one errand; None if it is as if it hadn't been begun."""
+        with self.purse.share(self.end) as share:
+            return self.fetched(errand, share)
+
+    def fetched(self, errand: Errand, share: Share) -> Outcome | None:
+        """Do one errand with a share of the room."""
         began = time.monotonic()
         try:
-            answer = get(errand, self.terms, self.wants(errand), end=self.end, purse=self.purse, stay=True)
+            answer = get(errand, self.terms, self.wants(errand), end=self.end, share=share, stay=True)
         except Moved as moved:
             return Outcome(errand=errand, moved=moved.place, hops=moved.hops, network=moved.network)
         except TryAgain as failure:
@@ -123,7 +130,10 @@ class Handful:
             return self.without_room(errand, failure, began)
         except FetchFailed as failure:
             return self.failed(errand, failure.message, began)
-        return self.made(errand, answer, time.monotonic() - began)
+        outcome = self.made(errand, answer, time.monotonic() - began)
+        if outcome.image and outcome.image.body:
+            share.keep()
+        return outcome
 
     def wants(self, errand: Errand) -> Wants:
         """Return what says whether a body is worth reading for `errand`."""

@@ -7,6 +7,7 @@ to be done is to rename the file. One that doesn't find it sends the bytes along
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import secrets
 import shutil
@@ -18,6 +19,8 @@ __all__ = ["Landed", "Landing", "land", "remove"]
 
 #: how a file is made that isn't there yet
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+#: what tells the files of this process from those of others, on other machines too, and from each other
+ORIGIN, NUMBERS = secrets.token_hex(4), itertools.count()
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Landed:
 
 def land(body: bytes, place: str) -> Landed | None:
     """Write `body` into the folder `place` of some crawl; None if that isn't here, or can't be written to."""
-    landed = Landed(secrets.token_hex(8), len(body), hashlib.sha256(body).hexdigest())
+    landed = Landed(f"{ORIGIN}-{os.getpid()}-{next(NUMBERS)}", len(body), hashlib.sha256(body).hexdigest())
     path = os.path.join(place, landed.name)
     try:
         file = os.open(path, NEW)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Bounds", "Response", "bounded", "current"]
+__all__ = ["Bounds", "Response", "bounded", "current", "wait_at_most"]
 
 #: interim answers (1xx) that are passed over before the one that counts
 INTERIM = 20
@@ -60,6 +60,12 @@ def bounded(bounds: Bounds) -> Iterator[Bounds]:
         current.bounds = outer
 
 
+def wait_at_most(sock: Any, seconds: float) -> None:
+    """Let `sock` wait so long. To tell it what it knows would cost a call of the system, and a turn of the GIL."""
+    if sock.gettimeout() != seconds:
+        sock.settimeout(seconds)
+
+
 class Reader(io.RawIOBase):
     """Reads from a socket as long as the thread's bounds allow, however slowly the bytes drip."""
 
@@ -74,7 +80,7 @@ class Reader(io.RawIOBase):
         left = bounds.end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
-        self.sock.settimeout(min(bounds.timeout, left))
+        wait_at_most(self.sock, min(bounds.timeout, left))
         size = self.raw.readinto(buffer)
         bounds.heard = time.monotonic()
         return size

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
+
+from dqlab.crawl import crew
 
 __all__ = ["Threads"]
 
@@ -19,8 +20,8 @@ class Threads(Executor):
     No thread keeps the process from ending: a crawl that was interrupted ends without those that still wait for a site.
     """
 
-    #: handfuls at a time, with threads of their own in each: more of them only wait for each other
-    _max_workers = 2
+    #: handfuls at a time, with threads of their own in each: of more none would have room for a large picture
+    _max_workers = 8
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Begin `fn` with these arguments, and return its future."""
@@ -35,5 +36,5 @@ class Threads(Executor):
                 future.set_result(result)
 
         future.set_running_or_notify_cancel()
-        threading.Thread(target=run, name="crawl", daemon=True).start()
+        crew.start(run)
         return future

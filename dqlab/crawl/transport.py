@@ -16,7 +16,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from dqlab.crawl.response import Response, current
+from dqlab.crawl.response import Response, current, wait_at_most
 
 __all__ = ["Adapter", "OutOfReach", "network_of"]
 
@@ -70,12 +70,12 @@ class Kept:
         if self.sock is None:
             self.connect()
         sock: Any = self.sock
-        sock.settimeout(self.timeout)
+        wait_at_most(sock, self.timeout)
         sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     def getresponse(self) -> Any:
         """Return the answer with its body unread."""
-        self.sock.settimeout(self.timeout)
+        wait_at_most(self.sock, self.timeout)
         answer = Response(self.sock, method="GET")
         try:
             answer.begin()

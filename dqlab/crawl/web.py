@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dqlab.crawl.addresses import absolute, site_of
-from dqlab.crawl.body import PARTIAL, Purse, body_of
+from dqlab.crawl.body import PARTIAL, Purse, Share, body_of
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.failures import FetchFailed, Moved, hung_up, in_words, refusal
 from dqlab.crawl.response import Bounds, bounded
@@ -56,14 +56,14 @@ def get(
     wants: Wants,
     *,
     end: float = math.inf,
-    purse: Purse | None = None,
+    share: Share | None = None,
     stay: bool = False,
 ) -> Answer:
     """
     Do `errand`; redirects are followed as far as robots.txt of each host allows.
 
     Of what `wants` declines, only the first bytes are read. `end`: monotonic seconds at which it is broken off;
-    `purse`: the bytes that may be taken; `stay`: a redirect to another host raises Moved. Raises FetchFailed with the
+    `share`: of the room for its bytes; `stay`: a redirect to another host raises Moved. Raises FetchFailed with the
     reason, TryAgain if that may pass.
     """
     way = Way(errand, terms, min(end, time.monotonic() + terms.limits.deadline))
@@ -72,7 +72,7 @@ def get(
             way.check()
             with way.asked() as response:
                 if not redirects(response):
-                    return way.answer(response, wants, purse or Purse(terms.limits.max_bytes))
+                    return way.answer(response, wants, share or Purse(terms.limits.max_bytes).share())
                 way.follow(response, stay)
     raise FetchFailed(f"more than {REDIRECTS} redirects")
 
@@ -159,7 +159,7 @@ class Way:
             pass_over(response)
             raise refusal(response.status, {name.lower(): value for name, value in response.headers.items()})
 
-    def answer(self, response: urllib3.BaseHTTPResponse, wants: Wants, purse: Purse) -> Answer:
+    def answer(self, response: urllib3.BaseHTTPResponse, wants: Wants, share: Share) -> Answer:
         """Read the response if it is one to be read."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         known = bool(self.errand.etag or self.errand.last_modified)
@@ -174,7 +174,7 @@ class Way:
         body = b""
         if not unchanged:
             most = self.terms.limits.max_bytes
-            body = body_of(response, lambda head: wants(bare, head), purse, self.once_more, most, self.end)
+            body = body_of(response, lambda head: wants(bare, head), share, self.once_more, most, self.end)
         return Answer(
             url=self.place,
             kind=bare,

@@ -181,6 +181,29 @@ class TestBounds:
 
         assert list(done) == paths[:2]
 
+    def test_who_finds_no_room_waits_for_those_who_give_theirs_back(self, server, tmp_path):
+        body = PNG + bytes(100_000)
+        paths = [f"/{number}.png" for number in range(12)]
+        for path in paths:
+            server.routes[path] = lambda to: to.answer(200, "image/png", body)
+
+        done = run(server, *paths, slots=6, room=len(body) + 10, terms=Terms(landing=str(tmp_path)))
+
+        assert {outcome.image.size for outcome in done.values()} == {len(body)} and len(done) == len(paths)
+        assert server.asked.total() == len(paths) + 1  # each once, and robots.txt
+
+    def test_nobody_waits_for_what_stays(self, server):
+        body = PNG + bytes(100_000)
+        paths = [f"/{number}.png" for number in range(4)]
+        for path in paths:
+            server.routes[path] = lambda to: to.answer(200, "image/png", body)
+        began = time.monotonic()
+
+        done = run(server, *paths, slots=4, room=len(body) + 10)
+
+        assert len(done) == 1
+        assert time.monotonic() - began < handful.SECONDS
+
 
 class TestNetworks:
     def test_what_the_user_did_not_name_may_not_lead_here(self, server):

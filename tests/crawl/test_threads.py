@@ -3,9 +3,12 @@
 import subprocess
 import sys
 import time
+from queue import SimpleQueue
+from threading import Barrier, Event, current_thread
 
 import pytest
 
+from dqlab.crawl import crew
 from dqlab.crawl.threads import Threads
 
 
@@ -21,3 +24,25 @@ def test_a_process_ends_without_what_still_waits():
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
     assert time.monotonic() - began < 50
+
+
+def test_threads_are_kept_for_the_next_job_and_none_waits_for_another():
+    ran, apart, together = SimpleQueue(), Event(), Barrier(20)
+    crew.start(lambda: (ran.put(current_thread()), apart.wait(30)))
+    first = ran.get(timeout=10)
+    for _ in range(20):  # each needs a thread of its own
+        crew.start(lambda: (together.wait(30), ran.put(current_thread())))
+    assert first not in {ran.get(timeout=10) for _ in range(20)}
+    apart.set()
+
+
+def test_a_thread_that_is_idle_takes_the_next_job():
+    def run():
+        done = SimpleQueue()
+        crew.start(lambda: done.put(current_thread()))
+        return done.get(timeout=10)
+
+    deadline, known = time.monotonic() + 10, {run()}
+    while (thread := run()) not in known:  # it may not be back yet
+        assert time.monotonic() < deadline
+        known.add(thread)
