@@ -34,8 +34,10 @@ __all__ = ["CodePickler", "Verdicts", "modules_in", "names_in", "seeks"]
 
 #: what may be asked of a module that never ran: how it is called, and where relative imports begin
 _ABOUT = ("__name__", "__package__", "__path__", "__file__")
-#: by these a function may look for globals whose names its code doesn't tell
-_SEEKERS = frozenset({"globals", "eval", "exec", "modules", "import_module", "__import__", "__main__"})
+#: by these a function may look for globals whose names its code doesn't tell; by those too, if it is from `__main__`,
+#: which no worker can import
+_SEEKERS = frozenset({"globals", "eval", "exec"})
+_IMPORTERS = frozenset({"modules", "import_module", "__import__", "__main__"})
 #: values that were tried, by their ids, and why each can't be pickled (None if it can)
 Verdicts = dict[int, tuple[Any, Exception | None]]
 
@@ -52,9 +54,10 @@ def names_in(code: types.CodeType) -> frozenset[str]:
     return frozenset(code.co_names).union(*map(names_in, inner))
 
 
-def seeks(code: types.CodeType) -> bool:
+def seeks(function: types.FunctionType) -> bool:
     """Whether a function may look for globals by names that its code doesn't tell (`globals()[name]`, `eval`)."""
-    return not _SEEKERS.isdisjoint(names_in(code))
+    names = names_in(function.__code__)
+    return not _SEEKERS.isdisjoint(names) or (function.__module__ == "__main__" and not _IMPORTERS.isdisjoint(names))
 
 
 def _sought(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
@@ -171,7 +174,7 @@ class CodePickler(ValuePickler):
         if _is_global(function):
             used[function.__qualname__] = function
         home = self._module_of(function.__globals__)
-        if seeks(function.__code__):
+        if seeks(function):
             used = {name: value for name, value in _sought(home) if self._stuck(value) is None} | used
         slots |= {"__globals__": self._without_stuck(home.__name__, used, function), **defaults(function)}
         imported = [sys.modules[name] for name in sorted(names) if _importable(name)]  # maybe by a line in it

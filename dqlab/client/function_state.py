@@ -97,7 +97,7 @@ def _collect(value: Any, parts: list[Any], seen: set[Any], names: frozenset[str]
     if isinstance(value, _NAMED) and goes_by_name(value):
         owner = getattr(value, "__self__", None)
         return owner is None or isinstance(owner, types.ModuleType)
-    if type(value) is not types.FunctionType or vars(value).keys() - {"__wrapped__"} or seeks(value.__code__):
+    if type(value) is not types.FunctionType or vars(value).keys() - {"__wrapped__"} or seeks(value):
         return False
     inside = names_in(value.__code__)
     used = [value.__globals__[name] for name in inside if name in value.__globals__]
