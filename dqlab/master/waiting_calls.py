@@ -140,7 +140,7 @@ class WaitingCalls:
         result = wait.attempt(now := self.now())
         wait.tell = tell
         if result or wait.timeout == 0 or self._closed.is_set():
-            if not self._is_word(wait):
+            if self.journal is None or not self._is_word(wait):
                 return result
             self._words.append(_word(wait, partial(tell, partial(wait.shape, result))))
             return LATER
@@ -157,7 +157,7 @@ class WaitingCalls:
             what, about = topic = signals.pop()
             if what is COMMANDS:
                 self._take_commands(str(about))
-            elif what is READY:
+            elif what is READY and self._waiting:
                 self._serve_ready(topic)
             elif topic in self._waiting:
                 for wait in list(self._waiting[topic]):
