@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import io
 import pickle
@@ -36,11 +37,23 @@ def _reduce_cached_property(found: Any) -> Any:
     return rebuild_cached_property, (found.func, found.attrname)
 
 
+def _reduce_dispatch_method(found: Any) -> Any:
+    """From Python 3.12 on it has a cache of weak references, and does without."""
+    return copyreg.__newobj__, (type(found),), {**vars(found), "_method_cache": None}  # type: ignore[attr-defined]
+
+
 class ValuePickler(cloudpickle.Pickler):
     """Pickles any value; `by_value` says whether code is in it, which only the same version of Python reads."""
 
     dispatch_table: Any = ChainMap(
-        cast(dict[type, Any], {types.CodeType: _reduce_code, functools.cached_property: _reduce_cached_property}),
+        cast(
+            dict[type, Any],
+            {
+                types.CodeType: _reduce_code,
+                functools.cached_property: _reduce_cached_property,
+                functools.singledispatchmethod: _reduce_dispatch_method,
+            },
+        ),
         dict(cloudpickle.Pickler.dispatch_table),
     )
 
