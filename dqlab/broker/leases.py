@@ -140,10 +140,11 @@ class Leases:
 
     def _lease_from(self, queue: str, worker: Worker, leases: list[Lease], now: float) -> bool:
         """Give what the worker should have of one queue; False if nothing may follow it now."""
-        if worker.leases and any(idle.serves(queue) for idle in self._idle.values() if idle is not worker):
-            return True  # an idle worker comes before one that would keep it for later
         states = self._states
         line, size = states.lines[queue], 0
+        idle = [other for other in self._idle.values() if other is not worker and other.serves(queue)]
+        if worker.leases and any(line.front(states.blocked, other.python) for other in idle):
+            return True  # an idle worker comes before one that would keep it for later
         given: dict[tuple[str, str], int] = {}
         key, quota = ("", ""), 0
         while size < LEASE_BYTES and (turn := line.front(states.blocked, worker.python)):
@@ -158,7 +159,7 @@ class Leases:
                 quota = self._batch_size.quota(key, worker, given.get(key, 0), ready, workers)
             if quota < 1:
                 break
-            span = line.take(client, quota)
+            span = line.take(client, quota, span.run.header.python)
             quota -= len(span)
             try:
                 lease = self._give(span, worker, now)
@@ -285,7 +286,7 @@ class Leases:
         idle = [worker for worker in self._idle.values() if not worker.stopping]
         rich = sorted((w for w in self.workers.values() if idle and w.could_give(now)), key=lambda w: w.holding)
         for worker in idle[: len(rich)]:
-            victim = next((w for w in reversed(rich) if any(worker.serves(queue) for queue, _ in w.held)), None)
+            victim = next((w for w in reversed(rich) if any(map(worker.could_do, w.leases.values()))), None)
             if victim is not None:
                 rich.remove(victim)
                 victim.asked = now

@@ -20,19 +20,20 @@ class WaitingLine:
     def __init__(self, queue: str) -> None:
         self.queue, self.paused = queue, False
         self.news = topics.ready(queue)  #: what to say when something here can be had
-        self._of: OrderedDict[int, deque[Span]] = OrderedDict()
+        #: by client, and by the Python that alone can read them ("": any)
+        self._of: OrderedDict[int, dict[str, deque[Span]]] = OrderedDict()
         self._behind: dict[Span, Span] = {}  #: pieces whose turn comes directly after that of another span
         self.waiting = self._cancelled = 0  #: spans that are here, and how many of them were cancelled
 
     def append(self, client: int, span: Span) -> None:
         """To the end: new tasks."""
         self.waiting += 1
-        self._of.setdefault(client, deque()).append(span)
+        self._of.setdefault(client, {}).setdefault(span.run.header.python, deque()).append(span)
 
     def appendleft(self, client: int, span: Span) -> None:
         """To the front: tasks that have waited once already."""
         self.waiting += 1
-        self._of.setdefault(client, deque()).appendleft(span)
+        self._of.setdefault(client, {}).setdefault(span.run.header.python, deque()).appendleft(span)
 
     def insert_after(self, span: Span, piece: Span) -> None:
         """Put a piece that was cut off `span` where it was."""
@@ -43,35 +44,44 @@ class WaitingLine:
         self.waiting += 1
 
     def front(self, blocked: Container[int] = (), python: str = "") -> tuple[int, Span] | None:
-        """The client whose turn it is and its first span; clients in `blocked` wait, and those whose first span only
-        another Python than this can read."""
+        """The client whose turn it is and its first span; clients in `blocked` wait, and so does what only another
+        Python than this can read: the client's next comes before it."""
         for client in list(self._of):
-            line = self._of[client]
-            while line and line[0].state is not READY:
-                self._pop(line)
-                self._cancelled -= 1
-            if not line:
-                del self._of[client]
-            elif client not in blocked and (not python or line[0].run.header.python in ("", python)):
-                return client, line[0]
+            found = None
+            for needs, line in list(self._of[client].items()):
+                while line and line[0].state is not READY:
+                    self._pop(line)
+                    self._cancelled -= 1
+                if not line:
+                    self._drop(client, needs)
+                elif (not python or needs in ("", python)) and (found is None or line[0].first < found.first):
+                    found = line[0]
+            if found is not None and client not in blocked:
+                return client, found
         return None
 
     def pythons(self) -> set[str]:
-        """Those that alone can read what comes next of a client."""
-        return {line[0].run.header.python for line in self._of.values() if line and line[0].state is READY} - {""}
+        """Those that alone can read some of what waits."""
+        lines = (item for lines in self._of.values() for item in lines.items())
+        return {needs for needs, line in lines if needs and any(span.state is READY for span in line)}
 
-    def take(self, client: int, n: int) -> Span:
-        """At most `n` tasks of the client's first span; the rest stays at the front, and the turn passes on."""
-        line = self._of[client]
+    def take(self, client: int, n: int, python: str = "") -> Span:
+        """At most `n` tasks of the client's first span that needs this Python; the rest stays at the front, and the
+        turn passes on."""
+        line = self._of[client][python]
         if n < len(line[0]):
             span = line[0].cut(line[0].lo, line[0].lo + n)
         else:
             span = self._pop(line)
-        if line:
-            self._of.move_to_end(client)
-        else:
-            del self._of[client]
+        self._of.move_to_end(client)
+        if not line:
+            self._drop(client, python)
         return span
+
+    def _drop(self, client: int, python: str) -> None:
+        del self._of[client][python]
+        if not self._of[client]:
+            del self._of[client]
 
     def _pop(self, line: deque[Span]) -> Span:
         span = line.popleft()
@@ -84,10 +94,10 @@ class WaitingLine:
         """A span that waits here was cancelled."""
         self._cancelled += 1
         if 2 * self._cancelled > self.waiting + CANCELLED:
-            lines = {client: deque(self._ready(line)) for client, line in self._of.items()}
-            self._of = OrderedDict((client, line) for client, line in lines.items() if line)
+            for lines in self._of.values():
+                lines.update({needs: deque(self._ready(line)) for needs, line in lines.items()})
             self._behind.clear()
-            self.waiting, self._cancelled = sum(map(len, lines.values())), 0
+            self.waiting, self._cancelled = sum(len(line) for of in self._of.values() for line in of.values()), 0
 
     def _ready(self, line: deque[Span]) -> Iterator[Span]:
         for first in line:

@@ -51,6 +51,11 @@ class Worker:
         """Whether it may be given tasks of a queue."""
         return (queue != PLAIN or self.handler) and (self.queues is None or queue in self.queues)
 
+    def could_do(self, span: Span) -> bool:
+        """Whether it serves the span's queue, and can read it."""
+        header = span.run.header
+        return self.serves(header.queue) and (not self.python or header.python in ("", self.python))
+
     def take(self, span: Span, now: float) -> None:
         """It has the lease of a span now."""
         if not self.leases:

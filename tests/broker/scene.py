@@ -32,8 +32,10 @@ class Scene:
         assert self.broker.submit(client, tasks, self.now), "the backlog is full"
         return range(first, first + count)
 
-    def join(self, queues: tuple[str, ...] | None = None, handler: bool = False, name: str | None = None) -> str:
-        return self.broker.leases.join("host", 17, queues, handler, self.now, name).name
+    def join(
+        self, queues: tuple[str, ...] | None = None, handler: bool = False, name: str | None = None, python: str = ""
+    ) -> str:
+        return self.broker.leases.join("host", 17, queues, handler, self.now, name, python).name
 
     def lease(self, worker: str) -> list[Lease]:
         return self.broker.leases.lease(worker, self.now)

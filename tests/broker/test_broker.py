@@ -248,6 +248,23 @@ def test_nobody_is_asked_for_tasks_that_the_idle_worker_may_not_have():
     assert scene.commands(rich) == []
 
 
+def test_a_worker_that_cannot_read_what_there_is_disturbs_nobody():
+    scene = Scene()
+    reader, other = scene.join(python="3.11"), scene.join(python="3.12")
+    bound = scene.submit(10_000, python="3.11")
+    assert scene.lease(other) == []
+    for _ in range(10):
+        scene.work(reader, seconds=0.001)
+    (held,) = scene.lease(reader)
+    scene.say(reader, "done", held, hi=held.hi - 2)
+    assert scene.lease(reader) != []  # more to keep for later, though another is idle
+    scene.pass_time(1.0)
+    assert scene.commands(reader) == []  # nor is it asked for what that couldn't read
+    scene.submit(1)
+    (lease,) = scene.lease(other)  # and what any Python can read doesn't wait behind ten thousand that it can't
+    assert held.first == bound.start and lease.first == bound.stop
+
+
 def test_nobody_is_asked_for_a_worker_that_stops():
     scene = Scene()
     rich, hungry, _ = rich_and_hungry(scene)

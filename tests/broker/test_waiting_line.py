@@ -12,8 +12,8 @@ from dqlab.broker.waiting_line import WaitingLine
 from dqlab.wire.messages import Header
 
 
-def span_of(first: int, count: int) -> Span:
-    run = Run(first, count, Header(kind="map", function="f"), b"", max_attempts=3, submitted=0.0)
+def span_of(first: int, count: int, python: str = "") -> Span:
+    run = Run(first, count, Header(kind="map", function="f", python=python), b"", max_attempts=3, submitted=0.0)
     return run.spans[0]
 
 
@@ -57,6 +57,18 @@ def test_who_is_blocked_waits_and_keeps_its_place():
     assert (client, span.first) == (2, 20)
     assert line.front(blocked={1, 2}) is None
     assert line.front()[0] == 1
+
+
+def test_what_another_python_can_read_goes_past_what_this_one_cannot():
+    line = WaitingLine("default")
+    for first, python in ((10, "3.11"), (11, ""), (12, "3.12"), (13, "3.11"), (14, "")):
+        line.append(1, span_of(first, 1, python))
+    assert line.pythons() == {"3.11", "3.12"}
+    order = []
+    while turn := line.front(python="3.12"):
+        order.append(line.take(turn[0], 9, turn[1].run.header.python).first)
+    assert order == [11, 12, 14]
+    assert line.front(python="3.11")[1].first == 10 and line.pythons() == {"3.11"}
 
 
 def test_taking_a_part_leaves_the_rest_at_the_front():
