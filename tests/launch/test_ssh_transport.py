@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -66,6 +67,7 @@ class Target:
     def __init__(self, port: int = 9, host: str = "127.0.0.1") -> None:
         self.connection = Connection(host, port, KEY)
         self.launchers: list[object] = []
+        self.open_work = SimpleNamespace(wait=lambda launchers, goes_on: None)  # it has none
 
 
 def furnish(host: ThrowawayHost, version: str = __version__) -> None:
