@@ -178,6 +178,6 @@ def check_fields(what: str, checks: Sequence[tuple[str, Check]], values: Sequenc
     """Raise `BadInput` unless each of the values holds; `what` is what they are the fields of."""
     if type(values) not in (list, tuple) or len(values) != len(checks):
         raise BadInput(f"{what} of {len(checks)} fields expected, not {shown(values)}", "is it of this version?")
-    for (name, check), value in zip(checks, values, strict=True):
-        if not check.holds(value):
-            raise BadInput(f"{name}={shown(value)}", check.means)
+    for (name, (means, holds)), value in zip(checks, values, strict=True):
+        if not holds(value):
+            raise BadInput(f"{name}={shown(value)}", means)

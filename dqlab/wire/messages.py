@@ -36,11 +36,12 @@ PAYLOADS_HELD = 4
 KEPT = "results are kept for an hour, the last 100,000 of them"
 #: bytes from which a payload travels beside its message rather than in it
 BESIDE = 1 << 10
-
 #: bytes of pickled functions that a worker's child keeps, and the worker knows it to keep; the newest stays in any case
 FUNCTION_BYTES = 64 << 20
 #: types whose values nobody can change: what is packed together arrives as if each had travelled alone
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
+#: types whose values travel as they are, and those of payloads
+_SMALL, _BUFFERS = frozenset({int, float, str, bool, type(None)}), (bytes, bytearray, memoryview)
 
 #: kinds of tasks, by what their payload is and how the function is called with an item of it
 KINDS = {
@@ -67,8 +68,7 @@ REPORTS = {
 
 def beside(data: Any) -> Any:
     """Mark a payload (bytes) to travel beside its message: it is neither pickled nor copied on its way."""
-    large = isinstance(data, bytes | bytearray | memoryview) and len(data) >= BESIDE
-    return pickle.PickleBuffer(data) if large else data
+    return pickle.PickleBuffer(data) if isinstance(data, _BUFFERS) and len(data) >= BESIDE else data
 
 
 def takes(check: Check, **more: Any) -> Any:
@@ -82,32 +82,35 @@ def takes_message(kind: type[Message]) -> Any:
 
 
 class Message:
-    """A record that travels. Its subclasses are frozen, keyword-only dataclasses whose fields are plain values."""
+    """A record that travels. Its subclasses are dataclasses whose fields are plain values, which nobody changes."""
 
     checks: ClassVar[tuple[tuple[str, Check], ...]]
-    _nested: ClassVar[dict[int, type[Message]]]
+    _names: ClassVar[tuple[str, ...]]
+    _nested: ClassVar[dict[str, type[Message]]]
     _values: ClassVar[attrgetter[tuple[Any, ...]]]
 
     def encode(self) -> tuple[Any, ...]:
         """The message as it travels: its fields in their order, large payloads marked to go beside it."""
-        return tuple([v.encode() if isinstance(v, Message) else beside(v) for v in self._values(self)])
+        values = self._values(self)
+        return tuple([v if type(v) in _SMALL else v.encode() if isinstance(v, Message) else beside(v) for v in values])
 
     @classmethod
     def decode(cls, row: Any) -> Self:
         """The message that has arrived; `BadInput` names the first field that makes no sense."""
         check_fields(cls.__name__, cls.checks, row)
-        values = list(row)
-        for place, kind in cls._nested.items():
-            values[place] = kind.decode(values[place])
-        return cls(**dict(zip([name for name, _ in cls.checks], values, strict=True)))
+        values = dict(zip(cls._names, row, strict=True))
+        for name, kind in cls._nested.items():
+            values[name] = kind.decode(values[name])
+        return cls(**values)
 
     @classmethod
     def seal(cls) -> None:
         """Look the fields up once; for each message below."""
         known = [f for f in fields(cls) if f.init]  # type: ignore[arg-type]
+        cls._names = tuple(f.name for f in known)
         cls.checks = tuple((f.name, f.metadata.get("check", checks.ANY)) for f in known)
-        cls._nested = {i: f.metadata["message"] for i, f in enumerate(known) if "message" in f.metadata}
-        cls._values = attrgetter(*[f.name for f in known])
+        cls._nested = {f.name: f.metadata["message"] for f in known if "message" in f.metadata}
+        cls._values = attrgetter(*cls._names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +163,7 @@ class Header(Options):
     @classmethod
     @lru_cache(maxsize=1_000, typed=True)
     def _known(cls, *row: Any) -> Self:
-        return cls(**dict(zip([name for name, _ in cls.checks], row, strict=True)))
+        return cls(**dict(zip(cls._names, row, strict=True)))
 
     @property
     def key(self) -> tuple[str, str]:
@@ -168,7 +171,7 @@ class Header(Options):
         return self.queue, self.function
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class NewTasks(Message):
     """A client submits tasks `first` .. `first + count - 1`, with one payload."""
 
@@ -179,7 +182,7 @@ class NewTasks(Message):
     payload: Any = takes(checks.BUFFER)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Lease(Message):
     """A worker has the right to tasks [lo, hi) of a run until its next heartbeat is due."""
 
@@ -196,7 +199,7 @@ class Lease(Message):
     payload: Any = takes(optional(checks.VALUE))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Failure(Message):
     """Why a task ended badly."""
 
@@ -209,7 +212,7 @@ class Failure(Message):
     summary: str = takes(checks.TEXT, default="")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Report(Message):
     """What a worker says of tasks [lo, hi) of a lease."""
 
@@ -226,15 +229,12 @@ class Report(Message):
     @classmethod
     def decode(cls, row: Any) -> Self:
         """The report that has arrived; `BadInput` where a field, or a value of its kind, makes no sense."""
-        check_fields(cls.__name__, cls.checks, row)
-        kind, token, lo, hi, value, seconds, printed = row
-        if kind in ("error", "timeout"):
-            value = Failure.decode(value)
-        report = cls(kind=kind, token=token, lo=lo, hi=hi, value=value, seconds=seconds, printed=printed)
-        if not report._brings_its_value() or lo >= hi:
-            raise BadInput(
-                f"report {kind!r} of [{lo}, {hi}) with a value of type {type(value).__name__}", REPORTS[kind]
-            )
+        report = super(Report, cls).decode(row)
+        if report.kind in ("error", "timeout"):
+            report.value = Failure.decode(report.value)
+        if not report._brings_its_value() or report.lo >= report.hi:
+            brought = f"[{report.lo}, {report.hi}) with a value of type {type(report.value).__name__}"
+            raise BadInput(f"report {report.kind!r} of {brought}", REPORTS[report.kind])
         return report
 
     def _brings_its_value(self) -> bool:
@@ -245,7 +245,7 @@ class Report(Message):
         return isinstance(self.value, Failure) if self.kind in ("error", "timeout") else self.value is None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Outcome(Message):
     """What has become of tasks, or is becoming of them, as a client is told."""
 
@@ -260,7 +260,7 @@ class Outcome(Message):
     printed: Any = takes(checks.ANY, default=())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Finished(Message):
     """Tasks [lo, hi) of the run that begins with task `first` are final; the client acknowledges by `serial`."""
 
@@ -271,7 +271,7 @@ class Finished(Message):
     outcome: Outcome = takes_message(Outcome)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Found(Message):
     """One task that somebody asked for by its id: its result is at `index` of `count` results of its kind."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from dqlab.wire.bounded_cache import BoundedCache
@@ -31,7 +30,7 @@ class HeldJobs:
         """Leases that have arrived, each with its payload, or without one that came before; and new functions."""
         for lease in leases:
             payload, function = self._payload_of(lease), self._function_of(lease, functions)
-            self._jobs.append(Job(replace(lease, payload=None), payload, function, lease.lo, lease.hi))
+            self._jobs.append(Job(lease, payload, function, lease.lo, lease.hi))
 
     def _function_of(self, lease: Lease, functions: Mapping[str, bytes]) -> bytes:
         digest = lease.header.function

@@ -68,6 +68,8 @@ class TaskOutput:
         self._held: dict[int, _Held] = {}
         self._chars = 0
         self._lines: list[Piece] = []  #: to be passed on
+        self._quiet = True  #: whether nothing came since the tasks rested last
+        self._poll = select.poll() if POLLS else None
         self._ended = False
 
     @property
@@ -79,8 +81,9 @@ class TaskOutput:
         """The child has its ends of the pipes: close them here and read."""
         for pipe in self._pipes:
             os.close(pipe.far)
-            if POLLS:
+            if self._poll is not None:
                 os.set_blocking(pipe.near, False)
+                self._poll.register(pipe.near, select.POLLIN)
         waits = [self._wait] if POLLS else [lambda pipe=pipe: self._block(pipe) for pipe in self._pipes]
         self._threads = [threading.Thread(target=wait, name="dqlab-output", daemon=True) for wait in waits]
         for thread in self._threads:
@@ -98,8 +101,9 @@ class TaskOutput:
     def catch_up(self, all: bool = False) -> None:
         """Take in all that was written before this call; with `all` also what has no mark, as it will have none."""
         with self._reading:
+            there = not self._ended and self._poll is not None and self._poll.poll(0)
             for pipe in self._pipes:
-                while POLLS and not self._ended and self._read(pipe):
+                while there and self._read(pipe):
                     pass
                 if all:
                     self._take_rest(pipe)
@@ -122,9 +126,11 @@ class TaskOutput:
     def rest(self) -> None:
         """All tasks have ended, and their outcomes are told: what they still print is nobody's."""
         with self._reading:
+            quiet, self._quiet = self._quiet, True
             self._held.clear()
             self._chars = 0
-        self._pass_on(end=True)
+        if not quiet:
+            self._pass_on(end=True)
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -199,6 +205,7 @@ class TaskOutput:
             pipe.decoder.reset()
         if not text:
             return
+        self._quiet = False
         if task:
             self._hold(pipe, task, text)
         owner, begun = pipe.line
