@@ -177,7 +177,7 @@ print(json.dumps(seen), flush=True)
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shared():
     with cluster(2) as (master, workers):
         yield master, workers
