@@ -30,7 +30,7 @@ TABLE: dict[str, tuple[Any, str]] = {
     ),
     "one at a time": (
         limits(0),
-        "Not yet: with per_host=1 and delay=0, 70 of 370 requests were refused, and 3 may be. From how many requests "
+        "Not yet: with per_host=1 and delay=0, 48 of 348 requests were refused, and 3 may be. From how many requests "
         "in a second on does the record refuse? How far apart must they be?",
     ),
     "very careful": (
