@@ -19,13 +19,12 @@ idle = 0  # threads that wait, less the jobs that wait for them
 def start(job: Callable[[], None]) -> None:
     """Run `job`, which raises nothing, at once in a thread; none keeps the process from ending."""
     global idle
-    with lock:
-        free = idle > 0
-        idle -= free
-    if free:
-        jobs.put(job)
-    else:
-        threading.Thread(target=work, args=(job,), name="crawl", daemon=True).start()
+    with lock:  # until the job is there: else who waits might give up before it comes
+        if idle > 0:
+            idle -= 1
+            jobs.put(job)
+            return
+    threading.Thread(target=work, args=(job,), name="crawl", daemon=True).start()
 
 
 def work(job: Callable[[], None]) -> None:

@@ -4,12 +4,13 @@ import subprocess
 import sys
 import time
 from queue import SimpleQueue
-from threading import Barrier, Event, current_thread
+from threading import Barrier, Event, Thread, current_thread
 
 import pytest
 
 from dqlab.crawl import crew
 from dqlab.crawl.threads import Threads
+from tests.helpers import eventually
 
 
 def test_results_and_errors_come_as_futures_bring_them():
@@ -46,3 +47,28 @@ def test_a_thread_that_is_idle_takes_the_next_job():
     while (thread := run()) not in known:  # it may not be back yet
         assert time.monotonic() < deadline
         known.add(thread)
+
+
+def test_a_thread_that_gives_up_waiting_leaves_no_job_behind(monkeypatch):
+    ran: SimpleQueue[Thread] = SimpleQueue()
+
+    class Slow:
+        """A queue to which a job comes late: by then whoever waits for it has had enough."""
+
+        def __init__(self):
+            self.jobs = SimpleQueue()
+            self.get, self.empty = self.jobs.get, self.jobs.empty
+
+        def put(self, job):
+            waiting.join(10 * crew.PATIENCE)
+            self.jobs.put(job)
+
+    monkeypatch.setattr(crew, "PATIENCE", 0.1)
+    monkeypatch.setattr(crew, "jobs", Slow())
+    monkeypatch.setattr(crew, "idle", 0)
+    crew.start(lambda: ran.put(current_thread()))
+    waiting = ran.get(timeout=10)
+    eventually(lambda: crew.idle or not waiting.is_alive(), what="a thread that waits, or has waited")
+    crew.start(lambda: ran.put(current_thread()))
+    assert ran.get(timeout=10)
+    eventually(lambda: not crew.idle, what="the end of the thread, which no other test is to meet")
