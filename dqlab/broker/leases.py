@@ -142,7 +142,7 @@ class Leases:
         """Give what the worker should have of one queue; False if nothing may follow it now."""
         states = self._states
         line, size = states.lines[queue], 0
-        idle = [other for other in self._idle.values() if other is not worker and other.serves(queue)]
+        idle = (other for other in self._idle.values() if other is not worker and other.serves(queue))
         if worker.leases and any(line.front(states.blocked, other.python) for other in idle):
             return True  # an idle worker comes before one that would keep it for later
         given: dict[tuple[str, str], int] = {}
