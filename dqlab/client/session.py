@@ -203,22 +203,21 @@ class Session(Connections):
         if marker.locked():
             raise MasterGone(CLOSED)
 
-    def _has_room(self) -> bool:
-        """Wait until the master has accepted all that was submitted; False if its backlog has no room for it."""
+    def _flush_what_fits(self) -> None:
+        """Wait until the master has accepted all that was submitted, or its backlog has no room for the rest."""
         deadline = time.monotonic() + self.patience
         while True:
             try:
-                self.flush(2 * RETRY)
-                return True
+                return self.flush(2 * RETRY)
             except TimeoutError:
                 if self.full:
-                    return False
+                    return
                 if time.monotonic() > deadline:
                     raise
 
     def cancel(self, ranges: list[tuple[int, int]]) -> int:
         """Cancel those of the (first, count) tasks that the master has and that have not started; return how many."""
-        self._has_room()
+        self._flush_what_fits()
         return sum(n for _, n in self.call("cancel", ranges, timeout=self.patience))
 
     def cancel_all(self) -> int:
