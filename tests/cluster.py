@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,13 @@ def all_events(client: Client, kind: str | None = None, since: int = 0) -> list[
 def times_done(client: Client) -> Counter[int]:
     """How often the master took each task for done."""
     return Counter(event["task"] for event in all_events(client, "done"))
+
+
+def wait_for(gate: str) -> str:
+    """A task that lasts until there is a file of that name."""
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return "it is there"
 
 
 def child_of(pid: int) -> psutil.Process:

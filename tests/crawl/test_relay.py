@@ -1,7 +1,6 @@
 """Threads of this process begin a crawl that starts its own workers: who runs what, and what if none of these comes."""
 
 import os
-import time
 from concurrent.futures import Future
 from threading import Event
 
@@ -9,6 +8,7 @@ import pytest
 
 from dqlab.crawl.relay import Relay
 from dqlab.errors import LaunchFailed
+from tests.helpers import eventually
 
 
 class Workers:
@@ -41,13 +41,6 @@ class Master:
         return {"workers": {"one": 1}}
 
 
-def when(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("failed", [False, True])
 def test_threads_begin_and_the_workers_that_there_are_go_on(failed):
     workers = Workers(alive=1, failed=failed)
@@ -57,7 +50,7 @@ def test_threads_begin_and_the_workers_that_there_are_go_on(failed):
     assert images.submit(os.getpid).result(timeout=10) == os.getpid() == relay.submit(os.getpid).result(timeout=10)
     assert len(relay.stats()["workers"]) == 3
     workers.let.set()
-    when(lambda: relay.there)
+    eventually(lambda: relay.there)
 
     assert images.submit(os.getpid).result(timeout=10) == "a worker"
     assert len(relay.stats()["workers"]) == 1
@@ -67,7 +60,7 @@ def test_it_is_said_if_no_worker_starts():
     workers = Workers(failed=True)
     relay = Relay(Master(), workers, 1)
     workers.let.set()
-    when(lambda: relay.failure)
+    eventually(lambda: relay.failure)
 
     with pytest.raises(LaunchFailed, match="it didn't start"):
         relay.options(queue="pages").submit(os.getpid)

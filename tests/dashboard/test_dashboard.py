@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from dqlab.dashboard.demo import nap
 from dqlab.dashboard.page import page
 from tests.broker.simulated_master import SimulatedMaster
 from tests.client.test_recording import simulated_record
-from tests.cluster import cluster
+from tests.cluster import cluster, wait_for
 from tests.helpers import eventually
 from tests.journal import Command
 from tests.journal import end as end_process
@@ -44,12 +43,6 @@ def click(dashboard: Dashboard, name: str) -> None:
 
 def fail(n: int) -> None:
     raise ValueError(f"picture {n} is broken")
-
-
-def wait_for(gate: str) -> str:
-    while not Path(gate).exists():
-        time.sleep(0.01)
-    return "open"
 
 
 def test_it_follows_a_master_and_says_when_that_is_gone() -> None:
@@ -118,7 +111,7 @@ def test_add_stop_and_kill_act_on_the_workers(tmp_path: Path) -> None:
         click(dashboard, "Kill worker")
         eventually(lambda: dashboard.history.lanes["w1"].end == "died")
         gate.touch()
-        assert [future.result(20) for future in futures] == ["open"] * 2
+        assert [future.result(20) for future in futures] == ["it is there"] * 2
         eventually(lambda: [(link.source, link.target) for link in dashboard.history.links] == [("w1", "w2")])
         assert dashboard.controls.worker.value == "any worker"
         for _ in range(20):
@@ -152,7 +145,7 @@ def test_if_any_worker_will_do_one_that_is_at_work_is_killed(tmp_path: Path) -> 
         click(dashboard, "Kill worker")
         eventually(lambda: dashboard.picture.note == f"{victim} was killed (SIGKILL)")
         gate.touch()
-        assert future.result(20) == "open"
+        assert future.result(20) == "it is there"
         dashboard.close()
 
 

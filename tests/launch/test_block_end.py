@@ -8,7 +8,7 @@ import pytest
 
 from dqlab import LaunchFailed, LocalWorkers, Master, connect
 from dqlab.launch.command_launcher import CommandLauncher
-from tests.cluster import child_of, cluster
+from tests.cluster import child_of, cluster, wait_for
 from tests.helpers import eventually
 
 
@@ -66,7 +66,7 @@ def test_what_others_do_is_left_to_them(tmp_path):
             go.touch()
             began = time.monotonic()
         assert time.monotonic() - began < 5
-        assert [future.result(30) for future in futures] == [None] * 20
+        assert [future.result(30) for future in futures] == ["it is there"] * 20
 
 
 def begin(file):
@@ -74,13 +74,6 @@ def begin(file):
 
     pathlib.Path(file).touch()
     time.sleep(0.5)
-
-
-def wait_for(file):
-    import pathlib
-
-    while not pathlib.Path(file).exists():
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("case", ["another queue", "paused", "killed", "frozen"])

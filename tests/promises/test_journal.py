@@ -27,7 +27,7 @@ from dqlab.wire.envelope import PYTHON
 from dqlab.wire.greeting import WORKER
 from dqlab.wire.messages import Lease
 from dqlab.wire.request import open_broker, request
-from tests.cluster import run
+from tests.cluster import run, wait_for
 from tests.helpers import eventually
 from tests.journal import Command, end
 
@@ -300,15 +300,6 @@ def test_the_death_of_the_master_stands_in_the_history_and_uses_up_no_attempt(tm
         assert told_of(command.file) == ("done", [DIED] * 4)
         with contextlib.closing(sqlite3.connect(command.file)) as db:
             assert db.execute("SELECT attempt FROM spans").fetchone() == (1,)
-
-
-def wait_for(gate: str) -> str:
-    import time
-    from pathlib import Path
-
-    while not Path(gate).exists():
-        time.sleep(0.01)
-    return "it is there"
 
 
 def told_of(file: Path) -> tuple[str, list[str]] | None:
