@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -145,6 +146,10 @@ class Machine(RuleBasedStateMachine):
         self.lives.later(seconds)
 
     def teardown(self) -> None:
+        with contextlib.closing(self.lives.journal):
+            self.ask_for_all()
+
+    def ask_for_all(self) -> None:
         for name in ("tasks", "results"):
             for thread in THREADS:
                 for _ in range(len(self.put[name]) + 1):
@@ -204,28 +209,30 @@ class Scripts(RuleBasedStateMachine):
         self.deaths += 1
 
     def teardown(self) -> None:
-        self.write()
-        while self.lives.broker.plain.results or self.underway:
-            for script in ("a", "b", "c"):
-                self.take(script)
-                self.is_sent(script)
+        with contextlib.closing(self.lives.journal):
+            self.write()
+            while self.lives.broker.plain.results or self.underway:
+                for script in ("a", "b", "c"):
+                    self.take(script)
+                    self.is_sent(script)
         assert set(self.got) >= set(self.accepted), "none is lost"
         assert len(self.got) - len(set(self.got)) <= 3 * self.deaths
 
 
-TestScripts = pytest.mark.filterwarnings("ignore::ResourceWarning")(Scripts.TestCase)
+TestScripts = Scripts.TestCase
 TestScripts.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
-TestMachine = pytest.mark.filterwarnings("ignore::ResourceWarning")(Machine.TestCase)
+TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 @pytest.fixture
-def lives() -> Lives:
+def lives() -> Iterator[Lives]:
     found = Lives()
     for value in ("a", "b"):
         found.broker.plain.put([value], found.now)
     found.broker.plain.add_results(["A", "B"])
-    return found
+    with contextlib.closing(found.journal):
+        yield found
 
 
 def test_a_stop_sign_that_was_not_sent_yet_comes_again(lives: Lives) -> None:
