@@ -31,10 +31,10 @@ class BatchSize:
 
     def learn(self, span: Span, seconds: float) -> None:
         """A span took `seconds`; ten of its tasks weigh as much as all that was before."""
-        key, mean = span.run.header.key, max(seconds / len(span), 1e-8)
+        key, count = span.run.header.key, len(span)
+        mean, weight = max(seconds / count, 1e-8), min(0.5, 0.1 * count)
         if len(self._seconds) > REMEMBERED:
             self._seconds.clear()
-        weight = min(0.5, 0.1 * len(span))
         self._seconds[key] = self._seconds.get(key, mean) * (1 - weight) + mean * weight
 
     def quota(self, key: Key, worker: Worker, given: int, ready: int, workers: int) -> int:

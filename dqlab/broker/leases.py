@@ -262,8 +262,7 @@ class Leases:
             span.ended_badly(worker, reason)
         if counts and span.attempt >= span.run.max_attempts:
             times = f" {span.deaths} times" if span.deaths > 1 else ""
-            failure = Failure(kind="lost", summary=f"worker died{times}: {reason}")
-            self._states.fail(span, failure, now, worker=worker)
+            self._states.fail(span, Failure(kind="lost", summary=f"worker died{times}: {reason}"), now, worker)
             return
         self._states.redeliver(span, worker, reason, now)
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from dqlab.broker import topics
 from dqlab.broker.meters import Utilisation
 from dqlab.broker.tasks import Run, Span
 from dqlab.broker.waiting_line import WaitingLine
@@ -26,6 +27,8 @@ class Worker:
     ) -> None:
         self.name, self.host, self.pid, self.queues, self.handler = name, host, pid, queues, handler
         self.python = python  #: "3.11", or "" if it didn't say
+        #: what it waits for when it has asked for tasks
+        self.news = (*(map(topics.ready, queues) if queues else [topics.ANY_QUEUE]), topics.stopping(name))
         self.deadline = now  #: when its leases end unless a heartbeat comes
         self.leases: dict[int, Span] = {}  #: by token
         self.holding = 0  #: tasks in these leases
@@ -60,19 +63,21 @@ class Worker:
         """It has the lease of a span now."""
         if not self.leases:
             self.reported = now
+        count, key = len(span), span.run.header.key
         self.leases[span.token] = span
-        self.holding += len(span)
-        self.held[span.run.header.key] = self.held.get(span.run.header.key, 0) + len(span)
+        self.holding += count
+        self.held[key] = self.held.get(key, 0) + count
 
     def give_back(self, span: Span) -> Span:
         """It has the span, a lease or what was cut off one, no longer."""
         if self.leases[span.token] is span:
             del self.leases[span.token]
             self.alone = False
-        self.holding -= len(span)
-        self.held[span.run.header.key] -= len(span)
-        if not self.held[span.run.header.key]:
-            del self.held[span.run.header.key]
+        count, key = len(span), span.run.header.key
+        self.holding -= count
+        self.held[key] -= count
+        if not self.held[key]:
+            del self.held[key]
         return span
 
     def could_give(self, now: float) -> bool:

@@ -45,7 +45,7 @@ class Collector:
                     conn.close()
                     conn = None
                     continue
-                for finished in map(Finished.decode, batch):
+                for finished in map(Finished.restore, batch):
                     if finished.serial > ack:
                         self._screen.take(finished.outcome.printed)
                     ack = finished.serial

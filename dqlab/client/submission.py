@@ -141,7 +141,8 @@ def _packed(calls: list[Submission]) -> Submission:
     first = calls[0]
     sink = FutureRun([call.future for call in calls if call.future is not None])
     if len(calls) == 1:
-        return replace(first, sink=sink, future=None)
+        first.sink, first.future = sink, None
+        return first
     payload = pickle.dumps([call.payload for call in calls], 5)
     return Submission(first.first, len(calls), replace(first.header, kind="calls"), first.function, payload, sink)
 

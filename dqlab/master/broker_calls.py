@@ -235,9 +235,7 @@ class BrokerCalls:
 
         if reports:
             self._waiting.do_now(settle)
-        queues = [topics.ready(queue) for queue in worker.queues] if worker.queues else [topics.ANY_QUEUE]
-        more = (*queues, topics.stopping(name))
-        return Wait(more, lease, min(timeout, LONGEST_WAIT), _leased, early=True)
+        return Wait(worker.news, lease, min(timeout, LONGEST_WAIT), _leased, early=True)
 
     def leave(self, reason: str) -> None:
         """The worker goes by its own will."""

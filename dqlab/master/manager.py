@@ -43,8 +43,6 @@ MAX_STRANGERS = 64
 ACCEPT_PAUSE = 0.05
 #: characters of what was wrong with a request, as its sender and the events are told
 REASON_CHARS = 300
-#: arguments that are the same whenever a call with them is repeated, and not what is put
-UNCHANGING = frozenset({type(None), bool, int, float})
 #: how a master is told to serve more
 MORE_NAMES = "--task-name, --result-name, --plain-queue and --plain-event give others"
 
@@ -263,8 +261,7 @@ class MasterServer(managers.Server):
         return answer
 
     def _call(self, peer: Peer, request: Any) -> Any:
-        proves = peer.expected is not None
-        if proves:
+        if peer.expected is not None:
             request = self._proved(peer, request)
         ident, method, args, kwds = request
         try:
@@ -273,9 +270,8 @@ class MasterServer(managers.Server):
             perform, takes = peer.methods[ident, method] = self._objects.method(peer, ident, method)
         arguments = bind(takes, method, args, kwds)
         answer = perform(**arguments)
-        if not proves and UNCHANGING.issuperset(map(type, arguments.values())):
-            is_get = isinstance(answer, Wait) and not peer.role  # a script's: the same question each time
-            peer.remember((lambda: answer) if is_get else partial(perform, **arguments))
+        if not peer.role:
+            peer.remember(perform, arguments, answer)
         return answer
 
     def _proved(self, peer: Peer, message: Any) -> Any:

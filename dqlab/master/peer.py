@@ -6,7 +6,7 @@ Of a worker's two connections one is its control line: heartbeats come in on it,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ LONGEST_WAIT = 10.0
 SHORT = 1 << 16
 #: messages of one connection of which the call is remembered, and bytes of such a one: a `get` has 60
 REPEATED, REPEATED_BYTES = 100, 128
+#: arguments that are the same whenever a call with them is repeated, and not what is put
+UNCHANGING = frozenset({type(None), bool, int, float})
 #: protocol of the pickles for unchanged scripts: every Python 3 can read it
 SCRIPT_PROTOCOL = 4
 #: the answer of a call that returns nothing, and its bytes for scripts and for dqlab's own
@@ -73,11 +75,13 @@ class Peer:
 
         Where there is none, `load` has the value. `EOFError` as for `recv`.
         """
-        self._write_taken()  # while its script is busy with that
+        if self._has_taken:
+            self._write_taken()  # while its script is busy with that
         self._message = message = self._conn.recv_bytes()
         with self._sending:  # by another thread, which has yet to say that what it sent was taken
             pass
-        self._write_taken()
+        if self._has_taken:
+            self._write_taken()
         if self.waits is not None and self.waits.pending:
             raise EOFError
         return self._calls.get(message) if len(message) <= REPEATED_BYTES else None
@@ -89,19 +93,19 @@ class Peer:
             self._message = b""
         return self._conn.load(message)
 
-    def remember(self, call: Callable[[], Any]) -> None:
-        """The last message asks for this call, and will whenever it comes again: it need not be read and checked."""
-        if self._message:
+    def remember(self, perform: Callable[..., Any], arguments: Mapping[str, Any], answer: Any) -> None:
+        """The last message asked for this call, and will whenever it comes again: it need not be read and checked."""
+        if self._message and UNCHANGING.issuperset(map(type, arguments.values())):
             if len(self._calls) >= REPEATED:
                 self._calls.clear()
-            self._calls[self._message] = call
+            is_get = isinstance(answer, Wait)  # the same question each time
+            self._calls[self._message] = (lambda: answer) if is_get else partial(perform, **arguments)
 
     def _write_taken(self) -> None:
         """Should the master die, no more than one result is given out again for each connection."""
-        if self._has_taken:
-            self._has_taken = False
-            if self.waiting.journal is not None:
-                self.waiting.journal.catch_up()
+        self._has_taken = False
+        if self.waiting.journal is not None:
+            self.waiting.journal.catch_up()
 
     def send(self, message: Any) -> None:
         """Send a message, from whatever thread; on a connection that has ended nobody hears it."""

@@ -5,7 +5,8 @@
 
 What tasks have in common is their `Header`, from the options that a user chose to the child that runs them; what became
 of a task is its `Outcome`. Plain data knows no classes, so a record travels as the tuple of its fields: `encode` and
-`decode` are made from them, and what arrives is checked field by field.
+`decode` are made from them, and what arrives is checked field by field. Who must trust the sender anyway (a client its
+master, a child its worker) does with `restore`.
 """
 
 from __future__ import annotations
@@ -34,14 +35,12 @@ PLAIN = "plain"
 PAYLOADS_HELD = 4
 #: how long the master keeps what nobody fetches, for those who come too late
 KEPT = "results are kept for an hour, the last 100,000 of them"
-#: bytes from which a payload travels beside its message rather than in it
-BESIDE = 1 << 10
+#: bytes from which a payload travels beside its message rather than in it, and the types that it may have
+BESIDE, _BUFFERS = 1 << 10, (bytes, bytearray, memoryview)
 #: bytes of pickled functions that a worker's child keeps, and the worker knows it to keep; the newest stays in any case
 FUNCTION_BYTES = 64 << 20
 #: types whose values nobody can change: what is packed together arrives as if each had travelled alone
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
-#: types whose values travel as they are, and those of payloads
-_SMALL, _BUFFERS = frozenset({int, float, str, bool, type(None)}), (bytes, bytearray, memoryview)
 
 #: kinds of tasks, by what their payload is and how the function is called with an item of it
 KINDS = {
@@ -71,14 +70,14 @@ def beside(data: Any) -> Any:
     return pickle.PickleBuffer(data) if isinstance(data, _BUFFERS) and len(data) >= BESIDE else data
 
 
-def takes(check: Check, **more: Any) -> Any:
-    """A field of a message that takes what `check` says; `more` goes to `dataclasses.field`."""
-    return field(metadata={"check": check}, **more)
+def takes(check: Check, large: bool = False, **more: Any) -> Any:
+    """A field of a message that takes what `check` says, and may be `large`; `more` goes to `dataclasses.field`."""
+    return field(metadata={"check": check, "apart": large}, **more)
 
 
 def takes_message(kind: type[Message]) -> Any:
     """A field of a message that is a message itself."""
-    return field(metadata={"message": kind})
+    return field(metadata={"message": kind, "apart": True})
 
 
 class Message:
@@ -88,16 +87,24 @@ class Message:
     _names: ClassVar[tuple[str, ...]]
     _nested: ClassVar[dict[str, type[Message]]]
     _values: ClassVar[attrgetter[tuple[Any, ...]]]
+    _apart: ClassVar[tuple[int, ...]]
 
     def encode(self) -> tuple[Any, ...]:
         """The message as it travels: its fields in their order, large payloads marked to go beside it."""
-        values = self._values(self)
-        return tuple([v if type(v) in _SMALL else v.encode() if isinstance(v, Message) else beside(v) for v in values])
+        values = [*self._values(self)]
+        for i in self._apart:
+            values[i] = value.encode() if isinstance(value := values[i], Message) else beside(value)
+        return tuple(values)
 
     @classmethod
     def decode(cls, row: Any) -> Self:
         """The message that has arrived; `BadInput` names the first field that makes no sense."""
         check_fields(cls.__name__, cls.checks, row)
+        return cls.restore(row)
+
+    @classmethod
+    def restore(cls, row: Any) -> Self:
+        """The same without a look at its fields, where the sender is known to have made it by `encode`."""
         values = dict(zip(cls._names, row, strict=True))
         for name, kind in cls._nested.items():
             values[name] = kind.decode(values[name])
@@ -111,6 +118,7 @@ class Message:
         cls.checks = tuple((f.name, f.metadata.get("check", checks.ANY)) for f in known)
         cls._nested = {f.name: f.metadata["message"] for f in known if "message" in f.metadata}
         cls._values = attrgetter(*cls._names)
+        cls._apart = tuple(i for i, f in enumerate(known) if f.metadata.get("apart"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +173,7 @@ class Header(Options):
     def _known(cls, *row: Any) -> Self:
         return cls(**dict(zip(cls._names, row, strict=True)))
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str]:
         """What tasks of about one length have in common."""
         return self.queue, self.function
@@ -179,7 +187,7 @@ class NewTasks(Message):
     count: int = takes(checks.COUNT)
     header: Header = takes_message(Header)
     #: the items, as their kind has them
-    payload: Any = takes(checks.BUFFER)
+    payload: Any = takes(checks.BUFFER, large=True)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -196,7 +204,7 @@ class Lease(Message):
     careful: bool = takes(checks.FLAG)
     header: Header = takes_message(Header)
     #: is None if this worker was sent the run's payload before
-    payload: Any = takes(optional(checks.VALUE))
+    payload: Any = takes(optional(checks.VALUE), large=True)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -206,7 +214,7 @@ class Failure(Message):
     #: "error" (it raised), "timeout" (it ran too long) or "lost" (its workers died)
     kind: str = takes(checks.one_of("error", "timeout", "lost"))
     #: the pickled exception, None where there is none or it can't be pickled
-    exception: bytes | None = takes(optional(checks.BUFFER), default=None)
+    exception: bytes | None = takes(optional(checks.BUFFER), large=True, default=None)
     traceback: str = takes(checks.TEXT, default="")
     #: one line
     summary: str = takes(checks.TEXT, default="")
@@ -221,7 +229,7 @@ class Report(Message):
     token: int = takes(checks.ID)
     lo: int = takes(checks.ID)
     hi: int = takes(checks.COUNT)
-    value: Any = takes(checks.VALUE, default=None)
+    value: Any = takes(checks.VALUE, large=True, default=None)
     seconds: float = takes(checks.SECONDS, default=0.0)
     #: what they have printed, as `printed.Piece`s
     printed: Any = takes(checks.PIECES, default=())
@@ -251,7 +259,7 @@ class Outcome(Message):
 
     state: str = takes(checks.NAME)
     #: bytes of the pickled results; the `Failure` as it travels, of those that failed
-    result: Any = takes(checks.ANY)
+    result: Any = takes(checks.ANY, large=True)
     #: deliveries so far
     attempts: int = takes(checks.ID)
     #: (worker, reason) of the last deliveries that ended badly

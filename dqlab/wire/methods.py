@@ -7,7 +7,7 @@ dqlab.wire.methods` prints it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from dqlab.errors import Refused
@@ -23,10 +23,12 @@ class Method(NamedTuple):
     arguments: dict[str, Check]
     optional: int
     required: frozenset[str]
+    holds: tuple[Callable[[Any], bool], ...]  #: of each argument's check
 
 
 def _takes(optional: int = 0, **arguments: Check) -> Method:
-    return Method(arguments, optional, frozenset(list(arguments)[: len(arguments) - optional]))
+    required = frozenset(list(arguments)[: len(arguments) - optional])
+    return Method(arguments, optional, required, tuple(check.holds for check in arguments.values()))
 
 
 _STANDARD = {
@@ -106,7 +108,9 @@ def bind(method: Method, name: str, args: Any, kwargs: Any) -> dict[str, Any]:
     """The arguments of a call by name; `Refused` or `BadInput` where the method of that name takes others."""
     if type(args) not in (tuple, list) or type(kwargs) is not dict:
         raise Refused(f"{name} with {type(args).__name__} and {type(kwargs).__name__} for its arguments")
-    arguments, _, required = method
+    arguments, _, required, holds = method
+    if not kwargs and len(args) == len(holds) and all(map(checks.apply, holds, args)):  # as nearly every call is
+        return dict(zip(arguments, args, strict=True))
     bound = dict(zip(arguments, args, strict=False))
     for argument, value in kwargs.items():
         if argument not in arguments or argument in bound:

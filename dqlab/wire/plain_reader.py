@@ -30,7 +30,8 @@ FLAT_BYTES = 1 << 16
 #: texts, bytes and ints that say how long they are, floats, other ints, what comes again, and what there is in one byte
 #: only: None, True, False, tuples, lists and what they are given, an empty dict
 _FLAT = re.compile(
-    rb"\x80[\x04\x05](\x95.{8})?(?:[\x8cC\x8a](?:%b)|G.{8}|J.{4}|M..|[Kh].|[\x94N\x88\x89(t)\x85-\x87\]ae}])*+\."
+    rb"\x80[\x04\x05](\x95.{8})?"
+    rb"(?:[\x8cC\x8a](?:%b)\x94?+|[\x94N\x88\x89(t)\x85-\x87\]ae}]++|(?:[Kh].)++|M..|G.{8}|J.{4})*+\."
     % b"|".join(re.escape(bytes([size])) + b".{%d}" % size for size in range(256)),
     re.DOTALL,
 )

@@ -19,6 +19,8 @@ __all__ = ["FINAL", "Away", "persist"]
 #: what is no broken connection, although some of it is an `OSError`: to try again would change nothing
 FINAL = (AuthenticationFailed, BadInput, MasterGone, Refused)
 
+_NEVER = threading.Event()
+
 T = TypeVar("T")
 
 
@@ -32,7 +34,7 @@ class Away:
         self, patience: float, first: float, longest: float, rest: Callable[[float], object] | None = None
     ) -> None:
         self.patience, self._first, self._longest = patience, first, longest
-        self._rest = rest or threading.Event().wait
+        self._rest = rest or _NEVER.wait
         self.back()
 
     def back(self) -> None:

@@ -99,7 +99,7 @@ class _Child:
 
     def _run_jobs(self, jobs: list[tuple[Any, ...]], functions: dict[str, bytes]) -> None:
         for number, (base, row) in enumerate(jobs):
-            lease = Lease.decode(row)
+            lease = Lease.restore(row)
             first, kind, digest = lease.first, lease.header.kind, lease.header.function
             self._hold(first, lease.payload, kind)  # of what was given back too: the worker takes it for known here
             function = self._functions.hold(digest, functions) if kind != "plain" else None

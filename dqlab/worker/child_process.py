@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, BinaryIO
 
 from dqlab.errors import LaunchFailed
@@ -126,7 +125,7 @@ class ChildProcess:
                     payload = None
                 else:
                     self._payloads.append(lease.first)
-            words.append((job.start - job.lo, replace(lease, lo=job.lo, hi=job.hi, payload=payload).encode()))
+            words.append((job.start - job.lo, job.as_lease(payload).encode()))
         self._cursor.numbers[BEGUN] = -1
         self._cursor.numbers[LIMIT] = self._limit = self._fed = position
         self._fed_at = time.monotonic_ns()

@@ -22,6 +22,13 @@ class Job:
     start: int = 0  #: position of item lo in the current feed
     fed_lo: int = 0  #: lo when it was fed
 
+    def as_lease(self, payload: Any) -> Lease:
+        """What the child is fed of it."""
+        return Lease(
+            token=self.lease.token, first=self.lease.first, lo=self.lo, hi=self.hi, attempt=self.lease.attempt,
+            careful=self.lease.careful, header=self.lease.header, payload=payload,
+        )  # fmt: skip
+
     def position(self, item: int) -> int:
         """Where an item is in the current feed."""
         return self.start + item - self.fed_lo

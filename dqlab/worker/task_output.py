@@ -125,6 +125,8 @@ class TaskOutput:
 
     def rest(self) -> None:
         """All tasks have ended, and their outcomes are told: what they still print is nobody's."""
+        if self._quiet and not self._held:
+            return
         with self._reading:
             quiet, self._quiet = self._quiet, True
             self._held.clear()

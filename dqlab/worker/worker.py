@@ -254,7 +254,7 @@ class Worker:
         if reply is None:
             raise _LeaseLost
         leases, functions = reply
-        self._held.add(map(Lease.decode, leases), functions)
+        self._held.add(map(Lease.restore, leases), functions)
 
     # -- connections ----------------------------------------------------------------------------------------------
 

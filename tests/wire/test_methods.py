@@ -39,7 +39,7 @@ EVERY = [(name, method) for name, methods in METHODS.items() for method in metho
 
 @pytest.mark.parametrize(("name", "method"), EVERY)
 def test_each_method_exists_and_takes_what_the_table_says(name: str, method: str) -> None:
-    arguments, optional, _ = METHODS[name][method]
+    arguments, optional, *_ = METHODS[name][method]
     found = list(inspect.signature(getattr(OBJECTS[name], method)).parameters.values())[1:]
     assert [parameter.name for parameter in found] == list(arguments)
     spare = [parameter.name for parameter in found if parameter.default is not parameter.empty]
