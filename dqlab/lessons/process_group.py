@@ -28,6 +28,8 @@ CHUNK = 1 << 16
 LAST_WORDS = 1.0
 #: the environment variable by which whatever a process has started is found, in whichever group it is
 MARK = "DQLAB_LESSON_PROCESS"
+#: Python 3.13 would colour a traceback, as Jupyter has asked all that a notebook starts for colours
+PLAIN_WORDS = {"PYTHON_COLORS": "0"}
 #: how often it is looked for anew, as it may start others while it is killed
 ROUNDS = 20
 
@@ -47,7 +49,7 @@ class ProcessGroup:
         self._mark = uuid.uuid4().hex
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            env=os.environ | (environment or {}) | {MARK: self._mark},
+            env=os.environ | PLAIN_WORDS | (environment or {}) | {MARK: self._mark},
         )  # fmt: skip
         guard.note("+", self._process.pid)
         self._ears = [

@@ -6,6 +6,7 @@ import _thread
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -23,6 +24,8 @@ REACT = 2.0
 ASK_AGAIN = 0.5
 #: seconds between two looks of a wait
 LOOK = 0.005
+#: what colours a traceback on Python 3.13, in a notebook even in a pipe
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 #: lines of its standard error that are remembered, and the characters that are read as one line
 WORDS, LINE = 50, 10_000
 
@@ -144,7 +147,7 @@ class OwnedProcess:
         """The last lines of its standard error, or why it could not be started."""
         if self.ended:
             self._wait(lambda: self._all_words, 1.0)
-        return "".join(self._words).strip() or str(self.error or "")
+        return COLOURS.sub("", "".join(self._words)).strip() or str(self.error or "")
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send one line; a process that is gone hears nothing."""

@@ -189,6 +189,14 @@ def test_what_has_left_a_scripts_group_ends_with_it_too(tmp_path: Path) -> None:
     eventually(lambda: not any(map(psutil.pid_exists, pids)), 10, "both have ended")
 
 
+def test_what_a_script_says_of_its_error_has_no_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook's kernel does
+    (tmp_path / "wrong.py").write_text("import queue\nraise queue.Empty\n")
+    with Script(tmp_path / "wrong.py") as wrong:
+        assert wrong.wait(20) and wrong.error == "_queue.Empty"
+        assert "raise queue.Empty\n" in wrong.traceback
+
+
 def test_a_flood_is_heard_to_its_end_and_not_kept(tmp_path: Path) -> None:
     (tmp_path / "flood.py").write_text("print('x' * 10_000_000)\nfor i in range(100_000): print(i)\n")
     with Script(tmp_path / "flood.py") as flood:

@@ -51,6 +51,14 @@ def test_it_is_told_its_settings_then_orders_and_ends_with_its_input(owned, said
     assert (owned.alive, owned.returncode, owned.words()) == (False, 0, "")
 
 
+def test_its_last_words_have_no_colours(said, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook's kernel does
+    process = OwnedProcess([sys.executable, "-c", "1 / 0"], {}, lambda _, message: said.put(message))
+    process.start()
+    assert said.get(timeout=20) is None
+    assert process.words().endswith("\nZeroDivisionError: division by zero")
+
+
 def test_one_that_is_frozen_is_seen_and_killed_soon(owned, said):
     owned.start()
     said.get(timeout=20)
