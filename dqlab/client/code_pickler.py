@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import cloudpickle
@@ -38,6 +39,8 @@ _ABOUT = ("__name__", "__package__", "__path__", "__file__")
 #: which no worker can import
 _SEEKERS = frozenset({"globals", "eval", "exec"})
 _IMPORTERS = frozenset({"modules", "import_module", "__import__", "__main__"})
+#: by these it may look for whatever there is in a module that it reaches
+_LISTERS = frozenset({"vars", "dir", "__dict__", "getmembers"})
 #: values that were tried, by their ids, and why each can't be pickled (None if it can)
 Verdicts = dict[int, tuple[Any, Exception | None]]
 
@@ -83,6 +86,12 @@ def _reached(values: Any, names: frozenset[str]) -> Iterator[tuple[types.ModuleT
             yield module, found
 
 
+def _imported(names: frozenset[str]) -> list[types.ModuleType]:
+    """The modules beside the notebook that a line of a function may import, with these names in its code."""
+    each = {part for name in names for part in accumulate(name.split("."), "{}.{}".format)} - {"__main__"}
+    return [sys.modules[name] for name in sorted(each & sys.modules.keys()) if is_local_module(name)]
+
+
 def modules_in(*cells: types.CellType) -> list[types.ModuleType]:
     """The modules among the variables of a closure."""
     values = (cell.cell_contents for cell in cells if cell != types.CellType())
@@ -91,7 +100,9 @@ def modules_in(*cells: types.CellType) -> list[types.ModuleType]:
 
 def _importable(module: Any) -> bool:
     """Whether it is a module beside the notebook, which a worker on this machine can import."""
-    return module != "__main__" and is_local_module(module) and module in sys.modules
+    if module == "__main__" or not is_local_module(module):
+        return False
+    return getattr(sys.modules.get(module), "__file__", None) is not None
 
 
 def _is_global(code: types.FunctionType | type) -> bool:
@@ -157,7 +168,10 @@ class CodePickler(ValuePickler):
             return NotImplemented
         self.by_value = True
         make = client_module if sys.modules.get(module.__name__) is module else stand_in
-        return make, ({name: vars(module)[name] for name in _ABOUT if name in vars(module)},)
+        about = {name: vars(module)[name] for name in _ABOUT if name in vars(module)}
+        if "__path__" in about:
+            about["__path__"] = list(about["__path__"])  # of a package without a file it is no list
+        return make, (about,)
 
     def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
         """Take a class apart that will come home in results."""
@@ -175,15 +189,19 @@ class CodePickler(ValuePickler):
             used[function.__qualname__] = function
         home = self._module_of(function.__globals__)
         if seeks(function):
-            used = {name: value for name, value in _sought(home) if self._stuck(value) is None} | used
+            used = self._sought(home) | used
         slots |= {"__globals__": self._without_stuck(home.__name__, used, function), **defaults(function)}
-        imported = [sys.modules[name] for name in sorted(names) if _importable(name)]  # maybe by a line in it
+        beside = _reached([*used.values(), *_imported(names), *modules_in(*function.__closure__ or ())], names)
+        lists = not _LISTERS.isdisjoint(names)
         reached = [
-            (module, self._without_stuck(module.__name__, found, function))
-            for module, found in _reached([*used.values(), *imported, *modules_in(*function.__closure__ or ())], names)
+            (module, self._without_stuck(module.__name__, (self._sought(module) if lists else {}) | found, function))
+            for module, found in beside
         ]
         state = setter, (attributes, slots), tuple(reached)
         return make, (code, _Globals(home), *rest), state, None, None, set_function
+
+    def _sought(self, module: types.ModuleType) -> dict[str, Any]:
+        return {name: value for name, value in _sought(module) if self._stuck(value) is None}
 
     def _module_of(self, names: dict[str, Any]) -> types.ModuleType:
         module = sys.modules.get(names.get("__name__", ""))

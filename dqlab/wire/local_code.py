@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import os
 import sys
 import sysconfig
@@ -49,11 +50,20 @@ def is_local(name: str, file: str | None) -> bool:
 
 def is_local_module(name: object) -> bool:
     """The same of a module that is imported here, and of `__main__`."""
-    return name == "__main__" or (isinstance(name, str) and is_local(name, _file_of(name)))
+    return name == "__main__" or (isinstance(name, str) and is_local(name, _place_of(name)))
 
 
-def _file_of(name: str) -> str | None:
-    return getattr(sys.modules.get(name), "__file__", None)
+def _place_of(name: str) -> str | None:
+    """The file of a module, or the folder of a package that has none (PEP 420); a module that is made by hand, and that
+    no import finds, has its name for one."""
+    module = sys.modules.get(name)
+    file: str | None = getattr(module, "__file__", None)
+    if file is None and module is not None:
+        if (path := getattr(module, "__path__", None)) is not None:
+            return next(iter(path), None)
+        if getattr(module, "__spec__", None) is None and "." not in name:
+            return name
+    return file
 
 
 def search_path() -> tuple[str, ...]:
@@ -97,8 +107,24 @@ class StandIn(types.ModuleType):
         except ImportError as exc:
             raise AttributeError(f"module {self.__name__!r} came without {name!r}, and there: {exc}") from exc
 
+    def __dir__(self) -> list[str]:
+        try:
+            there = dir(_import_behind(self.__name__)) if self.__name__ != "__main__" else []
+        except ImportError:
+            there = []
+        return sorted({*super().__dir__(), *there})
+
     def __reduce__(self) -> Any:
         return importlib.import_module, (self.__name__,)
+
+    def tell(self, about: dict[str, Any]) -> None:
+        """Take what may be asked of a module that never ran, `__file__` and the like, and where its data lie."""
+        vars(self).update(about)
+        file = about.get("__file__")
+        if file is not None and self.__name__ != "__main__" and self.__spec__ is None:
+            path = about.get("__path__")
+            spec = importlib.util.spec_from_file_location(self.__name__, file, submodule_search_locations=path)
+            vars(self).update(__spec__=spec, __loader__=spec and spec.loader)
 
 
 def latest_class(module: str, name: str) -> type | None:
@@ -118,6 +144,7 @@ def _import_behind(name: str) -> types.ModuleType:
             imported_behind[name] = importlib.import_module(name)
         finally:
             sys.modules[name] = shown
+            _bind(shown)
     return imported_behind[name]
 
 
@@ -127,7 +154,15 @@ def show(stand_in: StandIn) -> None:
     if there is not None and not isinstance(there, StandIn):
         imported_behind[stand_in.__name__] = there
     sys.modules[stand_in.__name__] = stand_in
+    _bind(stand_in)
     cloudpickle.register_pickle_by_value(stand_in)
+
+
+def _bind(stand_in: StandIn) -> None:
+    """Where a package has this module for an attribute, it has what `sys.modules` has."""
+    package, _, name = stand_in.__name__.rpartition(".")
+    if isinstance(vars(sys.modules.get(package, types)).get(name), types.ModuleType):
+        setattr(sys.modules[package], name, stand_in)
 
 
 def behind(code: Any) -> tuple[Any, ...] | None:
@@ -150,7 +185,7 @@ def hide_all() -> None:
 def stand_in(about: dict[str, Any]) -> StandIn:
     """A `StandIn` for the module whose `__name__`, `__file__` and the like are in `about`."""
     module = StandIn(about["__name__"])
-    vars(module).update(about)
+    module.tell(about)
     return module
 
 

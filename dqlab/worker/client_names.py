@@ -46,7 +46,7 @@ class ClientNames:
     def module(self, about: dict[str, Any]) -> StandIn:
         """The one module of this name."""
         found = self._modules.setdefault(about["__name__"], stand_in(about))
-        vars(found).update(about)
+        found.tell(about)
         return found
 
     def load(self, data: bytes) -> Shared:
