@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -24,6 +26,8 @@ __all__ = ["digest", "class_for", "keep_class", "set_class"]
 _kept: WeakValueDictionary[int, type] = WeakValueDictionary()
 #: the digests of what a class that has come here was given last
 _brought: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
+#: what cloudpickle makes a class with, unless it is an enum
+_make_skeleton = cloudpickle.cloudpickle._make_skeleton_class
 #: what the first pickle of an instance leaves in its class
 _SLOT_NAMES = "__slotnames__"
 
@@ -79,10 +83,47 @@ def digest(value: Any) -> Any:
 
 
 def class_for(make: Callable[..., type], *args: Any) -> type:
-    """The class that is to be given its attributes next: that which is here already, or one that is made, so that who
-    counts subclasses (`__init_subclass__`, a metaclass) counts each once."""
+    """The class that is to be given its attributes next: that which is here already, or one that is made.
+
+    What a metaclass or an `__init_subclass__` that has come here, too, would do to it was done where it comes from.
+    """
     known: type | None = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.get(args[-2])
-    return make(*args) if known is None else known
+    if known is not None:
+        return known
+    if make is not _make_skeleton:
+        return make(*args)
+    meta, *rest = args
+    with _without_init_subclass(args[2]):
+        return make(partial(_new_class, meta) if _has_come(meta) else meta, *rest)
+
+
+def _has_come(cls: type) -> bool:
+    return arrived.get(id(cls)) is cls or _kept.get(id(cls)) is cls
+
+
+def _new_class(meta: type, *args: Any) -> type:
+    """A class as those above its metaclass make it that are installed."""
+    installed: Any = next(cls for cls in meta.__mro__ if not _has_come(cls))
+    made: type = installed.__new__(meta, *args)
+    installed.__init__(made, *args)
+    return made
+
+
+@contextmanager
+def _without_init_subclass(bases: tuple[type, ...]) -> Iterator[None]:
+    """As long as this lasts, no `__init_subclass__` that has come here is called, but for those it would call."""
+    hidden = [
+        (cls, vars(cls)["__init_subclass__"])
+        for cls in dict.fromkeys(cls for base in bases for cls in getattr(base, "__mro__", ()))
+        if "__init_subclass__" in vars(cls) and _has_come(cls)
+    ]
+    for cls, _ in hidden:
+        type.__delattr__(cls, "__init_subclass__")
+    try:
+        yield
+    finally:
+        for cls, method in hidden:
+            type.__setattr__(cls, "__init_subclass__", method)
 
 
 def set_class(cls: type, state: tuple[Any, ...]) -> None:
