@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["DEPTH", "Budget", "is_deeper"]
+__all__ = ["DEPTH", "Budget", "find_among", "is_deeper"]
 
 #: lists, tuples, dicts within each other; the standard pickler ends at fewer than 500
 DEPTH = 400
@@ -103,6 +103,19 @@ def is_deeper(value: Any, limit: int) -> bool:
             return False
         layer = list({id(item): item for item in inner if type(item) in _NESTS}.values())
     return True
+
+
+def find_among(value: Any, types: frozenset[type]) -> Any:
+    """What there is of these types in a value, in lists, tuples and dicts and such; None if nothing."""
+    seen: dict[int, Any] = {}
+    layer = [value]
+    while layer:
+        if not types.isdisjoint(map(type, layer)):
+            return next(item for item in layer if type(item) in types)
+        nests = {id(item): item for item in layer if type(item) in _NESTS and id(item) not in seen}
+        seen |= nests
+        layer = gc.get_referents(*nests.values())
+    return None
 
 
 def _amount(value: Any) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dqlab.wire.plain_opcodes import Machine, Opcode, constant
-from dqlab.wire.plain_types import Maker
+from dqlab.wire.plain_types import Maker, Stranger
 
 __all__ = ["GATHERERS", "OPCODES"]
 
@@ -31,32 +31,24 @@ def _tuple_of_one(m: Machine, stack: list[Any], at: int) -> int:
 
 def _tuple_of_two(m: Machine, stack: list[Any], at: int) -> int:
     second, first = stack.pop(), stack.pop()
-    if m.named:
-        m.check_values((first, second))
     stack.append((first, second))
     return at
 
 
 def _tuple_of_three(m: Machine, stack: list[Any], at: int) -> int:
     third, second, first = stack.pop(), stack.pop(), stack.pop()
-    if m.named:
-        m.check_values((first, second, third))
     stack.append((first, second, third))
     return at
 
 
 def _append(m: Machine, stack: list[Any], at: int) -> int:
     item = stack.pop()
-    if m.named:
-        m.check_values((item,))
     _extend(m, stack, [item])
     return at
 
 
 def _set_item(m: Machine, stack: list[Any], at: int) -> int:
     value, key = stack.pop(), stack.pop()
-    if m.named:
-        m.check_values((key, value))
     _update(m, stack, [key, value])
     return at
 
@@ -66,6 +58,8 @@ def _set_item(m: Machine, stack: list[Any], at: int) -> int:
 
 def _extend(m: Machine, stack: list[Any], items: list[Any]) -> None:
     holder = stack[-1]
+    if type(holder) is Stranger:
+        return
     if type(holder) not in _LISTS:
         raise pickle.UnpicklingError(f"items for a {type(holder).__name__}")
     holder.extend(items)
@@ -73,6 +67,8 @@ def _extend(m: Machine, stack: list[Any], items: list[Any]) -> None:
 
 def _update(m: Machine, stack: list[Any], items: list[Any]) -> None:
     holder, pairs = stack[-1], iter(items)
+    if type(holder) is Stranger:
+        return
     if type(holder) not in _DICTS or len(items) % 2:
         raise pickle.UnpicklingError(f"keys for a {type(holder).__name__}")
     m.budget.pay_for_keys(holder, items[::2])

@@ -7,31 +7,31 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dqlab.wire.plain_budget import Budget
-from dqlab.wire.plain_types import Factory, Maker, find_maker, set_state
+from dqlab.wire.plain_types import Factory, Maker, Stranger, find_name, set_state
 
 __all__ = ["OPCODES", "Machine", "Opcode", "constant"]
 
 #: bytes of an int: a division of two such numbers takes a third of a second
 INT_BYTES = 1 << 17
 
-_NAMES = frozenset({Maker, Factory})
 _INT, _UINT, _ULONG = struct.Struct("<i"), struct.Struct("<I"), struct.Struct("<Q")
 
 
 class Machine:
     """What one pickle is read with, besides the stack: its bytes, a memo of what may come again, and a budget."""
 
-    __slots__ = ("_budget", "buffers", "data", "memo", "named")
+    __slots__ = ("_budget", "buffers", "data", "memo", "named", "stranger")
 
     def __init__(self, data: bytes | bytearray, buffers: Iterable[Any]) -> None:
         self.data, self.buffers = data, iter(buffers)
         self.memo: list[Any] = []
         self._budget: Budget | None = None
-        self.named = False  #: whether there are `_NAMES`, which must not get into a value
+        self.named = False  #: whether there are `NAMES`, which must not get into a value
+        self.stranger: Stranger | None = None  #: the first one
 
     @property
     def budget(self) -> Budget:
@@ -47,10 +47,13 @@ class Machine:
         self.memo += [None] * (index + 1 - len(self.memo))
         self.memo[index] = value
 
-    def check_values(self, items: Sequence[Any]) -> None:
-        """Refuse a type, which is no value."""
-        if not _NAMES.isdisjoint(map(type, items)):
-            raise pickle.UnpicklingError("a type itself is not plain data")
+    def find(self, module: str, name: str) -> Maker | Stranger:
+        """What the pickle gets for the name of a type."""
+        self.named = True
+        found = find_name(module, name)
+        if self.stranger is None and type(found) is Stranger:
+            self.stranger = found
+        return found
 
 
 #: what an opcode does: to the machine, and to the stack above the last mark
@@ -173,20 +176,29 @@ def _long_get(m: Machine, stack: list[Any], at: int) -> int:
 def _name(m: Machine, stack: list[Any], at: int) -> int:
     middle = m.data.index(b"\n", at)
     end = m.data.index(b"\n", middle + 1)
-    m.named = True
-    stack.append(find_maker(_text(m, at, middle), _text(m, middle + 1, end)))
+    stack.append(m.find(_text(m, at, middle), _text(m, middle + 1, end)))
     return end + 1
 
 
 def _name_on_the_stack(m: Machine, stack: list[Any], at: int) -> int:
     name, module = stack.pop(), stack.pop()
-    m.named = True
-    stack.append(find_maker(module, name))
+    stack.append(m.find(module, name))
+    return at
+
+
+def _make_new(m: Machine, stack: list[Any], at: int) -> int:
+    if type(stack[-2]) is not Stranger:
+        return _make(m, stack, at)
+    args, stranger = stack.pop(), stack.pop()
+    stack.append(stranger.new(args))
     return at
 
 
 def _make(m: Machine, stack: list[Any], at: int) -> int:
     args, maker = stack.pop(), stack.pop()
+    if type(maker) is Stranger:
+        stack.append(Stranger(maker.name))
+        return at
     if type(maker) is not Maker:
         raise pickle.UnpicklingError(f"a {type(maker).__name__} makes no plain data")
     if type(args) is Factory:
@@ -218,5 +230,5 @@ OPCODES: dict[bytes, Opcode] = {
     pickle.NEXT_BUFFER: _next_buffer, pickle.READONLY_BUFFER: _read_only_buffer,
     pickle.BINPUT: _put, pickle.LONG_BINPUT: _long_put, pickle.LONG_BINGET: _long_get,
     pickle.GLOBAL: _name, pickle.STACK_GLOBAL: _name_on_the_stack,
-    pickle.REDUCE: _make, pickle.NEWOBJ: _make, pickle.BUILD: _build,
+    pickle.REDUCE: _make, pickle.NEWOBJ: _make_new, pickle.BUILD: _build,
 }  # fmt: skip

@@ -19,9 +19,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from dqlab.wire import plain_containers, plain_opcodes
-from dqlab.wire.plain_budget import DEPTH, is_deeper
+from dqlab.wire.plain_budget import DEPTH, find_among, is_deeper
 from dqlab.wire.plain_containers import GATHERERS
 from dqlab.wire.plain_opcodes import Machine, Opcode
+from dqlab.wire.plain_types import NAMES, Stranger
 
 __all__ = ["load_plain"]
 
@@ -82,13 +83,22 @@ def _read_carefully(data: bytes | bytearray, buffers: Iterable[Any]) -> Any:
     machine = Machine(data, buffers)
     try:
         value = _run(machine)
-    except IndexError:
-        raise pickle.UnpicklingError("a pickle that is cut short, or makes no sense") from None
-    except _NONSENSE as exc:
-        raise pickle.UnpicklingError(f"a pickle that makes no sense: {type(exc).__name__}: {exc}") from exc
-    if machine.named:
-        machine.check_values([value])
+    except Exception as exc:
+        if machine.stranger is not None:  # who knows what was meant
+            raise _refusal(machine.stranger) from None
+        if isinstance(exc, IndexError):
+            raise pickle.UnpicklingError("a pickle that is cut short, or makes no sense") from None
+        if isinstance(exc, _NONSENSE):
+            raise pickle.UnpicklingError(f"a pickle that makes no sense: {type(exc).__name__}: {exc}") from exc
+        raise
+    if machine.named and (name := find_among(value, NAMES)) is not None:
+        raise _refusal(name)
     return value
+
+
+def _refusal(name: Any) -> pickle.UnpicklingError:
+    what = name.name if isinstance(name, Stranger) else "a type itself"
+    return pickle.UnpicklingError(f"{what} is not plain data")
 
 
 def _run(m: Machine) -> Any:
@@ -122,8 +132,6 @@ def _run(m: Machine) -> Any:
             at += 1
         elif code == _TUPLE or code in GATHERERS:
             items, stack = stack, below.pop()
-            if m.named:
-                m.check_values(items)
             if code == _TUPLE:
                 stack.append(tuple(items))
             else:

@@ -1,7 +1,9 @@
 """The plain types that a pickle has no opcode for: which names it may ask for, and how a value of each is made.
 
-A pickle that asks for `decimal.Decimal` gets a `Maker`, which is no type and nobody's value: `PlainReader` lets it do
-nothing but make. Every maker takes only what a pickle of its type holds, in an amount that was written down.
+A pickle that asks for `decimal.Decimal` gets a `Maker`, which is no type and nobody's value: `plain_reader` lets it do
+nothing but make. Every maker takes only what a pickle of its type holds, in an amount that was written down. For any
+other type it gets a `Stranger`: nothing is imported, and nothing made. Of a value of a subclass of `str`, `int`,
+`float` or `bytes` what is plain is kept; its attributes, and what hangs on them, may be strangers and are dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Factory", "Maker", "find_maker", "set_state"]
+__all__ = ["NAMES", "Factory", "Maker", "Stranger", "find_name", "set_state"]
 
 #: builtin types, whose values a pickle mostly writes without their names
 _BUILTINS = (bool, str, int, float, complex, bytes, bytearray, list, tuple, dict, set, frozenset)
@@ -55,20 +57,40 @@ class Maker:
         return Factory(self._factory)
 
 
-def find_maker(module: str, name: str) -> Maker:
-    """What makes values of a plain type; `pickle.UnpicklingError` names any other type."""
+#: types whose values a plain value is made of: `str` of `(str, "text")`
+_KEPT = frozenset({str, int, float, bytes})
+
+
+class Stranger:
+    """What a pickle gets for a type that is not plain, and for a value of it, which must not get into a plain value."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def new(self, args: Any) -> Any:
+        """The plain value that a value of a subclass of `str` or the like is; else a stranger."""
+        return args[0] if type(args) is tuple and len(args) == 1 and type(args[0]) in _KEPT else Stranger(self.name)
+
+
+#: what a pickle gets for a name, which is no value
+NAMES = frozenset({Maker, Factory, Stranger})
+
+
+def find_name(module: str, name: str) -> Maker | Stranger:
+    """What makes values of a plain type; a stranger for any other type."""
     if module == "__builtin__":  # as protocol 2 calls it
         module, name = "builtins", "range" if name == "xrange" else name
     elif module == "pathlib._local":  # as Python 3.13 calls it
         module = "pathlib"
-    try:
-        return _MAKERS[module, name]
-    except KeyError:
-        raise pickle.UnpicklingError(f"{module}.{name} is not plain data") from None
+    return _MAKERS.get((module, name)) or Stranger(f"{module}.{name}")
 
 
 def set_state(value: Any, state: Any) -> None:
-    """Do what a pickle's BUILD does, for the one plain type that has a state: a UUID."""
+    """Do what a pickle's BUILD does, for the one plain type that has a state: a UUID; what else has one loses it."""
+    if type(value) in _KEPT or type(value) is Stranger:
+        return
     if type(value) is not uuid.UUID or type(state) is not dict or not _is_uuid_number(state.get("int")):
         raise pickle.UnpicklingError("only a UUID has a state, and its number is an int of 128 bits")
     safe = state.get("is_safe")

@@ -27,6 +27,16 @@ for value in values:
     assert type(home) is type(value) and home == value, (value, home)
 
 class Thing: pass
+class Text(str): pass
+class Number(int): pass
+
+text = Text('hi')  # as parsers give it, with what it was found in
+text.found_in = [Thing(), Text, {'kinds': (int, Thing)}, ValueError('x')]
+for value, plain in ((text, 'hi'), ([{text: Number(3)}], [{'hi': 3}])):
+    for queue in (task, result):
+        queue.put(value)
+        home = queue.get(timeout=5)
+        assert repr(home) == repr(plain), home
 
 for value in (Thing(), Thing, decimal.Decimal, complex, print, ValueError('x'), slice(3), datetime.tzinfo()):
     for queue in (task, result):
