@@ -139,6 +139,10 @@ class _Main(types.ModuleType):
         vars(self)["_dqlab_module"] = module
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__file__":  # `multiprocessing` asks for it before it starts a fresh process
+            from dqlab.worker.nested_processes import send_main_by_value  # as heavy as `multiprocessing` is
+
+            send_main_by_value()
         found = vars(self._dqlab_module).get(name, self)
         if found is self or name.startswith("__"):
             found = local_code.latest_class("__main__", name)
