@@ -134,7 +134,10 @@ def set_class(cls: type, state: tuple[Any, ...]) -> None:
     arrived.pop(id(cls), None)
     arrived[id(cls)] = cls  # the last one, now
     brought = {name: digest(value) for name, value in inner[0].items() if name != _SLOT_NAMES}
-    if _brought.get(cls) != brought:
+    before = _brought.get(cls, brought)
+    if before != brought or cls not in _brought:
+        for name in before.keys() - brought.keys() & vars(cls).keys():
+            type.__delattr__(cls, name)  # it has been deleted where the class comes from
         _brought[cls] = brought
         setter(cls, inner)
 

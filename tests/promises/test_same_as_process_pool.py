@@ -315,6 +315,10 @@ def test_code_is_as_it_is_here_now(engines, beside):
     module.RATE = 9
     module.Thing.k = 7
     check(90, 90, 90, 90, 7)
+    module.Thing.extra = 1
+    assert here.submit(lambda: hasattr(module.Thing, "extra")).result(30)
+    del module.Thing.extra
+    assert not here.submit(lambda: hasattr(module.Thing, "extra")).result(30)
     beside("rates_a", "class Thing:\n    def v(self): return 'new'\ndef rate(x): return x + 1")
     check(11, 11, 11, 11, "new")
     numbers: dict[str, int] = {}
