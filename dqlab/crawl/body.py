@@ -9,14 +9,14 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
 
-from dqlab.crawl.coding import Garbled, unpacked
+from dqlab.crawl.coding import Garbled, beginning, unpacked
 from dqlab.crawl.failures import FetchFailed, NoRoom
 
 if TYPE_CHECKING:
-    import urllib3
+    from dqlab.crawl.response import Response
 
 __all__ = ["PARTIAL", "Purse", "Share", "body_of"]
 
@@ -29,7 +29,7 @@ PARTIAL = (http.HTTPStatus.PARTIAL_CONTENT, http.HTTPStatus.REQUESTED_RANGE_NOT_
 #: tries at a body that is cut on its way
 TRIES = 3
 #: asks for the same once more, with these headers; raises FetchFailed if it isn't given
-Ask = Callable[[dict[str, str]], "AbstractContextManager[urllib3.BaseHTTPResponse]"]
+Ask = Callable[[dict[str, str]], "AbstractContextManager[Response]"]
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -87,9 +87,7 @@ class Share:
         self.hold(0)
 
 
-def body_of(
-    response: urllib3.BaseHTTPResponse, wants: Callable[[bytes], bool], share: Share, ask: Ask, most: int, end: float
-) -> bytes:
+def body_of(response: Response, wants: Callable[[bytes], bool], share: Share, ask: Ask, most: int, end: float) -> bytes:
     """
     Return the body that `response` begins, unpacked; of what `wants` declines only the first bytes.
 
@@ -111,7 +109,7 @@ class Download:
         self.wanted: bool | None = None
         self.coding = ""
 
-    def run(self, response: urllib3.BaseHTTPResponse) -> bytes:
+    def run(self, response: Response) -> bytes:
         """Read to the end, with as many answers as that takes."""
         self.coding = response.headers.get("Content-Encoding", "")
         try:
@@ -122,7 +120,7 @@ class Download:
             return self.head()
         return self.unpack() if self.coding else settled(self.raw)
 
-    def again(self, first: urllib3.BaseHTTPResponse) -> None:
+    def again(self, first: Response) -> None:
         """Ask for the rest, or if the server can't tell that it is still the same, for all of it."""
         mark = first.headers.get("ETag", "")
         mark = mark if mark and not mark.startswith("W/") else first.headers.get("Last-Modified", "")
@@ -144,7 +142,7 @@ class Download:
                     reached = max(reached, len(self.raw))
         raise FetchFailed(f"cut on its way after {reached} bytes, {TRIES} times")
 
-    def continues(self, response: urllib3.BaseHTTPResponse, mark: str) -> bool:
+    def continues(self, response: Response, mark: str) -> bool:
         """Say whether `response` goes on where the last one ended, with the version that has this `mark`."""
         place = RANGE.match(response.headers.get("Content-Range", ""))
         same = mark in (response.headers.get("ETag", mark), response.headers.get("Last-Modified"))
@@ -155,10 +153,8 @@ class Download:
             and same
         )
 
-    def read(self, response: urllib3.BaseHTTPResponse) -> None:
+    def read(self, response: Response) -> None:
         """Read what comes now. Raises Cut if it ends too early."""
-        import urllib3
-
         announced = response.headers.get("Content-Length", "")
         expected = len(self.raw) + int(announced[:18]) if announced.isdecimal() else None
         if expected is not None and expected > self.most:
@@ -170,7 +166,7 @@ class Download:
                     self.wanted = self.is_wanted()
                 if self.wanted is False:
                     return
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+        except (http.client.HTTPException, OSError, ValueError) as error:
             if time.monotonic() >= self.end:
                 raise
             raise Cut from error
@@ -201,13 +197,7 @@ class Download:
 
     def head(self) -> bytes:
         """Return the first bytes, unpacked as far as that goes."""
-        head = bytearray()
-        with suppress(Garbled):
-            for piece in unpacked(bytes(self.raw[:HEAD]), self.coding):
-                head += piece
-                if len(head) >= HEAD:
-                    break
-        return bytes(head[:HEAD])
+        return beginning(bytes(self.raw[:HEAD]), self.coding, HEAD)
 
     def unpack(self) -> bytes:
         """Return the body as it was before it was packed."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-__all__ = ["Garbled", "unpacked"]
+__all__ = ["Garbled", "beginning", "unpacked"]
 
 #: bytes that come out at a time
 PIECE = 64 * 1024
@@ -30,6 +31,19 @@ def unpacked(body: bytes, coding: str) -> Iterator[bytes]:
         if name not in ("", "identity"):
             pieces = inflated(pieces, name)
     yield from pieces
+
+
+def beginning(body: bytes, coding: str, size: int) -> bytes:
+    """Return the first `size` bytes of what `body` was before it was packed, as far as it can be unpacked."""
+    if not coding:
+        return bytes(body[:size])
+    plain = bytearray()
+    with suppress(Garbled):
+        for piece in unpacked(body, coding):
+            plain += piece
+            if len(plain) >= size:
+                break
+    return bytes(plain[:size])
 
 
 def inflated(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:

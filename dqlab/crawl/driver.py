@@ -104,6 +104,9 @@ class Crawl:
         with Progress(progress) as meter:
             try:
                 self.draw()
+                self.hand_out()
+                self.lanes.prepare()  # this and the next take as long as a first answer
+                meter.prepare()
                 while self.out or self.frontier.waiting:
                     self.take_back(self.hand_out())
                     meter.update(self.counts())

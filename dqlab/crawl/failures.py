@@ -123,7 +123,8 @@ def causes(error: BaseException) -> list[BaseException]:
     while cause is not None and cause not in chain:
         chain.append(cause)
         below = getattr(cause, "reason", None)
-        cause = below if isinstance(below, BaseException) else cause.__cause__ or cause.__context__
+        context = None if cause.__suppress_context__ else cause.__context__
+        cause = below if isinstance(below, BaseException) else cause.__cause__ or context
     return chain
 
 

@@ -61,6 +61,11 @@ class Lanes:
             return "threads of this process"
         return "1 worker" if self.workers == 1 else f"{self.workers} workers"
 
+    def prepare(self) -> None:
+        """Load what tasks need that run in this process: while the first one is under way."""
+        if prepare := getattr(self.executor, "prepare", None):
+            prepare()
+
     def submit(self, of_pages: bool, task: Callable, *arguments: Any) -> Future:
         """Submit a task."""
         return (self.pages if of_pages else self.images).submit(task, *arguments)

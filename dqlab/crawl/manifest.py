@@ -74,7 +74,7 @@ class Manifest:
         if self._stale:
             self._rewrite()
             self._index()
-        self._lines = open(self.file, "a+b")
+        self._lines, self._written = open(self.file, "ab"), open(self.file, "rb")
 
     def get(self, url: str) -> Entry | None:
         """Return the last line of `url`, if there is one."""
@@ -96,13 +96,14 @@ class Manifest:
 
     def close(self) -> None:
         """Leave one line for each address."""
-        self._lines.close()
+        self.abandon()
         if self._stale:
             self._rewrite()
 
     def abandon(self) -> None:
         """Leave the file as it is."""
         self._lines.close()
+        self._written.close()
 
     def _index(self) -> None:
         """Learn which line of the file is where."""
@@ -128,8 +129,8 @@ class Manifest:
     def _at(self, place: int | None) -> Entry | None:
         if place is None:
             return None
-        self._lines.seek(place)  # what is appended goes to the end all the same
-        return parsed(self._lines.readline())
+        self._written.seek(place)
+        return parsed(self._written.readline())
 
     def _rewrite(self) -> None:
         """Write the file anew without the lines that another one of their address has followed."""

@@ -65,6 +65,10 @@ class Progress:
         disable = None if self.show is None else not self.show
         return Bar(total=0, unit=" images", desc="crawl", disable=disable, bar_format=OPEN, miniters=1)
 
+    def prepare(self) -> None:
+        """Load what draws the line."""
+        self.bar  # noqa: B018 - made when it is first asked for
+
     def update(self, counts: Counts, *, now: float | None = None) -> None:
         """Show `counts`, if the last time isn't too near."""
         now = time.monotonic() if now is None else now

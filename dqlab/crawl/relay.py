@@ -60,6 +60,10 @@ class Relay(Executor):
         """Return the master's figures; as long as there are none, as many workers as there are to be."""
         return self.master.stats() if self.there else {"workers": range(self.count)}
 
+    def prepare(self) -> None:
+        """Load what answers are read with."""
+        self.threads.prepare()
+
     def hint_if_stuck(self) -> None:
         """Say so if nobody is there who could do the work."""
         if self.there:

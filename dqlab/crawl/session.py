@@ -15,7 +15,7 @@ from dqlab.crawl.addresses import site_of
 from dqlab.crawl.asking import Asking
 
 if TYPE_CHECKING:  # requests takes a quarter of a second to import: where it is used, and only there
-    import urllib3
+    from dqlab.crawl.response import Response
 
 __all__ = ["Session", "session"]
 
@@ -59,7 +59,7 @@ class Session:
         if not asking.verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-    def get(self, url: str, headers: dict[str, str], timeout: float) -> urllib3.BaseHTTPResponse:
+    def get(self, url: str, headers: dict[str, str], timeout: float) -> Response:
         """Ask for `url`, an address as `absolute` writes them; return the answer with its body unread."""
         headers = self.headers | headers
         if shown := self.cookies_for(url):
@@ -69,9 +69,9 @@ class Session:
             headers["Authorization"] = f"Basic {self.auth}"
         response = self.adapter.ask(url, headers, timeout, self.verify, self.proxies_for(site))
         if "Set-Cookie" in response.headers:
-            from requests.cookies import extract_cookies_to_jar
+            from requests.cookies import MockRequest
 
-            extract_cookies_to_jar(self.cookies, self.adapter.prepared(url), response)
+            self.cookies.extract_cookies(response, MockRequest(self.adapter.prepared(url)))  # type: ignore[arg-type]
         return response
 
     def cookies_for(self, url: str) -> str:

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
 from dqlab.crawl import crew
+from dqlab.crawl.handful import prepare
 
 __all__ = ["Threads"]
 
@@ -23,6 +24,9 @@ class Threads(Executor):
     #: handfuls at a time, with threads of their own in each: of more none would have room for a large picture
     _max_workers = 8
 
+    def __init__(self) -> None:
+        prepare()
+
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Begin `fn` with these arguments, and return its future."""
         future: Future[Result] = Future()
@@ -38,3 +42,7 @@ class Threads(Executor):
         future.set_running_or_notify_cancel()
         crew.start(run)
         return future
+
+    def prepare(self) -> None:
+        """Load what answers are read with: while the first one is on its way, there is nothing else to do."""
+        import dqlab.crawl.find  # noqa: F401

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import requests.adapters
@@ -16,7 +17,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from dqlab.crawl.response import Response, current, wait_at_most
+from dqlab.crawl.response import Response, current, trust
 
 __all__ = ["Adapter", "OutOfReach", "network_of"]
 
@@ -70,32 +71,21 @@ class Kept:
         if self.sock is None:
             self.connect()
         sock: Any = self.sock
-        wait_at_most(sock, self.timeout)
-        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        try:
+            sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
 
     def getresponse(self) -> Any:
         """Return the answer with its body unread."""
-        wait_at_most(self.sock, self.timeout)
         answer = Response(self.sock, method="GET")
         try:
             answer.begin()
-            if answer.will_close:
-                self.close()
-            return urllib3.HTTPResponse(
-                body=answer,
-                headers=urllib3.HTTPHeaderDict(answer.headers.items()),
-                status=answer.status,
-                version=answer.version,
-                reason=answer.reason,
-                preload_content=False,
-                decode_content=False,
-                original_response=answer,
-                request_method="GET",
-            )
         except BaseException:
             answer.close()
             self.close()
             raise
+        return answer
 
     def look(self) -> None:
         """Note where this connection leads. Raises OutOfReach if it may not lead there."""
@@ -111,6 +101,11 @@ class Plain(Kept, HTTPConnection):
 
     response_class = Response
 
+    def connect(self) -> None:
+        """Connect, and let the system count the seconds of each wait from now on."""
+        super().connect()
+        trust(self.sock, self.timeout)
+
 
 class Secure(Kept, HTTPSConnection):
     """A connection by https."""
@@ -118,11 +113,35 @@ class Secure(Kept, HTTPSConnection):
     response_class = Response
 
 
-class PlainPool(HTTPConnectionPool):
+class Asking:
+    """What both kinds of pool add: a request for which `urlopen` would take as long as for all else."""
+
+    _get_conn: Any
+    _put_conn: Any
+    _validate_conn: Any
+
+    def ask(self, target: str, headers: dict[str, str], timeout: float) -> Response:
+        """Ask for `target`, not by a proxy; return the answer with its body unread."""
+        connection: Any = self._get_conn()
+        try:
+            connection.timeout = timeout
+            self._validate_conn(connection)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it hung up
+                connection.request("GET", target, headers=headers)
+            response = connection.getresponse()
+        except BaseException:
+            connection.close()
+            self._put_conn(connection)
+            raise
+        response._pool, response._connection = self, connection
+        return response
+
+
+class PlainPool(Asking, HTTPConnectionPool):
     ConnectionCls: Any = Plain
 
 
-class SecurePool(HTTPSConnectionPool):
+class SecurePool(Asking, HTTPSConnectionPool):
     ConnectionCls: Any = Secure
 
 
@@ -149,7 +168,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def ask(
         self, url: str, headers: dict[str, str], timeout: float, verify: bool | str, proxies: dict[str, str]
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Response:
         """Ask for `url`, by a proxy if there is one for it; return the answer with its body unread."""
         scheme, _, place, path = url.split("/", 3)
         key = scheme, place, bool(proxies)
@@ -159,10 +178,13 @@ class Adapter(requests.adapters.HTTPAdapter):
             if len(self.pools) >= HOSTS:
                 self.pools.clear()
             self.pools[key] = pool
+        headers = {"Host": place} | headers
+        if not proxies:
+            return pool.ask(f"/{path}", headers, timeout)
         return pool.urlopen(
             "GET",
-            self.request_url(self.prepared(url), proxies) if proxies else f"/{path}",
-            headers={"Host": place} | headers,
+            self.request_url(self.prepared(url), proxies),
+            headers=headers,
             retries=NEVER,
             redirect=False,
             assert_same_host=False,

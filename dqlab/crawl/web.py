@@ -12,21 +12,18 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dqlab.crawl.addresses import absolute, site_of
 from dqlab.crawl.body import PARTIAL, Purse, Share, body_of
+from dqlab.crawl.coding import beginning
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.failures import FetchFailed, Moved, hung_up, in_words, refusal
-from dqlab.crawl.response import Bounds, bounded
+from dqlab.crawl.response import Bounds, Response, bounded
 from dqlab.crawl.robots import Robots
 from dqlab.crawl.rulebook import Rulebook
 from dqlab.crawl.session import session
 from dqlab.crawl.terms import Answer, Terms
-
-if TYPE_CHECKING:
-    import urllib3
 
 __all__ = ["Wants", "get", "rules"]
 
@@ -103,20 +100,20 @@ class Way:
             raise FetchFailed("it redirects in circles")
 
     @contextmanager
-    def asked(self, more: dict[str, str] | None = None) -> Iterator[urllib3.BaseHTTPResponse]:
+    def asked(self, more: dict[str, str] | None = None) -> Iterator[Response]:
         """Ask for the place."""
         with self.answered(self.headers() | (more or {})) as response:
             yield response
 
     @contextmanager
-    def once_more(self, more: dict[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
+    def once_more(self, more: dict[str, str]) -> Iterator[Response]:
         """Ask for the place again, perhaps for a part. Raises FetchFailed if nothing of it is given."""
         with self.asked(more) as response:
             if response.status not in PARTIAL:
                 self.accept(response)
             yield response
 
-    def answered(self, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    def answered(self, headers: dict[str, str]) -> Response:
         """Return the answer; a connection that ends without one (it may have been an old one) is tried again."""
         tries = 0
         while True:
@@ -143,7 +140,7 @@ class Way:
             headers["If-Modified-Since"] = errand.last_modified
         return headers
 
-    def follow(self, response: urllib3.BaseHTTPResponse, stay: bool) -> None:
+    def follow(self, response: Response, stay: bool) -> None:
         """Go where the response redirects to."""
         target = absolute(self.place, as_meant(response.headers["Location"]))
         if target is None:
@@ -153,15 +150,15 @@ class Way:
         pass_over(response)
         self.place = target
 
-    def accept(self, response: urllib3.BaseHTTPResponse) -> None:
+    def accept(self, response: Response) -> None:
         """Raise FetchFailed if the response brings nothing."""
         if response.status not in BRINGING:
             pass_over(response)
-            raise refusal(response.status, {name.lower(): value for name, value in response.headers.items()})
+            raise refusal(response.status, dict(response.headers))
 
-    def answer(self, response: urllib3.BaseHTTPResponse, wants: Wants, share: Share) -> Answer:
+    def answer(self, response: Response, wants: Wants, share: Share) -> Answer:
         """Read the response if it is one to be read."""
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = dict(response.headers)
         known = bool(self.errand.etag or self.errand.last_modified)
         unchanged = response.status == http.HTTPStatus.NOT_MODIFIED and known
         if unchanged:
@@ -187,12 +184,12 @@ class Way:
         )
 
 
-def redirects(response: urllib3.BaseHTTPResponse) -> bool:
+def redirects(response: Response) -> bool:
     """Say whether the answer leads elsewhere."""
     return response.status in REDIRECTING and "Location" in response.headers
 
 
-def pass_over(response: urllib3.BaseHTTPResponse) -> None:
+def pass_over(response: Response) -> None:
     """Read an answer that nobody wants to its end if that is near: so its connection can be kept."""
     if response.length_remaining is not None and response.length_remaining <= SHORT:
         response.drain_conn()
@@ -237,14 +234,15 @@ def robots_txt(root: str, terms: Terms) -> Robots:
                     continue
                 status = response.status
                 if status == 429 or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:  # "unreachable"
-                    raise in_robots(refusal(status, {k.lower(): v for k, v in response.headers.items()}))
+                    raise in_robots(refusal(status, dict(response.headers)))
                 if status != http.HTTPStatus.OK:  # "unavailable": everything is allowed
                     pass_over(response)
                     return Robots("")
                 body = bytearray()
-                while len(body) < ROBOTS_BYTES and (chunk := response.read1(ROBOTS_BYTES, decode_content=True)):
+                while len(body) < ROBOTS_BYTES and (chunk := response.read1(ROBOTS_BYTES)):
                     body += chunk
-                return Robots(bytes(body[:ROBOTS_BYTES]).decode(errors="replace"))
+                coding = response.headers.get("Content-Encoding", "")
+                return Robots(beginning(bytes(body), coding, ROBOTS_BYTES).decode(errors="replace"))
         raise in_robots(FetchFailed(f"more than {REDIRECTS} redirects"))
 
 

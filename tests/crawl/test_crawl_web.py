@@ -111,6 +111,21 @@ def test_no_proxy_is_asked_for_what_is_on_this_machine(server, monkeypatch):
         get(Errand(url="http://host.invalid/"), Terms(SMALL), everything)
 
 
+def test_what_is_elsewhere_is_asked_for_by_a_proxy_if_there_is_one(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for path in ("a", "b"):
+        server.routes[f"http://host.invalid/{path}"] = lambda to: to.answer(200, body=to.path.encode())
+
+    for path in ("a", "b"):
+        url = f"http://host.invalid/{path}"
+        assert get(Errand(url=url), Terms(SMALL), everything).body == url.encode()
+
+    assert len(server.connections) == 1
+    assert server.headers[url]["Host"] == "host.invalid"
+
+
 def test_no_password_of_the_users_is_sent(server, monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
@@ -359,6 +374,26 @@ def test_header_lines_that_make_no_sense_are_passed_over(server, lines):
     began = time.monotonic()
     assert [fetch(server, path).body for path in ("/a", "/b")] == [b"ab", b"ab"]
     assert time.monotonic() - began < Limits().timeout  # nobody waits for a body that has no end
+    assert len(server.connections) == 1
+
+
+def test_fields_of_one_name_are_a_list_or_the_first_counts(server):
+    lines = b"x-robots-tag: noai\r\nX-Robots-Tag: noindex\r\nContent-Type: image/png\r\nContent-Type: text/html\r\n"
+    server.routes["/a"] = lambda to: to.wfile.write(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 2\r\n\r\nab")
+
+    answer = fetch(server, "/a")
+
+    assert answer.headers["x-robots-tag"] == "noai, noindex"
+    assert answer.kind == "image/png"
+
+
+def test_an_answer_without_a_body_has_none_whatever_its_header_says(server):
+    head = b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server.routes["/a"] = lambda to: to.wfile.write(head)
+
+    began = time.monotonic()
+    assert [fetch(server, "/a", etag='"1"').unchanged for _ in range(2)] == [True, True]
+    assert time.monotonic() - began < SMALL.timeout
     assert len(server.connections) == 1
 
 
