@@ -18,7 +18,7 @@ from dqlab.crawl.failures import FetchFailed, NoRoom
 if TYPE_CHECKING:
     from dqlab.crawl.response import Response
 
-__all__ = ["PARTIAL", "Purse", "Share", "body_of"]
+__all__ = ["PARTIAL", "RANGE", "Purse", "Share", "body_of"]
 
 #: bytes read at a time, and those by which a kind is told
 CHUNK, HEAD = 64 * 1024, 4096

@@ -11,7 +11,9 @@ __all__ = ["Garbled", "beginning", "unpacked"]
 #: bytes that come out at a time
 PIECE = 64 * 1024
 #: the codings that are undone
-KNOWN = ("gzip", "x-gzip", "deflate", "identity", "")
+KNOWN = ("gzip", "x-gzip", "deflate")
+#: what stands there where nothing was done: the word for it, and what badly set servers and stores write
+NOTHING = ("", "identity", "none", "binary", "utf-8", "utf8", "aws-chunked")
 #: most codings that one body may have on top of each other
 MOST = 3
 
@@ -22,14 +24,13 @@ class Garbled(ValueError):
 
 def unpacked(body: bytes, coding: str) -> Iterator[bytes]:
     """Yield what `body` was before it was packed as the header `coding` says. Raises Garbled."""
-    names = [name.strip().lower() for name in coding.split(",")]
+    names = [name for word in coding.split(",") if (name := word.strip().lower()) not in NOTHING]
     strange = next((name for name in names if name not in KNOWN), None)
     if strange is not None or len(names) > MOST:
         raise Garbled(f"its Content-Encoding {(strange or coding)[:40]!r} can't be undone")
     pieces: Iterable[bytes] = (body[at : at + PIECE] for at in range(0, len(body), PIECE))
     for name in reversed(names):
-        if name not in ("", "identity"):
-            pieces = inflated(pieces, name)
+        pieces = inflated(pieces, name)
     yield from pieces
 
 
@@ -48,7 +49,7 @@ def beginning(body: bytes, coding: str, size: int) -> bytes:
 
 def inflated(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
     """Undo one coding; gzip's check sum and length are looked at by zlib."""
-    engine = None
+    engine, started = None, False
     try:
         for piece in pieces:
             while piece:
@@ -58,16 +59,27 @@ def inflated(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
                     if not piece.startswith(b"\x1f\x8b"):  # padding behind the end
                         return
                     engine = zlib.decompressobj(wbits(name, piece))
-                yield engine.decompress(piece, PIECE)
+                plain = engine.decompress(piece, PIECE)
+                started |= bool(plain)
+                yield plain
                 piece = engine.unconsumed_tail or engine.unused_data
         if engine is None:
             return  # nothing is nothing, however it was packed
         while tail := engine.decompress(b"", PIECE):
             yield tail
-    except zlib.error:
-        raise Garbled(f"it isn't {name}, as its Content-Encoding says") from None
+    except zlib.error as error:
+        raise Garbled(trouble(name, str(error), started)) from None
     if not engine.eof:
         raise Garbled(f"its end is missing ({name})")
+
+
+def trouble(name: str, words: str, started: bool) -> str:
+    """Return what is wrong with a body packed as `name`, by zlib's `words`; `started`: some of it could be unpacked."""
+    if "incorrect data check" in words or "incorrect length check" in words:
+        return f"it is damaged: its check sum doesn't match ({name})"
+    if started or (name != "deflate" and "header" not in words):
+        return f"it is damaged: it can't be unpacked to its end ({name})"
+    return f"it isn't {name}, as its Content-Encoding says"
 
 
 def wbits(name: str, start: bytes) -> int:

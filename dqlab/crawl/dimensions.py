@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from dqlab.crawl.ends import jpeg_segments, tiff_values
+from dqlab.crawl.ends import jpeg_segments, narrow, tiff_directories, tiff_values
 from dqlab.crawl.kinds import kind_of
 
 __all__ = ["dimensions"]
@@ -80,7 +80,7 @@ def bmp(body: bytes) -> Size:
 def tiff(body: bytes) -> Size | None:
     if body[2:4] not in (b"*\0", b"\0*"):
         return None  # a BigTIFF
-    found = tiff_values(body, {256, 257})
+    found = tiff_values(body, {256, 257}, next(tiff_directories(body)))
     return found[256][0], found[257][0]
 
 
@@ -100,7 +100,7 @@ def psd(body: bytes) -> Size:
 
 
 def svg(body: bytes) -> Size | None:
-    tag = SVG_TAG.search(body)
+    tag = SVG_TAG.search(narrow(body))
     if not tag:
         return None
     found = [re.search(SVG_LENGTH % name, tag[0], re.IGNORECASE) for name in (b"width", b"height")]

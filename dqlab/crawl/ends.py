@@ -5,6 +5,7 @@ Each function takes a body of its kind. What follows the end doesn't matter: man
 
 from __future__ import annotations
 
+import codecs
 import re
 import struct
 import zlib
@@ -18,11 +19,13 @@ __all__ = [
     "j2k_ends",
     "jpeg_ends",
     "jpeg_segments",
+    "narrow",
     "png_ends",
     "qoi_ends",
     "riff_ends",
     "svg_ends",
     "svgz_ends",
+    "tiff_directories",
     "tiff_ends",
     "tiff_values",
 ]
@@ -36,6 +39,8 @@ SVG_END = re.compile(rb"(?:</(?:\w+:)?svg\s*>|/>)(?:\s|<!--.*?-->|<\?.*?\?>)*\Z"
 SCAN, END = 0xDA, b"\xff\xd9"
 #: the tags of a TIFF that say where its strips or tiles begin, and how many bytes each has
 BEGINNINGS, LENGTHS = (273, 324), (279, 325)
+#: pictures of one TIFF that are looked at
+TIFF_PICTURES = 1000
 #: bytes of a number in a TIFF, by its type, where that isn't one
 TIFF_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
@@ -120,7 +125,14 @@ def icons_end(body: bytes) -> bool:
 
 def svg_ends(body: bytes) -> bool:
     """Whether the last tag of an SVG closes it."""
-    return SVG_END.search(body[-TAIL:]) is not None
+    tail = body[-TAIL:] if narrow(body[:2]) == body[:2] else narrow(body[:2] + body[2:][-2 * TAIL :])
+    return SVG_END.search(tail) is not None
+
+
+def narrow(text: bytes) -> bytes:
+    """Return `text` as UTF-8 if it says that it is UTF-16; else as it is."""
+    wide = text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return text.decode("utf-16", "ignore").encode() if wide else text
 
 
 def svgz_ends(body: bytes) -> bool:
@@ -159,21 +171,38 @@ def bmp_ends(body: bytes) -> bool:
 
 
 def tiff_ends(body: bytes) -> bool:
-    """Whether the strips or tiles of a TIFF's first picture lie within it (of a BigTIFF that isn't looked at)."""
+    """Whether the strips or tiles of a TIFF's pictures lie within it (of a BigTIFF that isn't looked at)."""
     if body[2:4] not in (b"*\0", b"\0*"):
         return True
     try:
-        found = tiff_values(body, {*BEGINNINGS, *LENGTHS})
+        return all(
+            strips_lie_within(body, tiff_values(body, {*BEGINNINGS, *LENGTHS}, at)) for at in tiff_directories(body)
+        )
     except struct.error:
         return False
+
+
+def strips_lie_within(body: bytes, found: dict[int, tuple[int, ...]]) -> bool:
+    """Whether all that one directory's values point to is there."""
     starts, sizes = (next((found[tag] for tag in tags if tag in found), ()) for tags in (BEGINNINGS, LENGTHS))
     return all(start + size <= len(body) for start, size in zip(starts, sizes, strict=False))
 
 
-def tiff_values(body: bytes, tags: set[int]) -> dict[int, tuple[int, ...]]:
-    """Return the numbers that a TIFF's first directory has for `tags`. Raises struct.error if it isn't all there."""
+def tiff_directories(body: bytes) -> Iterator[int]:
+    """Yield where the directory of each picture of a TIFF begins. Raises struct.error if one isn't all there."""
     order = "<" if body[:2] == b"II" else ">"
     (at,) = struct.unpack_from(order + "I", body, 4)
+    seen = set[int]()
+    while (at or not seen) and at not in seen and len(seen) < TIFF_PICTURES:
+        yield at
+        seen.add(at)
+        (count,) = struct.unpack_from(order + "H", body, at)
+        (at,) = struct.unpack_from(order + "I", body, at + 2 + 12 * count)
+
+
+def tiff_values(body: bytes, tags: set[int], at: int) -> dict[int, tuple[int, ...]]:
+    """Return the numbers that the TIFF directory `at` has for `tags`. Raises struct.error if it isn't all there."""
+    order = "<" if body[:2] == b"II" else ">"
     (count,) = struct.unpack_from(order + "H", body, at)
     struct.unpack_from(order + "I", body, at + 2 + 12 * count)  # the place of the next directory
     found = {}

@@ -74,7 +74,7 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
             yield Relay(master, workers, args.workers)
         except BaseException:  # nobody waits for what is still being fetched
             workers.stop(timeout=STOP_SOON)
-            master.shutdown(wait=False)
+            master.shutdown(wait=False, cancel_futures=True)
             raise
 
 

@@ -103,10 +103,25 @@ OTHERS = (
 )
 
 
+def looks_like_bmp(body: bytes) -> bool:
+    """Whether what begins with BM has a header that a BMP may have."""
+    return len(body) >= 18 and body[14] in BMP_HEADERS
+
+
+def looks_like_icons(body: bytes) -> bool:
+    """Whether a list of icons begins here: a Targa picture has the same first bytes."""
+    count, first = int.from_bytes(body[4:6], "little"), int.from_bytes(body[18:22], "little")
+    return count > 0 and (len(body) < 22 or first >= 6 + 16 * count)
+
+
+#: a second look at what begins with few bytes
+LOOKS = {"bmp": looks_like_bmp, "ico": looks_like_icons, "cur": looks_like_icons}
+
+
 def kind_of(body: bytes) -> Kind | None:
     """Return what kind of picture `body` is by its first bytes; None if it is none that is known."""
     for offset, magic, name in MAGIC:
-        if body.startswith(magic, offset) and (name != "bmp" or body[14:18] and body[14] in BMP_HEADERS):
+        if body.startswith(magic, offset) and LOOKS.get(name, bool)(body):
             return KINDS[name]
     if body[4:8] == b"ftyp":
         brands = [body[8:12], *(body[at : at + 4] for at in range(16, min(int.from_bytes(body[:4], "big"), HEAD), 4))]
@@ -114,7 +129,7 @@ def kind_of(body: bytes) -> Kind | None:
         return KINDS.get("avif" if b"avif" in brands else name)
     if body.startswith(b"\x1f\x8b"):
         return KINDS["svgz"] if SVG.match(unpacked(body[:HEAD])) else None
-    return KINDS["svg"] if SVG.match(body[:HEAD]) else None
+    return KINDS["svg"] if SVG.match(ends.narrow(body[:HEAD])) else None
 
 
 def fault(body: bytes) -> str | None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from dqlab.crawl.addresses import absolute, site_of
-from dqlab.crawl.body import PARTIAL, Purse, Share, body_of
+from dqlab.crawl.body import PARTIAL, RANGE, Purse, Share, body_of
 from dqlab.crawl.coding import beginning
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.failures import FetchFailed, Moved, hung_up, in_words, refusal
@@ -152,7 +152,7 @@ class Way:
 
     def accept(self, response: Response) -> None:
         """Raise FetchFailed if the response brings nothing."""
-        if response.status not in BRINGING:
+        if response.status not in BRINGING and not is_all_of_it(response):
             pass_over(response)
             raise refusal(response.status, dict(response.headers))
 
@@ -187,6 +187,13 @@ class Way:
 def redirects(response: Response) -> bool:
     """Say whether the answer leads elsewhere."""
     return response.status in REDIRECTING and "Location" in response.headers
+
+
+def is_all_of_it(response: Response) -> bool:
+    """Say whether the answer is a part that nobody has asked for, but which is the whole: some stores answer so."""
+    part = RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    all_of_it = part is not None and part[1] == "0" and part[3].isdecimal() and int(part[2]) + 1 == int(part[3])
+    return response.status == http.HTTPStatus.PARTIAL_CONTENT and all_of_it
 
 
 def pass_over(response: Response) -> None:

@@ -322,6 +322,8 @@ class TestCoding:
             (zlib.compress, "deflate"),
             (lambda body: zlib.compress(body)[2:-4], "deflate"),
             (lambda body: body, "identity"),
+            (lambda body: body, "utf-8"),  # as some servers write
+            (lambda body: gzip.compress(body), "gzip, aws-chunked"),  # as stores keep what was sent to them
         ],
     )
     def test_it_is_undone(self, server, pack, coding):
@@ -333,7 +335,11 @@ class TestCoding:
             (b"x" * 100, "br", "Content-Encoding 'br' can't be undone"),
             (b"x" * 100, "gzip", "it isn't gzip"),
             (gzip.compress(b"x" * 1000)[:-3], "gzip", "its end is missing"),
-            (gzip.compress(b"x" * 1000)[:-8] + bytes(8), "gzip", "it isn't gzip"),
+            (gzip.compress(b"x" * 1000)[:-8] + bytes(8), "gzip", "damaged: its check sum doesn't match"),
+            (gzip.compress(b"x" * 1000)[:-4] + bytes(4), "gzip", "damaged: its check sum doesn't match"),
+            (zlib.compress(b"x" * 1000)[:-4] + bytes(4), "deflate", "damaged: its check sum doesn't match"),
+            (gzip.compress(b"x" * 1000)[:10] + b"\xff" * 20, "gzip", "damaged: it can't be unpacked to its end"),
+            (b"x" * 100, "deflate", "it isn't deflate"),
             (gzip.compress(bytes(10**7)), "gzip", "larger than 100000 bytes"),
             (gzip.compress(gzip.compress(bytes(10**7))), "gzip, gzip", "larger than 100000 bytes"),
             (b"x", "gzip," * 20 + "gzip", "can't be undone"),
@@ -385,6 +391,19 @@ def test_fields_of_one_name_are_a_list_or_the_first_counts(server):
 
     assert answer.headers["x-robots-tag"] == "noai, noindex"
     assert answer.kind == "image/png"
+
+
+@pytest.mark.parametrize(
+    ("part", "words"), [("bytes 0-3/4", ""), ("bytes 0-3/9", "206"), ("bytes 4-7/8", "206"), ("bytes 0-3/*", "206")]
+)
+def test_a_part_that_nobody_asked_for_is_an_answer_if_it_is_all_of_it(server, part, words):
+    server.routes["/a"] = lambda to: to.answer(206, "image/png", b"abcd", Content_Range=part)
+
+    if words:
+        with pytest.raises(FetchFailed, match=words):
+            fetch(server, "/a")
+    else:
+        assert fetch(server, "/a").body == b"abcd"
 
 
 def test_an_answer_without_a_body_has_none_whatever_its_header_says(server):

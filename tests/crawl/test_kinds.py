@@ -15,10 +15,14 @@ from dqlab.crawl.kinds import CUT, described, fault, kind_of
 SIZE = (31, 17)
 
 
+def noise():
+    return Image.effect_noise(SIZE, 90).convert("RGB")
+
+
 def drawn(form, **options):
     """A real picture that Pillow wrote."""
     file = io.BytesIO()
-    Image.effect_noise(SIZE, 90).convert("RGB").save(file, form, **options)
+    noise().save(file, form, **options)
     return file.getvalue()
 
 
@@ -41,6 +45,7 @@ PICTURES = {
     "packed tiff": (drawn("TIFF", compression="tiff_lzw"), "image/tiff", ".tif"),
     "ico": (drawn("ICO", sizes=[SIZE]), "image/x-icon", ".ico"),
     "svg": (SVG, "image/svg+xml", ".svg"),
+    "svg in UTF-16": (SVG.strip().decode().encode("utf-16"), "image/svg+xml", ".svg"),
 }
 #: those whose end can be told
 ENDED = list(PICTURES)
@@ -83,6 +88,14 @@ def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture():
     assert fault(body[: 2 + len(segment)]) == CUT
 
 
+def test_each_page_of_a_tiff_must_be_there():
+    one = len(drawn("TIFF"))
+    body = drawn("TIFF", save_all=True, append_images=[noise(), noise()])
+
+    assert fault(body) is None
+    assert [fault(body[: number * one]) for number in (1, 2)] == [CUT, CUT]
+
+
 def test_a_packed_svg():
     packed = gzip.compress(SVG)
 
@@ -114,6 +127,7 @@ def test_one_container_many_brands(brands):
         (gzip.compress(b"x"), "a gzip archive"),
         (b"\x89PNG" + bytes(100), "something unknown"),
         (b"BM, a text about cars", "text"),
+        (drawn("TGA"), "something unknown"),  # which begins as a cursor does
     ],
 )
 def test_what_is_no_picture_is_said(body, words):
