@@ -38,12 +38,17 @@ class Page:
 
 def read(answer: Answer, errand: Errand, rules: Reading) -> Page:
     """Return what the document in `answer` leads to, or why it can't be read."""
-    from dqlab.crawl.find import Unreadable, find  # which most workers never need, as pictures are more than pages
+    from dqlab.crawl.find import (
+        Unreadable,
+        find,
+        header,
+    )  # which most workers never need, as pictures are more than pages
 
     try:
         found = find(answer.body, answer.url, answer.kind, answer.charset, rules.best)
     except Unreadable as unreadable:
         return Page(answer.url, error=str(unreadable))
+    found |= header.find(answer.headers, answer.url, rules.best)
     site = site_of(answer.url)
     directives = found.robots | of_header(answer.headers.get("x-robots-tag", ""))
     forbidden = next((word for word in NO_PICTURES if word in directives - rules.ignore), None)

@@ -32,7 +32,7 @@ BUFFER = 64 * 1024
 #: bytes of a header, and of one line of it
 HEAD, LINE = 256 * 1024, 64 * 1024
 #: fields that are lists: a second one goes on where the first one ended
-LISTS = ("x-robots-tag", "content-encoding", "transfer-encoding")
+LISTS = ("link", "x-robots-tag", "content-encoding", "transfer-encoding")
 
 
 @dataclass

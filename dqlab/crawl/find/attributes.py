@@ -28,6 +28,8 @@ LAZY = re.compile(
 )
 #: the same for a srcset
 LAZY_SET = re.compile(r"data-[\w-]*srcset|data-original-set")
+#: the same for the background of any element
+BACKGROUND_SET = re.compile(r"data-(?:bg|background)-?(?:src)?set")
 #: attributes of any element that hold a picture's address
 ANYWHERE = ("background", "poster")
 #: what `rel` says of a link to a picture
@@ -69,6 +71,8 @@ def attached(given: dict[str, str]) -> Iterator[str]:
         if name == "style" or (name.startswith("data-") and "url(" in value):
             if "(" in value:
                 yield from css.read(value).images
+        elif BACKGROUND_SET.fullmatch(name):
+            yield from (candidate.reference for candidate in candidates(value))
         elif name in ANYWHERE or (name.startswith("data-") and has_picture_name(value)):
             yield value
 

@@ -19,6 +19,8 @@ HTML, CSS = ("text/html", "application/xhtml+xml"), "text/css"
 HTML_BEGINS = re.compile(rb"\s*+<(?:!--|(?:!doctype\s+html|html|head|body|table|title|div|a|img|p)\b)", re.IGNORECASE)
 #: how XML begins, or one of the documents in it that may lack the first line
 XML_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<(?:\?xml|rss|feed|rdf|urlset|sitemapindex)\b", re.IGNORECASE)
+#: how a sitemap begins that is a text: with an address on a line of its own
+LIST_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+https?://[^\s<>]++[ \t\r]*+(?:\n|\Z)", re.IGNORECASE)
 #: how a packed sitemap begins, and bytes of it when it is unpacked (sitemaps.org allows this much)
 PACKED, UNPACKED = b"\x1f\x8b", 50_000_000
 
@@ -49,11 +51,13 @@ def find(body: bytes, url: str, kind: str = "text/html", charset: str | None = N
         return sitemap.find(body, url)
     if language == "feed":
         return feed.find(body, url, best)
+    if language == "list":
+        return listed(text_of(body, charset), url)
     raise Unreadable(f"it is {kind or 'of no known kind'}, which isn't read")
 
 
 def language_of(body: bytes, kind: str) -> str:
-    """Return "html", "css", "sitemap" or "feed"; "" for anything else."""
+    """Return "html", "css", "sitemap", "feed" or "list"; "" for anything else."""
     if XML_BEGINS.match(body) or kind.endswith("xml"):
         root = xml.root(body)
         if root in sitemap.ROOTS:
@@ -64,7 +68,17 @@ def language_of(body: bytes, kind: str) -> str:
             return "html"
     if kind == CSS:
         return "css"
+    if kind == "text/plain" and LIST_BEGINS.match(body):
+        return "list"
     return "html" if kind in HTML or HTML_BEGINS.match(body) else ""
+
+
+def listed(text: str, url: str) -> Found:
+    """Return what the sitemap `text` at `url` leads to, which is a list of addresses, one a line (sitemaps.org)."""
+    reader = html.Reader(url, best=False)
+    for line in filter(str.strip, text.splitlines()):
+        reader.link(line, thumbnail=False)
+    return reader.found()
 
 
 def sheet(text: str, url: str) -> Found:

@@ -29,6 +29,14 @@ class Found:
     parts: tuple[str, ...] = ()
     robots: frozenset[str] = frozenset()
 
+    def __or__(self, other: Found) -> Found:
+        """What both hold, each address once."""
+        images, enlarged, linked, links, parts = (
+            tuple(dict.fromkeys((*getattr(self, name), *getattr(other, name))))
+            for name in ("images", "enlarged", "linked", "links", "parts")
+        )
+        return Found(images, enlarged, linked, links, parts, self.robots | other.robots)
+
 
 class Addresses(dict[str, None]):
     """An ordered set of addresses that stops growing at LONGEST_LIST characters."""

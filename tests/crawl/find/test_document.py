@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from dqlab.crawl.find import Found, Unreadable, find
+from dqlab.crawl.find import Found, Unreadable, find, header
 from dqlab.crawl.find.document import is_readable
 from dqlab.crawl.find.srcset import best, candidates
 
@@ -171,3 +171,41 @@ class TestSrcset:
             "a " + "(" * 300_000,
         ):
             candidates(text)
+
+
+class TestLists:
+    def test_a_sitemap_may_be_a_text(self):
+        found = page("\ufeffhttp://host/a.html\r\n\r\nhttp://host/b?c=d\r\nhttp://host/e.jpg\r\n", "text/plain")
+
+        assert found.links == ("http://host/a.html", "http://host/b?c=d")
+        assert found.linked == ("http://host/e.jpg",)
+
+    @pytest.mark.parametrize("text", ["http://host/a is down", "see http://host/a", "", "<http://host/a>"])
+    def test_but_not_each_text_is_one(self, text):
+        with pytest.raises(Unreadable):
+            page(text, "text/plain")
+
+
+class TestHeaders:
+    def test_links_say_what_elements_say(self):
+        pictures = '</a.png>; rel=preload; as="image", <http://other/c.png>; REL=icon; x'
+        link = f'{pictures} , <b.css>;rel="stylesheet",</d>; rel=next'
+
+        found = header.find({"link": link}, URL)
+
+        assert found.images == ("http://host/a.png", "http://other/c.png")
+        assert (found.parts, found.links) == (("http://host/b.css",), ("http://host/d",))
+
+    def test_a_refresh_is_a_link(self):
+        assert header.find({"refresh": "0; url=/a.html"}, URL).links == ("http://host/a.html",)
+
+    @pytest.mark.parametrize(
+        "link", ["", "nonsense", "<", "<>; rel=icon", "</a.png>; title=x", "</a.png>" + "; x" * 9999]
+    )
+    def test_what_says_nothing_leads_nowhere(self, link):
+        assert header.find({"link": link}, URL) == Found()
+
+    def test_it_is_put_beside_what_the_page_says(self):
+        one, other = Found(images=("a", "b"), robots=frozenset({"noai"})), Found(images=("b", "c"), links=("d",))
+
+        assert one | other == Found(images=("a", "b", "c"), links=("d",), robots=frozenset({"noai"}))

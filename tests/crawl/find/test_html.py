@@ -52,6 +52,7 @@ def found(html, **more):
         ("<img src=blank.gif data-lazy-url=/a>", ["http://host/a"]),
         ("<img src='{{ url }}.png'><img src='<%= x %>'><img src={a}.png>", ["%7Ba%7D.png"]),
         ("<img src=a.png data-zoom-image=large.jpg>", ["a.png", "large.jpg"]),
+        ("<div data-bgset='a.png 400w, b.png 800w'></div>", ["a.png", "b.png"]),
         ("<div data-bg=a.png></div><section data-background='url(b.png)'></section>", ["a.png", "b.png"]),
         ("<img src=blank.gif><noscript><img src=a.png></noscript>", ["blank.gif", "a.png"]),
         # versions
