@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import http
 import http.client
 import math
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, cast
 
 from dqlab.crawl.coding import Garbled, beginning, unpacked
@@ -24,6 +27,8 @@ __all__ = ["PARTIAL", "RANGE", "Purse", "Share", "body_of"]
 CHUNK, HEAD = 64 * 1024, 4096
 #: bytes from which on a body isn't copied
 LARGE = 1_000_000
+#: what glibc calls the size from which on a piece of memory is one of the system's own (`mallopt`)
+MMAP_THRESHOLD = -3
 #: the answers to who asks for a part
 PARTIAL = (http.HTTPStatus.PARTIAL_CONTENT, http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 #: tries at a body that is cut on its way
@@ -105,7 +110,7 @@ class Download:
 
     def __init__(self, wants: Callable[[bytes], bool], share: Share, ask: Ask, most: int, end: float) -> None:
         self.wants, self.share, self.ask, self.most, self.end = wants, share, ask, most, end
-        self.raw = bytearray()
+        self.raw, self.size = bytearray(), 0  # as long as all of it is to be, and how much is there
         self.wanted: bool | None = None
         self.coding = ""
 
@@ -118,15 +123,16 @@ class Download:
             self.again(response)
         if self.wanted is False:
             return self.head()
+        del self.raw[self.size :]
         return self.unpack() if self.coding else settled(self.raw)
 
     def again(self, first: Response) -> None:
         """Ask for the rest, or if the server can't tell that it is still the same, for all of it."""
         mark = first.headers.get("ETag", "")
         mark = mark if mark and not mark.startswith("W/") else first.headers.get("Last-Modified", "")
-        reached = len(self.raw)
+        reached = self.size
         for _ in range(1, TRIES):
-            rest = {"Range": f"bytes={len(self.raw)}-", "If-Range": mark} if mark and self.raw else {}
+            rest = {"Range": f"bytes={self.size}-", "If-Range": mark} if mark and self.size else {}
             with self.ask(rest) as response:
                 if response.status in PARTIAL:
                     if not self.continues(response, mark):
@@ -139,7 +145,7 @@ class Download:
                 try:
                     return self.read(response)
                 except Cut:
-                    reached = max(reached, len(self.raw))
+                    reached = max(reached, self.size)
         raise FetchFailed(f"cut on its way after {reached} bytes, {TRIES} times")
 
     def continues(self, response: Response, mark: str) -> bool:
@@ -149,20 +155,20 @@ class Download:
         return (
             response.status == http.HTTPStatus.PARTIAL_CONTENT
             and place is not None
-            and int(place[1]) == len(self.raw)
+            and int(place[1]) == self.size
             and same
         )
 
     def read(self, response: Response) -> None:
         """Read what comes now. Raises Cut if it ends too early."""
         announced = response.headers.get("Content-Length", "")
-        expected = len(self.raw) + int(announced[:18]) if announced.isdecimal() else None
+        expected = self.size + int(announced[:18]) if announced.isdecimal() else None
         if expected is not None and expected > self.most:
             raise self.too_large()
         try:
             while chunk := response.read1(CHUNK):
                 self.take(chunk, expected)
-                if self.wanted is None and len(self.raw) >= HEAD:
+                if self.wanted is None and self.size >= HEAD:
                     self.wanted = self.is_wanted()
                 if self.wanted is False:
                     return
@@ -177,27 +183,31 @@ class Download:
 
     def take(self, chunk: bytes, expected: int | None) -> None:
         """Keep `chunk`, if it may be kept."""
-        if len(self.raw) + len(chunk) > self.most:
+        end = self.size + len(chunk)
+        if end > self.most:
             raise self.too_large()
-        size = len(chunk)
-        if expected is not None and not self.raw and expected > size:  # all of it at once: else it begins in vain
+        if expected is not None and not self.size and expected > end:  # all of it at once: else it begins in vain
             self.share.hold(expected, expected)
-        elif self.share.held < len(self.raw) + size:
-            self.share.hold(len(self.raw) + size, expected)
-        self.raw += chunk
+            if expected >= LARGE:
+                return_large_pieces()
+            self.raw = bytearray(expected)  # to grow it would move it, again and again
+        elif self.share.held < end:
+            self.share.hold(end, expected)
+        self.raw[self.size : end] = chunk
+        self.size = end
 
     def forget(self) -> None:
-        self.raw.clear()
+        self.raw, self.size = bytearray(), 0
         self.share.hold(0)
 
     def is_wanted(self) -> bool:
         """Say whether the rest is worth reading; it is, too, if nothing can be told by the first bytes."""
         head = self.head()
-        return self.wants(head) or (not head and bool(self.raw))
+        return self.wants(head) or (not head and self.size > 0)
 
     def head(self) -> bytes:
         """Return the first bytes, unpacked as far as that goes."""
-        return beginning(bytes(self.raw[:HEAD]), self.coding, HEAD)
+        return beginning(bytes(self.raw[: min(self.size, HEAD)]), self.coding, HEAD)
 
     def unpack(self) -> bytes:
         """Return the body as it was before it was packed."""
@@ -215,6 +225,14 @@ class Download:
 
     def too_large(self) -> FetchFailed:
         return FetchFailed(f"larger than {self.most} bytes (--max-bytes)")
+
+
+@functools.cache
+def return_large_pieces() -> None:
+    """Let large pieces of memory go back to the system when they are free; glibc keeps some for each thread."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another library, which knows no such thing
+            ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE)
 
 
 def settled(body: bytearray) -> bytes:

@@ -22,6 +22,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from dqlab.crawl.body import Purse
 from dqlab.crawl.directives import directives_ignored
 from dqlab.crawl.errand import Errand
 from dqlab.crawl.failures import FetchFailed, remedy
@@ -89,6 +90,8 @@ class Crawl:
         )
         reading = Reading(self.finding.scope, settings.best, directives_ignored(settings.ignores))
         self.terms = Terms(limits, settings.asking(), None, settings.ignores, reading, str(store.landing.place))
+        if self.lanes.are_here:  # an answer waits for room instead of being asked for again where there is more
+            self.terms = replace(self.terms, purse=Purse(settings.memory))
         self.reach = EVERYWHERE
         self.source: Iterator[Errand] | None = self.finding.begin()
         self.unread = self.wanted = 0  # pages and pictures that aren't settled

@@ -79,7 +79,7 @@ class Handful:
         for errand in errands:
             self.waiting.setdefault(site_of(errand.target), deque()).append(errand)
         self.outcomes: list[Outcome] = []
-        self.purse = Purse(room)
+        self.room, self.purse = room, terms.purse or Purse(room)
         self.end = time.monotonic() + (terms.limits.deadline if alone else SECONDS)
         self.full = False
         self.broken: BaseException | None = None
@@ -124,7 +124,7 @@ class Handful:
             )
         except OutOfTime as failure:
             if not self.alone and time.monotonic() - began < self.terms.limits.deadline:
-                return Outcome(errand=errand, alone=True, size=self.purse.room)
+                return Outcome(errand=errand, alone=True, size=self.room)
             return self.failed(errand, failure.message, began)
         except NoRoom as failure:
             return self.without_room(errand, failure, began)
@@ -132,8 +132,13 @@ class Handful:
             return self.failed(errand, failure.message, began)
         outcome = self.made(errand, answer, time.monotonic() - began)
         if outcome.image and outcome.image.body:
-            share.keep()
+            self.keep(share)
         return outcome
+
+    def keep(self, share: Share) -> None:
+        """Let a body that stays in the result take up its share of this task's room for good."""
+        if self.terms.purse is None:
+            share.keep()
 
     def wants(self, errand: Errand) -> Wants:
         """Return what says whether a body is worth reading for `errand`."""
@@ -178,7 +183,7 @@ class Handful:
         if self.alone:  # perhaps there is more room: whoever hands out knows
             outcome = self.failed(errand, failure.message + " (--memory)", began)
             return replace(outcome, alone=True, size=failure.size)
-        if failure.size is not None and failure.size <= self.purse.room:
+        if failure.size is not None and failure.size <= self.room:
             self.full = True  # with others before it; the next handful begins with it
             return None
         return Outcome(errand=errand, alone=True, size=failure.size)

@@ -55,9 +55,14 @@ class Lanes:
         # Private by its name only: it is what everybody asks an executor of the standard library.
         return getattr(self.executor, "_max_workers", 0)
 
+    @property
+    def are_here(self) -> bool:
+        """Whether all tasks run in this process."""
+        return isinstance(self.executor, Threads)
+
     def names(self) -> str:
         """Return who runs the tasks, in words."""
-        if isinstance(self.executor, Threads):
+        if self.are_here:
             return "threads of this process"
         return "1 worker" if self.workers == 1 else f"{self.workers} workers"
 

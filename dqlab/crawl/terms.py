@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dqlab.crawl.asking import Asking
+from dqlab.crawl.body import Purse
 from dqlab.crawl.scope import Scope
 
 __all__ = ["Answer", "Limits", "Reading", "Terms"]
@@ -33,7 +34,8 @@ class Terms:
     """
     On what terms a crawl fetches; travels to the workers. `reach`: the networks into which redirects and pictures may
     lead, None for all; `ignore`: wishes of owners that don't count (`directives`); `reading`: how pages are read;
-    `landing`: the folder for pictures, for those who can reach it.
+    `landing`: the folder for pictures, for those who can reach it; `purse`: the room that answers of all tasks have
+    together, where these run in the process of the crawl.
     """
 
     limits: Limits = Limits()
@@ -42,6 +44,7 @@ class Terms:
     ignore: tuple[str, ...] = ()
     reading: Reading = Reading()
     landing: str | None = None
+    purse: Purse | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

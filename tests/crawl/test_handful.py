@@ -8,6 +8,7 @@ import pytest
 
 from dqlab.crawl import handful, web
 from dqlab.crawl.asking import Asking, asking
+from dqlab.crawl.body import Purse
 from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.handful import fetch
 from dqlab.crawl.session import session
@@ -180,6 +181,19 @@ class TestBounds:
         done = run(server, *paths, room=2 * len(body) + 10)
 
         assert list(done) == paths[:2]
+
+    def test_where_all_run_here_they_have_their_room_together(self, server, tmp_path):
+        body = PNG + bytes(100_000)
+        paths = [f"/{number}.png" for number in range(6)]
+        for path in paths:
+            server.routes[path] = lambda to: to.answer(200, "image/png", body)
+        purse = Purse(len(body) + 10)
+
+        done = run(server, *paths, slots=6, room=2000, terms=Terms(landing=str(tmp_path), purse=purse))
+
+        assert {path for path, outcome in done.items() if outcome.image.size == len(body)} == set(paths)
+        assert [server.asked[path] for path in paths] == [1] * 6
+        assert purse.left == purse.room
 
     def test_who_finds_no_room_waits_for_those_who_give_theirs_back(self, server, tmp_path):
         body = PNG + bytes(100_000)
