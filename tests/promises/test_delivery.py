@@ -76,7 +76,7 @@ def test_two_hundred_tasks_survive_workers_killed_in_mid_task(seed):
                 break
         check_exactly_once(master, futures)
         lost = redelivery_seconds(master, killed)
-        assert len(lost) >= 12
+        assert 2 * len(lost) > len(killed)  # who was busy when the master was asked may have ended its task since
         assert max(lost) < 2.0
         assert sorted(lost)[len(lost) // 2] < 0.25
 
@@ -98,7 +98,10 @@ def test_two_hundred_tasks_survive_children_killed_in_mid_task(seed, tmp_path):
             mark = eventually(lambda: list(tmp_path.iterdir()), what="a running task")[0]
             a_while(chance, 0.0, NAP)
             mark.unlink(missing_ok=True)
-            os.kill(int(mark.name), signal.SIGKILL)
+            try:
+                os.kill(int(mark.name), signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # killed before, just as it had begun another task: its mark was left
             kills += 1
         check_exactly_once(master, futures)
         lost = all_events(master, "redelivered")
