@@ -31,6 +31,7 @@ from dqlab.crawl.frontier import Frontier, Handful
 from dqlab.crawl.handful import SECONDS, fetch
 from dqlab.crawl.images import Image
 from dqlab.crawl.lanes import Lanes
+from dqlab.crawl.limits import Limits
 from dqlab.crawl.outcome import Outcome
 from dqlab.crawl.page_log import PageLog
 from dqlab.crawl.pages import Page
@@ -38,7 +39,7 @@ from dqlab.crawl.progress import Counts, Progress
 from dqlab.crawl.settings import Settings, settings_of
 from dqlab.crawl.store import Store
 from dqlab.crawl.summary import Summary
-from dqlab.crawl.terms import Limits, Reading, Terms
+from dqlab.crawl.terms import Reading, Terms
 from dqlab.errors import ConnectionFailed, DqlabError
 
 __all__ = ["Crawl", "crawl"]

@@ -14,8 +14,8 @@ from dqlab.crawl.errand import Pressure
 from dqlab.errors import DqlabError
 
 if TYPE_CHECKING:
+    from dqlab.crawl.limits import Limits
     from dqlab.crawl.response import Bounds
-    from dqlab.crawl.terms import Limits
 
 __all__ = [
     "FetchFailed",

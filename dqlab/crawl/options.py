@@ -10,8 +10,8 @@ import warnings
 
 from dqlab.crawl.directives import WISHES
 from dqlab.crawl.engine import add_engine
+from dqlab.crawl.limits import Limits
 from dqlab.crawl.settings import MEMORY
-from dqlab.crawl.terms import Limits
 from dqlab.errors import BadInput
 
 __all__ = ["add_fetching", "resolve_auth"]

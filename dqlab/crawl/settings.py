@@ -11,7 +11,7 @@ from dqlab.crawl import lists
 from dqlab.crawl.addresses import absolute, shown
 from dqlab.crawl.asking import Asking, asking
 from dqlab.crawl.directives import WISHES
-from dqlab.crawl.terms import Limits
+from dqlab.crawl.limits import Limits
 from dqlab.errors import BadInput
 
 __all__ = ["MAX_PAGES", "MEMORY", "REFRESH", "Settings", "settings_of"]

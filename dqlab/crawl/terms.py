@@ -6,18 +6,10 @@ from dataclasses import dataclass, field
 
 from dqlab.crawl.asking import Asking
 from dqlab.crawl.body import Purse
+from dqlab.crawl.limits import Limits
 from dqlab.crawl.scope import Scope
 
-__all__ = ["Answer", "Limits", "Reading", "Terms"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait and how much to take: seconds of silence, seconds and bytes for a whole answer."""
-
-    timeout: float = 10.0
-    deadline: float = 60.0
-    max_bytes: int = 20_000_000
+__all__ = ["Answer", "Reading", "Terms"]
 
 
 @dataclass(frozen=True)

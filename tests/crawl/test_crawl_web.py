@@ -11,9 +11,10 @@ import pytest
 from dqlab.crawl import web
 from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.failures import FetchFailed, OutOfTime, TryAgain
+from dqlab.crawl.limits import Limits
 from dqlab.crawl.robots import Robots
 from dqlab.crawl.session import session
-from dqlab.crawl.terms import Limits, Terms
+from dqlab.crawl.terms import Terms
 from dqlab.crawl.web import get
 from dqlab.version import __version__
 from tests.crawl.hostile import hostile_server

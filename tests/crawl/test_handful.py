@@ -11,8 +11,9 @@ from dqlab.crawl.asking import Asking, asking
 from dqlab.crawl.body import Purse
 from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.handful import fetch
+from dqlab.crawl.limits import Limits
 from dqlab.crawl.session import session
-from dqlab.crawl.terms import Limits, Terms
+from dqlab.crawl.terms import Terms
 from dqlab.errors import BadInput
 from tests.crawl.hostile import PNG, hostile_server
 from tests.crawl.test_crawl_web import endless
