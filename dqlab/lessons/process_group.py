@@ -28,7 +28,7 @@ CHUNK = 1 << 16
 LAST_WORDS = 1.0
 #: the environment variable by which whatever a process has started is found, in whichever group it is
 MARK = "DQLAB_LESSON_PROCESS"
-#: Python 3.13 would colour a traceback, as Jupyter has asked all that a notebook starts for colours
+#: what keeps Python 3.13 from colouring a traceback, as Jupyter has asked of all that a notebook starts
 PLAIN_WORDS = {"PYTHON_COLORS": "0"}
 #: how often it is looked for anew, as it may start others while it is killed
 ROUNDS = 20
