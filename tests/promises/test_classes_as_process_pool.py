@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tests.cluster import script
-from tests.promises.test_main_as_process_pool import both
+from tests.promises.two_ways import both
 
 SCRIPT = """
-import abc, concurrent.futures as cf, multiprocessing as mp, sys
-from dqlab import LocalWorkers, Master
+import abc
+from tests.promises import two_ways
 
 class Tagged:
     found = []
@@ -63,10 +63,7 @@ def more():
     return Blue.tag, Tagged.found[-2:], Circle().area(), Counting.made[-1]
 
 if __name__ == "__main__":
-    executor = cf.ProcessPoolExecutor(1, mp.get_context("fork")) if sys.argv[1] == "pool" else Master()
-    with executor:
-        if sys.argv[1] == "dqlab":
-            LocalWorkers(executor, 1)
+    with two_ways.executor("fork") as executor:
         for function, *args in (
             (tag, Red()), (plug, Mine()), (area, Square()), (Red,), (Square,), (abstract,), (more,), (tag, Red()),
         ):

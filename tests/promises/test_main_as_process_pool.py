@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.cluster import run, script
+from tests.cluster import script
+from tests.promises.two_ways import both
 
 SCRIPT = """
-import collections, concurrent.futures as cf, contextvars, dataclasses, enum, functools, logging, multiprocessing as mp
+import collections, contextvars, dataclasses, enum, functools, logging, multiprocessing as mp
 import os, pickle, queue, sys, threading, typing
-from dqlab import LocalWorkers, Master
+from tests.promises import two_ways
 
 LOCK, LOCAL, EVENT, ROOM = threading.RLock(), threading.local(), threading.Event(), threading.Semaphore(2)
 VARIABLE, BARE = contextvars.ContextVar("VARIABLE", default=3), contextvars.ContextVar("BARE")
@@ -180,22 +181,13 @@ def programs():
     yield "a lock as an argument", lambda ex: ex.submit(double, threading.Lock()).result(30)
 
 if __name__ == "__main__":
-    executor = cf.ProcessPoolExecutor(1, mp.get_context("spawn")) if sys.argv[1] == "pool" else Master()
-    with executor:
-        if sys.argv[1] == "dqlab":
-            LocalWorkers(executor, 1)
+    with two_ways.executor() as executor:
         for name, program in programs():
             try:
                 print(name, program(executor))
             except Exception as exc:
                 print(name, type(exc).__name__)
 """
-
-
-def both(path):
-    """What a script says with a pool of processes and here, as lines; and what trouble it had here."""
-    there, here = (run(path, engine, "an argument", timeout=120) for engine in ("pool", "dqlab"))
-    return there.stdout.splitlines(), here.stdout.splitlines(), here.stderr
 
 
 def test_a_script_of_its_own_gives_the_same(tmp_path):
@@ -222,10 +214,10 @@ def missing(x=MISSING):
     return x is MISSING
 """
 WITH_HELPER = """
-import concurrent.futures as cf, multiprocessing as mp, pickle, sys
+import multiprocessing as mp, pickle, sys
 import helper
 from helper import Thing
-from dqlab import LocalWorkers, Master
+from tests.promises import two_ways
 
 def lazy(thing):
     import helper as h
@@ -247,18 +239,11 @@ def module():
     return h.__name__, h is sys.modules["helper"], h.make.__module__
 
 if __name__ == "__main__":
-    executor = cf.ProcessPoolExecutor(1, mp.get_context("spawn")) if sys.argv[1] == "pool" else Master()
-    with executor:
-        if sys.argv[1] == "dqlab":
-            LocalWorkers(executor, 1)
-        for function, *args in (
+    with two_ways.executor() as executor:
+        two_ways.say(executor, [
             (lazy, Thing(1)), (lazy_names, Thing(1)), (helper.add, 1), (both, 1), (pickled, Thing(1)),
             (pool,), (module,), (helper.missing,), (lazy, Thing(2)), (helper.add, 1),
-        ):
-            try:
-                print(function.__name__, [executor.submit(function, *args).result(30) for _ in range(2)])
-            except Exception as exc:
-                print(function.__name__, repr(exc))
+        ])
 """
 
 

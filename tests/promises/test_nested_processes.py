@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tests.cluster import script
-from tests.promises.test_main_as_process_pool import both
+from tests.promises.two_ways import both
 
 SCRIPT = """
-import concurrent.futures as cf, multiprocessing as mp, sys
-from dqlab import LocalWorkers, Master
+import concurrent.futures as cf, multiprocessing as mp
+from tests.promises import two_ways
 
 SCALE = 2
 class Odd(Exception):
@@ -55,10 +55,7 @@ def executor_in(how):
         return list(inner.map(scale, [1, 2])), type(inner.submit(point, 1).result()) is Point
 
 if __name__ == "__main__":
-    executor = cf.ProcessPoolExecutor(1, mp.get_context("spawn")) if sys.argv[1] == "pool" else Master()
-    with executor:
-        if sys.argv[1] == "dqlab":
-            LocalWorkers(executor, 1)
+    with two_ways.executor() as executor:
         for function, how in (
             (pool, "fork"), (pool, "spawn"), (pool, "forkserver"), (initializer, "spawn"), (raises, "spawn"),
             (process, "spawn"), (executor_in, "spawn"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.cluster import script
-from tests.promises.test_main_as_process_pool import both
+from tests.promises.two_ways import both
 
 #: the files of `kit`, of `wide`, which has no `__init__.py`, and of a module
 FILES = {
@@ -36,9 +36,9 @@ def lazy():
 """,
 }
 SCRIPT = """
-import concurrent.futures as cf, inspect, multiprocessing as mp, sys, types
+import inspect, sys, types
 import helper, kit.tools.deep, wide.inner.mod
-from dqlab import LocalWorkers, Master
+from tests.promises import two_ways
 
 by_hand = types.ModuleType("by_hand")
 exec("SCALE = 2\\ndef scale(x):\\n    return SCALE * x", vars(by_hand))
@@ -59,18 +59,11 @@ def scale(x):
     return by_hand.scale(x)
 
 if __name__ == "__main__":
-    executor = cf.ProcessPoolExecutor(1, mp.get_context("spawn")) if sys.argv[1] == "pool" else Master()
-    with executor:
-        if sys.argv[1] == "dqlab":
-            LocalWorkers(executor, 1)
-        for function, *args in (
+    with two_ways.executor() as executor:
+        two_ways.say(executor, [
             (deep, 1), (kit.tools.deep.relative,), (count,), (deep, 1), (tasks,), (members,), (lines,), (helper.words,),
             (helper.lazy,), (scale, 2), (by_hand.scale, 2), (count,), (wide.inner.mod.number,),
-        ):
-            try:
-                print(function.__name__, [executor.submit(function, *args).result(30) for _ in range(2)])
-            except Exception as exc:
-                print(function.__name__, repr(exc))
+        ])
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster import script
-from tests.promises.test_main_as_process_pool import both
+from tests.promises.two_ways import both
 
 HELPER = """
 PLACES = 2
@@ -15,9 +15,9 @@ def choose(name, *args):
     return globals()[name](*args)
 """
 SCRIPT = """
-import concurrent.futures as cf, importlib, multiprocessing as mp, sqlite3, sys
+import importlib, sqlite3, sys
 import helper
-from dqlab import LocalWorkers, Master
+from tests.promises import two_ways
 
 BASE, TABLE = 10, sqlite3.connect(":memory:")
 def query():
@@ -51,15 +51,8 @@ def area(name):
     return globals()[name]().area()
 
 if __name__ == "__main__":
-    executor = cf.ProcessPoolExecutor(1, mp.get_context("spawn")) if sys.argv[1] == "pool" else Master()
-    with executor:
-        if sys.argv[1] == "dqlab":
-            LocalWorkers(executor, 1)
-        for function, *args in PROGRAMS:
-            try:
-                print(function.__name__, [executor.submit(function, *args).result(30) for _ in range(2)])
-            except Exception as exc:
-                print(function.__name__, repr(exc))
+    with two_ways.executor() as executor:
+        two_ways.say(executor, PROGRAMS)
 """
 
 
