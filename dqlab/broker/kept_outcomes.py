@@ -83,9 +83,7 @@ def _old(group: OrderedDict[Span, tuple[float, int]], now: float) -> bool:
 
 def outcome_size(span: Span) -> int:
     """Bytes of the outcome of a final span, with what its tasks have printed, as far as they matter."""
-    result = span.result
-    size = len(result) if type(result) is bytes else size_of(result)
-    return size + chars_in(span.printed) if span.printed else size
+    return size_of(span.result) + chars_in(span.printed) if span.printed else size_of(span.result)
 
 
 def size_of(value: Any) -> int:

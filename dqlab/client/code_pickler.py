@@ -189,18 +189,19 @@ class CodePickler(ValuePickler):
             used[function.__qualname__] = function
         home = self._module_of(function.__globals__)
         if seeks(function):
-            used = self._sought(home) | used
+            used = self._whatever(home) | used
         slots |= {"__globals__": self._without_stuck(home.__name__, used, function), **defaults(function)}
         beside = _reached([*used.values(), *_imported(names), *modules_in(*function.__closure__ or ())], names)
         lists = not _LISTERS.isdisjoint(names)
         reached = [
-            (module, self._without_stuck(module.__name__, (self._sought(module) if lists else {}) | found, function))
+            (module, self._without_stuck(module.__name__, (self._whatever(module) if lists else {}) | found, function))
             for module, found in beside
         ]
         state = setter, (attributes, slots), tuple(reached)
         return make, (code, _Globals(home), *rest), state, None, None, set_function
 
-    def _sought(self, module: types.ModuleType) -> dict[str, Any]:
+    def _whatever(self, module: types.ModuleType) -> dict[str, Any]:
+        """What of a module's globals may be looked for and can be pickled."""
         return {name: value for name, value in _sought(module) if self._stuck(value) is None}
 
     def _module_of(self, names: dict[str, Any]) -> types.ModuleType:

@@ -20,14 +20,14 @@ from dqlab.wire.local_code import arrived, parts_of_wrapper
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["digest", "class_for", "keep_class", "set_class"]
+__all__ = ["class_for", "digest", "keep_class", "make_skeleton", "set_class"]
 
 #: classes that are defined in this process and have travelled, by their ids
 _kept: WeakValueDictionary[int, type] = WeakValueDictionary()
 #: the digests of what a class that has come here was given last
 _brought: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
 #: what cloudpickle makes a class with, unless it is an enum
-_make_skeleton = cloudpickle.cloudpickle._make_skeleton_class
+make_skeleton = cloudpickle.cloudpickle._make_skeleton_class
 #: what the first pickle of an instance leaves in its class
 _SLOT_NAMES = "__slotnames__"
 
@@ -90,7 +90,7 @@ def class_for(make: Callable[..., type], *args: Any) -> type:
     known: type | None = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.get(args[-2])
     if known is not None:
         return known
-    if make is not _make_skeleton:
+    if make is not make_skeleton:
         return make(*args)
     meta, *rest = args
     with _without_init_subclass(args[2]):
@@ -134,10 +134,11 @@ def set_class(cls: type, state: tuple[Any, ...]) -> None:
     arrived.pop(id(cls), None)
     arrived[id(cls)] = cls  # the last one, now
     brought = {name: digest(value) for name, value in inner[0].items() if name != _SLOT_NAMES}
-    before = _brought.get(cls, brought)
-    if before != brought or cls not in _brought:
-        for name in before.keys() - brought.keys() & vars(cls).keys():
-            type.__delattr__(cls, name)  # it has been deleted where the class comes from
+    before = _brought.get(cls)
+    if before != brought:
+        for name in (before or {}).keys() - brought.keys():
+            if name in vars(cls):
+                type.__delattr__(cls, name)  # it has been deleted where the class comes from
         _brought[cls] = brought
         setter(cls, inner)
 

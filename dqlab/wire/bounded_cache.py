@@ -39,11 +39,7 @@ class BoundedCache(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """The value, which is now the one used last; None if it was never kept, or has been forgotten."""
-        found = self._values.get(key)
-        if found is None:
-            return None
-        self._values.move_to_end(key)
-        return found[0]
+        return self._values[key][0] if self.use(key) else None
 
     def keep(self, key: K, value: V, size: int) -> None:
         """Keep a value of `size` bytes, in the place of one that was kept under its key before."""

@@ -7,7 +7,6 @@ anything changes, so that the same mistake has the same words in Python, on the 
 from __future__ import annotations
 
 import math
-import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,8 +16,8 @@ from dqlab.errors import BadInput
 __all__ = [
     "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS",
     "LIMIT", "NAME", "NAMES", "PID", "PIECES", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RESULTS",
-    "RETRIES", "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "apply",
-    "check_fields", "check_queue", "one_of", "optional", "shown", "whole",
+    "RETRIES", "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "check_fields",
+    "check_queue", "one_of", "optional", "shown", "whole",
 ]  # fmt: skip
 
 #: characters of a value in an error's message
@@ -31,9 +30,6 @@ LONGEST, LONGEST_WAIT = 1e9, 1e9
 MOST = 1_000_000
 #: ids of tasks and clients, leases, serial numbers: what a machine's number holds
 MOST_ID = 2**63 - 1
-
-#: `apply(holds, value)` in a loop of C: pairs of a check's `holds` and a value
-apply: Any = operator.call
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 

@@ -19,6 +19,7 @@ __all__ = ["FINAL", "Away", "persist"]
 #: what is no broken connection, although some of it is an `OSError`: to try again would change nothing
 FINAL = (AuthenticationFailed, BadInput, MasterGone, Refused)
 
+#: is never set: who waits for it lets time pass
 _NEVER = threading.Event()
 
 T = TypeVar("T")

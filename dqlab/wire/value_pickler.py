@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from dqlab.wire.arrivals import class_for, set_class
+from dqlab.wire.arrivals import class_for, make_skeleton, set_class
 from dqlab.wire.local_code import behind, imported_behind, parts_of_wrapper, rebuild_cached_property, set_function
 from dqlab.wire.made_anew import with_new
 from dqlab.wire.messages import ATOMS
@@ -22,8 +22,6 @@ __all__ = ["Dumper", "ValuePickler"]
 
 #: what cloudpickle from 3.1.3 on calls the file of all code
 _NO_FILE = "<dynamic-code>"
-#: what it makes a class with, unless it is an enum
-_make_class = cloudpickle.cloudpickle._make_skeleton_class
 
 
 def _reduce_code(code: types.CodeType) -> Any:
@@ -89,7 +87,7 @@ class ValuePickler(cloudpickle.Pickler):
     def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
         """Take a class apart, given how cloudpickle does: where it came from, it is not set back on its return."""
         make, args, (attributes, slots), *_, setter = reduced
-        if make is _make_class:  # which forgets these
+        if make is make_skeleton:  # which forgets these
             *first, namespace, tracker, extra = args
             slots_too = {"__slots__": attributes.pop("__slots__")} if attributes.get("__slots__") else {}
             args = (*first, {**namespace, "__qualname__": cls.__qualname__, **slots_too}, tracker, extra)

@@ -28,8 +28,7 @@ class ClientModules:
 
     def suits(self, envelope: Envelope) -> bool:
         """Whether a function may run here; else it is for a fresh process."""
-        if self._seen != (len(sys.modules), len(imported_behind)):
-            self._look()
+        self._look()
         if not self._files:
             return True
         return envelope.client == self._client and all(_version(file) == v for file, v in self._files.items())
@@ -47,6 +46,8 @@ class ClientModules:
 
     def _look(self) -> None:
         """Notice what has been imported since."""
+        if self._seen == (len(sys.modules), len(imported_behind)):
+            return
         self._seen = len(sys.modules), len(imported_behind)
         for name, module in {**sys.modules, **imported_behind}.items():
             if isinstance(module, StandIn):

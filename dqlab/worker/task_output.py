@@ -125,14 +125,13 @@ class TaskOutput:
 
     def rest(self) -> None:
         """All tasks have ended, and their outcomes are told: what they still print is nobody's."""
-        if self._quiet and not self._held:
+        if self._quiet:
             return
         with self._reading:
-            quiet, self._quiet = self._quiet, True
+            self._quiet = True
             self._held.clear()
             self._chars = 0
-        if not quiet:
-            self._pass_on(end=True)
+        self._pass_on(end=True)
 
     # -- reading --------------------------------------------------------------------------------------------------
 
