@@ -90,9 +90,9 @@ class Crawl:
             delay=settings.delay,
         )
         reading = Reading(self.finding.scope, settings.best, directives_ignored(settings.ignores))
-        self.terms = Terms(limits, settings.asking(), None, settings.ignores, reading, str(store.landing.place))
-        if self.lanes.are_here:  # an answer waits for room instead of being asked for again where there is more
-            self.terms = replace(self.terms, purse=Purse(settings.memory))
+        # In this process an answer waits for room, instead of being asked for again where there is more.
+        purse = Purse(settings.memory) if self.lanes.are_here else None
+        self.terms = Terms(limits, settings.asking(), None, settings.ignores, reading, str(store.landing.place), purse)
         self.reach = EVERYWHERE
         self.source: Iterator[Errand] | None = self.finding.begin()
         self.unread = self.wanted = 0  # pages and pictures that aren't settled

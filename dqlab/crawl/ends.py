@@ -125,14 +125,18 @@ def icons_end(body: bytes) -> bool:
 
 def svg_ends(body: bytes) -> bool:
     """Whether the last tag of an SVG closes it."""
-    tail = body[-TAIL:] if narrow(body[:2]) == body[:2] else narrow(body[:2] + body[2:][-2 * TAIL :])
+    tail = narrow(body[:2] + body[2:][-2 * TAIL :]) if is_wide(body) else body[-TAIL:]
     return SVG_END.search(tail) is not None
+
+
+def is_wide(text: bytes) -> bool:
+    """Whether `text` says that it is UTF-16."""
+    return text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def narrow(text: bytes) -> bytes:
     """Return `text` as UTF-8 if it says that it is UTF-16; else as it is."""
-    wide = text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return text.decode("utf-16", "ignore").encode() if wide else text
+    return text.decode("utf-16", "ignore").encode() if is_wide(text) else text
 
 
 def svgz_ends(body: bytes) -> bool:
@@ -190,7 +194,7 @@ def strips_lie_within(body: bytes, found: dict[int, tuple[int, ...]]) -> bool:
 
 def tiff_directories(body: bytes) -> Iterator[int]:
     """Yield where the directory of each picture of a TIFF begins. Raises struct.error if one isn't all there."""
-    order = "<" if body[:2] == b"II" else ">"
+    order = tiff_order(body)
     (at,) = struct.unpack_from(order + "I", body, 4)
     seen = set[int]()
     while (at or not seen) and at not in seen and len(seen) < TIFF_PICTURES:
@@ -200,9 +204,14 @@ def tiff_directories(body: bytes) -> Iterator[int]:
         (at,) = struct.unpack_from(order + "I", body, at + 2 + 12 * count)
 
 
+def tiff_order(body: bytes) -> str:
+    """Return the order of bytes in the numbers of a TIFF, as `struct` has it."""
+    return "<" if body[:2] == b"II" else ">"
+
+
 def tiff_values(body: bytes, tags: set[int], at: int) -> dict[int, tuple[int, ...]]:
     """Return the numbers that the TIFF directory `at` has for `tags`. Raises struct.error if it isn't all there."""
-    order = "<" if body[:2] == b"II" else ">"
+    order = tiff_order(body)
     (count,) = struct.unpack_from(order + "H", body, at)
     struct.unpack_from(order + "I", body, at + 2 + 12 * count)  # the place of the next directory
     found = {}

@@ -38,11 +38,8 @@ class Page:
 
 def read(answer: Answer, errand: Errand, rules: Reading) -> Page:
     """Return what the document in `answer` leads to, or why it can't be read."""
-    from dqlab.crawl.find import (
-        Unreadable,
-        find,
-        header,
-    )  # which most workers never need, as pictures are more than pages
+    # Here, as most workers never need it: pictures are more than pages.
+    from dqlab.crawl.find import Unreadable, find, header
 
     try:
         found = find(answer.body, answer.url, answer.kind, answer.charset, rules.best)
