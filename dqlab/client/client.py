@@ -25,11 +25,10 @@ from dqlab.client.map_results import MapResults
 from dqlab.client.open_work import OpenWork
 from dqlab.client.pickling import dump_call, dump_function
 from dqlab.client.plain_queue import PlainQueue
-from dqlab.client.prospects import can_work
 from dqlab.client.results import raise_outcome
 from dqlab.client.session import Session
 from dqlab.client.submission import Submission, make_header
-from dqlab.errors import BadInput, MasterGone, Refused
+from dqlab.errors import BadInput, MasterGone
 from dqlab.wire.address import place
 from dqlab.wire.checks import SECONDS, one_of
 from dqlab.wire.connection_file import Connection, find_connection
@@ -51,9 +50,9 @@ class Client(concurrent.futures.Executor, Administration):
 
     def __init__(self, session: Session, options: Options | None = None, when_full: str = "wait") -> None:
         self._session, self._when_full = session, when_full
+        self._origin: Client | None = None  #: that of which this is a view: it lives as long
         self._options = options or Options()
-        self._found, self.open_work = FoundFutures(session), OpenWork(session)
-        self.launchers: list[Any] = []
+        self._found = FoundFutures(session)
         self.tasks = PlainQueue(session, "tasks")
         self.results = PlainQueue(session, "results")
 
@@ -75,6 +74,16 @@ class Client(concurrent.futures.Executor, Administration):
         serve = [w for w in self.stats()["workers"] if w["queues"] is None or self._options.queue in w["queues"]]
         started = sum(len(launcher) for launcher in self.launchers if launcher.serves(self._options.queue))
         return max(1, len(serve), started)
+
+    @property
+    def open_work(self) -> OpenWork:
+        """What was submitted here and has not ended."""
+        return self._session.open_work
+
+    @property
+    def launchers(self) -> list[Any]:
+        """The launchers of workers that were started here for its master."""
+        return self._session.open_work.launchers
 
     @property
     def connection(self) -> Connection:
@@ -102,7 +111,7 @@ class Client(concurrent.futures.Executor, Administration):
         if options.queue == PLAIN:
             raise BadInput("queue 'plain' holds plain tasks only", "put them with master.tasks.put")
         view = Client(self._session, options, when_full)
-        view.launchers = self.launchers
+        view._origin = self
         return view
 
     # -- Executor -------------------------------------------------------------------------------------------------
@@ -196,14 +205,9 @@ class Client(concurrent.futures.Executor, Administration):
     def _finish(self) -> None:
         """Wait for what somebody can do, then close."""
         try:
-            self.open_work.wait([each for each in self.launchers if not each.stopped], can_work)
-            with contextlib.suppress(MasterGone, Refused, TimeoutError):
-                self._abandon_rest()
+            self.open_work.finish()
         finally:
             self._close()
-
-    def _abandon_rest(self) -> None:
-        """What nobody can do now: it stays with the master, for workers that come later."""
 
     def _close(self) -> None:
         self._session.close()

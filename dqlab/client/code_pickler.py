@@ -197,7 +197,8 @@ class CodePickler(ValuePickler):
             (module, self._without_stuck(module.__name__, (self._whatever(module) if lists else {}) | found, function))
             for module, found in beside
         ]
-        state = setter, (attributes, slots), tuple(reached)
+        missing = tuple(sorted(names - function.__globals__.keys()))  # some since the last time, perhaps
+        state = setter, (attributes, slots), tuple(reached), missing
         return make, (code, _Globals(home), *rest), state, None, None, set_function
 
     def _whatever(self, module: types.ModuleType) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import linecache
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import _RemoteTraceback
 from itertools import repeat
 from typing import Any
 
@@ -14,7 +15,7 @@ from dqlab.errors import TaskFailed, TaskTimeout
 from dqlab.wire.messages import CALLS, PLAIN, Failure, Found, Outcome
 from dqlab.wire.plain_data import load_plain
 
-__all__ = ["Load", "RemoteTraceback", "load_error", "load_results", "loader", "raise_outcome", "unpack"]
+__all__ = ["Load", "load_error", "load_results", "loader", "raise_outcome", "unpack"]
 
 #: a frame of a traceback under which no source stands
 _BARE_FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+), in .+\n(?!    )', re.MULTILINE)
@@ -29,15 +30,9 @@ def loader(results: str) -> Load:
     return load_plain if results == PLAIN else pickle.loads
 
 
-class RemoteTraceback(Exception):
-    """The worker's traceback, as the cause of the exception that a task raised."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.tb = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.tb}"""'
+def _remote_traceback(text: str) -> Exception:
+    """The worker's traceback, as the cause of the exception that a task raised: of the class that a pool has there."""
+    return _RemoteTraceback(f'\n"""\n{_with_source(text)}"""')
 
 
 def load_error(task: int, outcome: Outcome, load: Load = pickle.loads) -> BaseException:
@@ -50,7 +45,7 @@ def load_error(task: int, outcome: Outcome, load: Load = pickle.loads) -> BaseEx
         try:
             exc = pickle.loads(data)
             if isinstance(exc, BaseException):
-                exc.__cause__ = RemoteTraceback(_with_source(text))
+                exc.__cause__ = _remote_traceback(text)
                 return exc
         except Exception as broken:
             summary = f"{summary} (the exception itself could not be loaded here: {broken!r})"
@@ -59,7 +54,7 @@ def load_error(task: int, outcome: Outcome, load: Load = pickle.loads) -> BaseEx
     cls = TaskTimeout if kind == "timeout" else TaskFailed
     error = cls(message, summary, attempts, tuple(map(tuple, outcome.history)))
     if text:
-        error.__cause__ = RemoteTraceback(_with_source(text))
+        error.__cause__ = _remote_traceback(text)
     return error
 
 

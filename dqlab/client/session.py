@@ -22,6 +22,7 @@ from typing import Any
 from dqlab.client.channel import Channel, Origin, pause
 from dqlab.client.collector import Collector
 from dqlab.client.connections import PATIENCE, RETRY, Connections
+from dqlab.client.open_work import OpenWork
 from dqlab.client.results import loader
 from dqlab.client.screen import Screen
 from dqlab.client.sender import Sender
@@ -50,6 +51,7 @@ class Session(Connections):
         super().__init__(connection, has_ended, patience)
         self._hinted = False
         self.origin = Origin()
+        self.open_work = OpenWork(self)
         self._calls = Channel(self.dial, self.patience)
         try:
             self.about = self._calls.call("about")

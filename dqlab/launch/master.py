@@ -7,14 +7,13 @@ a command line.
 from __future__ import annotations
 
 import queue
-import warnings
+import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dqlab.client.client import Client
-from dqlab.client.prospects import can_work
 from dqlab.client.session import Session
 from dqlab.errors import LaunchFailed
 from dqlab.launch.launcher import START_TIMEOUT
@@ -68,7 +67,6 @@ class Master(Client):
             insecure=insecure,
         )
         settings.check()
-        self._keeps = settings.journal is not None
         said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._process = process = OwnedProcess(
             python_command("dqlab.cli", "master", "--owned"), settings.as_json(), lambda _, words: said.put(words)
@@ -77,7 +75,8 @@ class Master(Client):
         try:
             process.start()
             self._come_up(said, output)
-            self._finalizer = weakref.finalize(self, _end_master, self._session, process, self.launchers)
+            self.open_work.stays = settings.journal is not None
+            self._finalizer = weakref.finalize(self, _let_go, self._session, process)
             unborn.detach()
         except BaseException:  # an interrupt, too
             unborn()
@@ -105,16 +104,6 @@ class Master(Client):
         """Process id of the master."""
         return self._process.pid
 
-    def _abandon_rest(self) -> None:
-        """What nobody can do goes with the master, unless a journal keeps it."""
-        if self._keeps or not (count := self._session.cancel_all()):
-            return
-        tasks = "1 task was" if count == 1 else f"{count} tasks were"
-        stopped = any(launcher.stopped and not launcher.waited for launcher in self.launchers)
-        why = "workers were stopped before (take the results first)" if stopped else "no worker serves their queue"
-        warnings.warn(f"dqlab: {tasks} cancelled at the end of the master: {why}", stacklevel=2)
-        self.open_work.wait((), can_work)  # for what was done, and is on its way
-
     def _close(self) -> None:
         self._finalizer()
 
@@ -124,9 +113,25 @@ def _end_process(process: OwnedProcess) -> None:
     process.end()
 
 
-def _end_master(session: Session, process: OwnedProcess, launchers: list[Any]) -> None:
+def _let_go(session: Session, process: OwnedProcess) -> None:
+    """End the master; one that nobody holds any more finishes first what it was given, as any executor does."""
     if not session.origin.is_here:
         return  # a forked copy of the owner ends, not the owner
+    if session.closing or session.closed or session.open_work.all_ended():
+        _end_master(session, process)
+    else:
+        threading.Thread(target=_finish, args=(session, process), name="dqlab-shutdown", daemon=False).start()
+
+
+def _finish(session: Session, process: OwnedProcess) -> None:
+    try:
+        session.open_work.finish()
+    finally:
+        _end_master(session, process)
+
+
+def _end_master(session: Session, process: OwnedProcess) -> None:
+    launchers = session.open_work.launchers
     try:
         session.close()
         process.end()  # it says goodbye to its workers

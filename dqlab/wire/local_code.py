@@ -216,7 +216,7 @@ def attribute(module: str, name: str) -> Any:
 
 def set_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:
     """Give a function that has arrived its state, and the modules that it reaches what it needs of them."""
-    setter, inner, reached = state
+    setter, inner, reached, *_ = state
     setter(function, inner)
     for module, names in reached:
         vars(module).update(names)

@@ -21,6 +21,8 @@ __all__ = ["ClientNames", "Shared", "names_of"]
 
 #: module and name
 Key = tuple[str, str]
+#: the digest and the value of a global that is not there at the client
+MISSING = object()
 
 
 class Shared:
@@ -76,15 +78,19 @@ class ClientNames:
     def _put(self, key: Key, digest: Any, value: Any) -> Any:
         """Set a global, unless what is there was brought as the same; return what is there then."""
         names = vars(self._modules[key[0]])
-        if self._there.get(key) != digest:
-            names[key[1]], self._there[key] = value, digest
+        if self._there.get(key, MISSING) != digest:
+            self._there[key] = digest
+            if value is MISSING:
+                names.pop(key[1], None)
+            else:
+                names[key[1]] = value
         return names.get(key[1], value)
 
     # -- how what is loaded finds its place -------------------------------------------------------------------------
 
     def set_function(self, shared: Shared, function: types.FunctionType, state: tuple[Any, ...]) -> None:
         """As `local_code.set_function` does it, for one of several functions of its module."""
-        setter, (attributes, slots), reached = state
+        setter, (attributes, slots), reached, *missing = state
         home = self._modules.get(function.__globals__.get("__name__", ""))
         if home is None or vars(home) is not function.__globals__:
             local_code.set_function(function, state)
@@ -97,6 +103,9 @@ class ClientNames:
                 continue
             for name, value in names.items():
                 self.set_global(shared, module.__name__, name, value)
+        for name in missing[0] if missing else ():
+            shared.brought[home.__name__, name] = MISSING, MISSING
+            self._put((home.__name__, name), MISSING, MISSING)
 
     def set_global(self, shared: Shared, module: str, name: str, value: Any) -> Any:
         """A global of a module has come; return what it is here."""

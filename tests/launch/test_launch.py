@@ -226,7 +226,7 @@ def test_when_the_owner_dies_everything_is_gone_within_five_seconds(tmp_path, ho
 
 
 def test_an_owner_that_ends_by_itself_leaves_nothing(tmp_path):
-    """Neither `with` nor `stop`: the script just ends, with work under way."""
+    """Neither `with` nor `stop`: the script just ends, with work under way, which is finished."""
     path = script(
         tmp_path,
         """
@@ -234,7 +234,7 @@ def test_an_owner_that_ends_by_itself_leaves_nothing(tmp_path):
         from dqlab import LocalWorkers, Master
         master = Master()
         workers = LocalWorkers(master, 2).wait(timeout=30)
-        future = master.submit(time.sleep, 30)
+        future = master.submit(time.sleep, 1)
         print(master.submit(pow, 2, 3).result(20), flush=True)
         """,
     )

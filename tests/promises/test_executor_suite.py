@@ -19,7 +19,7 @@ import traceback
 import weakref
 from collections.abc import Iterator
 from concurrent import futures
-from concurrent.futures import Future
+from concurrent.futures import Future, process
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 
 import pytest
@@ -146,6 +146,7 @@ class TestExecutor:
         with pytest.raises(RuntimeError) as caught:
             executor.submit(raise_error).result()
         assert caught.value.args == (123,)
+        assert type(caught.value.__cause__) is process._RemoteTraceback
         assert "raise RuntimeError(123)  # some comment" in caught.value.__cause__.tb
         assert "raise RuntimeError(123)  # some comment" in "".join(traceback.format_exception(caught.value))
 
@@ -154,7 +155,7 @@ class TestExecutor:
         with pytest.raises(ZeroDivisionError) as caught:
             executor.submit(divmod, 1, 0).result() if kind == "submit" else list(executor.map(divmod, [1], [0]))
         assert "Traceback (most recent call last):" in caught.value.__cause__.tb
-        assert caught.value.__cause__.tb.rstrip().splitlines()[-1].startswith("ZeroDivisionError: ")
+        assert caught.value.__cause__.tb.rstrip('\n"').splitlines()[-1].startswith("ZeroDivisionError: ")
 
 
 def create_future(state=PENDING, exception=None, result=None):
@@ -266,7 +267,7 @@ class TestShutdown:
         with pytest.raises(RuntimeError):
             mortal.submit(pow, 2, 5)
 
-    @pytest.mark.parametrize("shutdown", ["", "master.shutdown(wait=False)"])
+    @pytest.mark.parametrize("shutdown", ["", "master.shutdown()", "master.shutdown(wait=False)"])
     def test_interpreter_shutdown(self, tmp_path, shutdown):
         said = run(script(tmp_path, f"""
             import time
@@ -278,7 +279,7 @@ class TestShutdown:
                 master = Master()
                 LocalWorkers(master, 2)
                 master.submit(sleep_and_touch, 1.0)
-                {shutdown or "master.shutdown()"}
+                {shutdown}
             """), cwd=tmp_path)  # fmt: skip
         assert (said.returncode, said.stderr) == (0, "")
         assert (tmp_path / "apple").exists()
@@ -295,9 +296,9 @@ class TestShutdown:
                     print("runtime-error")
                     raise
             if __name__ == "__main__":
-                with Master() as master:
-                    LocalWorkers(master, 1)
-                    master.submit(id, 42).result()
+                master = Master()
+                LocalWorkers(master, 1)
+                master.submit(id, 42).result()
             """))  # fmt: skip
         assert "RuntimeError: cannot schedule new futures" in said.stderr
         assert said.stdout.strip() == "runtime-error"
@@ -329,7 +330,7 @@ class TestShutdown:
         mortal.shutdown(wait=True)
         assert time.monotonic() - began < 5
 
-    @pytest.mark.parametrize("end", ["with", "wait", "no wait"])
+    @pytest.mark.parametrize("end", ["with", "wait", "no wait", "del"])
     def test_the_results_are_there_after_the_end(self, end):
         master = Master()
         LocalWorkers(master, 2)
@@ -337,6 +338,9 @@ class TestShutdown:
         if end == "with":
             with master:
                 pass
+        elif end == "del":
+            del master
+            gc.collect()
         else:
             master.shutdown(wait=end == "wait")
         assert list(results) == [5, 4, 3, 2, 1, 0, 1, 2, 3, 4]

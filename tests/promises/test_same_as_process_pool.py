@@ -315,6 +315,11 @@ def test_code_is_as_it_is_here_now(engines, beside):
     module.RATE = 9
     module.Thing.k = 7
     check(90, 90, 90, 90, 7)
+    del module.RATE
+    with pytest.raises(NameError, match="RATE"):
+        here.submit(through, 10).result(30)
+    module.RATE = 9
+    check(90, 90, 90, 90, 7)
     module.Thing.extra = 1
     assert here.submit(lambda: hasattr(module.Thing, "extra")).result(30)
     del module.Thing.extra

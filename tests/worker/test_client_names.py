@@ -67,6 +67,21 @@ def test_what_has_changed_at_the_client_is_set_anew_and_nothing_else_is(here):
     assert process.send(here.look)() == (0, 7)
 
 
+def test_what_was_deleted_at_the_client_is_gone_but_not_what_a_task_has_made(here):
+    process = Process(here)
+    before = process.send(here.look)
+    assert before() == (0, 1)
+    del here.RATE
+    after = process.send(here.look)
+    with pytest.raises(NameError, match="RATE"):
+        after()
+    assert before() == (0, 1)
+    process.send(here.set_rate)(5)
+    assert after() == (0, 5)
+    here.RATE = 2
+    assert process.send(here.look)() == (0, 2)
+
+
 def test_a_task_that_was_submitted_before_a_change_finds_what_there_was_then(here):
     process = Process(here)
     before = process.send(here.look)
