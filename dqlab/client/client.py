@@ -22,7 +22,6 @@ from dqlab.client.connections import PATIENCE
 from dqlab.client.found_futures import FoundFutures
 from dqlab.client.future import HINT_AFTER, Future
 from dqlab.client.map_results import MapResults
-from dqlab.client.open_work import OpenWork
 from dqlab.client.pickling import dump_call, dump_function
 from dqlab.client.plain_queue import PlainQueue
 from dqlab.client.results import raise_outcome
@@ -49,10 +48,10 @@ class Client(concurrent.futures.Executor, Administration):
     """Submits tasks to a master and reads their results. Made by `connect`, `Master` or `options`."""
 
     def __init__(self, session: Session, options: Options | None = None, when_full: str = "wait") -> None:
-        self._session, self._when_full = session, when_full
+        self._session, self._options, self._when_full = session, options or Options(), when_full
         self._origin: Client | None = None  #: that of which this is a view: it lives as long
-        self._options = options or Options()
-        self._found = FoundFutures(session)
+        self._found, self.open_work = FoundFutures(session), session.open_work
+        self.launchers = session.open_work.launchers
         self.tasks = PlainQueue(session, "tasks")
         self.results = PlainQueue(session, "results")
 
@@ -74,16 +73,6 @@ class Client(concurrent.futures.Executor, Administration):
         serve = [w for w in self.stats()["workers"] if w["queues"] is None or self._options.queue in w["queues"]]
         started = sum(len(launcher) for launcher in self.launchers if launcher.serves(self._options.queue))
         return max(1, len(serve), started)
-
-    @property
-    def open_work(self) -> OpenWork:
-        """What was submitted here and has not ended."""
-        return self._session.open_work
-
-    @property
-    def launchers(self) -> list[Any]:
-        """The launchers of workers that were started here for its master."""
-        return self._session.open_work.launchers
 
     @property
     def connection(self) -> Connection:

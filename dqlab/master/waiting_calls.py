@@ -234,9 +234,7 @@ class WaitingCalls:
 
 def _word(wait: Wait, tell: Callable[[], None]) -> Word:
     refusal = wait.refusal
-    if refusal is None:
-        return Word(tell)
-    return Word(tell, lambda why: wait.tell(partial(refusal, why)))
+    return Word(tell, refusal and (lambda why: wait.tell(partial(refusal, why))))
 
 
 def apart(call: Callable[[], None]) -> None:

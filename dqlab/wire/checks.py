@@ -7,6 +7,7 @@ anything changes, so that the same mistake has the same words in Python, on the 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,8 +17,8 @@ from dqlab.errors import BadInput
 __all__ = [
     "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS",
     "LIMIT", "NAME", "NAMES", "PID", "PIECES", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RESULTS",
-    "RETRIES", "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "check_fields",
-    "check_queue", "one_of", "optional", "shown", "whole",
+    "RETRIES", "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "Holds", "all_hold",
+    "check_fields", "check_queue", "one_of", "optional", "shown", "whole",
 ]  # fmt: skip
 
 #: characters of a value in an error's message
@@ -34,11 +35,17 @@ MOST_ID = 2**63 - 1
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
+#: whether a value is what is taken
+Holds = Callable[[Any], bool]
+#: `_call(holds, value)`; its own type allows it no loop of C
+_call: Any = operator.call
+
+
 class Check(NamedTuple):
     """`means` says in words what is taken (it is the hint of the error), `holds(value)` whether a value is that."""
 
     means: str
-    holds: Callable[[Any], bool]
+    holds: Holds
 
     def __call__(self, name: str, value: Any) -> None:
         """Raise `BadInput`, which names the value and what is taken, unless it holds."""
@@ -174,8 +181,16 @@ def check_queue(name: object) -> None:
     QUEUE("queue", name)
 
 
-def check_fields(what: str, checks: Sequence[tuple[str, Check]], values: Sequence[Any]) -> None:
-    """Raise `BadInput` unless each of the values holds; `what` is what they are the fields of."""
+def all_hold(holds: Sequence[Holds], values: Sequence[Any]) -> bool:
+    """Whether each of the values is what the one of `holds` at its place takes, and there are as many: a loop of C."""
+    return len(values) == len(holds) and all(map(_call, holds, values))
+
+
+def check_fields(what: str, checks: Sequence[tuple[str, Check]], holds: Sequence[Holds], values: Any) -> None:
+    """Raise `BadInput` unless each of the values holds, as `holds` has it of the `checks`; `what` is what they are the
+    fields of."""
+    if type(values) in (list, tuple) and all_hold(holds, values):
+        return
     if type(values) not in (list, tuple) or len(values) != len(checks):
         raise BadInput(f"{what} of {len(checks)} fields expected, not {shown(values)}", "is it of this version?")
     for (name, (means, holds)), value in zip(checks, values, strict=True):

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 
 from dqlab.errors import BadInput
 from dqlab.wire import checks
-from dqlab.wire.checks import Check, check_fields, check_queue, optional
+from dqlab.wire.checks import Check, Holds, check_fields, check_queue, optional
 
 __all__ = [
     "ATOMS", "CALLS", "FUNCTION_BYTES", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "WIRE_VERSION", "Failure",
@@ -84,6 +84,7 @@ class Message:
     """A record that travels. Its subclasses are dataclasses whose fields are plain values, which nobody changes."""
 
     checks: ClassVar[tuple[tuple[str, Check], ...]]
+    _holds: ClassVar[tuple[Holds, ...]]
     _names: ClassVar[tuple[str, ...]]
     _nested: ClassVar[dict[str, type[Message]]]
     _values: ClassVar[attrgetter[tuple[Any, ...]]]
@@ -99,15 +100,19 @@ class Message:
     @classmethod
     def decode(cls, row: Any) -> Self:
         """The message that has arrived; `BadInput` names the first field that makes no sense."""
-        check_fields(cls.__name__, cls.checks, row)
-        return cls.restore(row)
+        check_fields(cls.__name__, cls.checks, cls._holds, row)
+        return cls._make(row, "decode")
 
     @classmethod
     def restore(cls, row: Any) -> Self:
         """The same without a look at its fields, where the sender is known to have made it by `encode`."""
+        return cls._make(row, "restore")
+
+    @classmethod
+    def _make(cls, row: Any, how: str) -> Self:
         values = dict(zip(cls._names, row, strict=True))
         for name, kind in cls._nested.items():
-            values[name] = kind.decode(values[name])
+            values[name] = getattr(kind, how)(values[name])
         return cls(**values)
 
     @classmethod
@@ -116,6 +121,7 @@ class Message:
         known = [f for f in fields(cls) if f.init]  # type: ignore[arg-type]
         cls._names = tuple(f.name for f in known)
         cls.checks = tuple((f.name, f.metadata.get("check", checks.ANY)) for f in known)
+        cls._holds = tuple(check.holds for _, check in cls.checks)
         cls._nested = {f.name: f.metadata["message"] for f in known if "message" in f.metadata}
         cls._values = attrgetter(*cls._names)
         cls._apart = tuple(i for i, f in enumerate(known) if f.metadata.get("apart"))
@@ -135,8 +141,7 @@ class Options(Message):
     max_attempts: int | None = takes(optional(checks.ATTEMPTS), default=None)
 
     def __post_init__(self) -> None:
-        for name, check in type(self).checks:
-            check(name, getattr(self, name))
+        check_fields(type(self).__name__, self.checks, self._holds, self._values(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +172,8 @@ class Header(Options):
             return cls._known(*row)
         except TypeError:  # a field that is a list, say, and can't be looked up
             raise BadInput(f"header {checks.shown(row)}", "a tuple of plain fields") from None
+
+    restore = decode  # which has looked at most of them before
 
     @classmethod
     @lru_cache(maxsize=1_000, typed=True)

@@ -7,18 +7,14 @@ dqlab.wire.methods` prints it.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dqlab.errors import Refused
 from dqlab.wire import checks
-from dqlab.wire.checks import Check, optional
+from dqlab.wire.checks import Check, Holds, all_hold, optional
 
 __all__ = ["METHODS", "Method", "bind", "find_method"]
-
-#: `_apply(holds, value)`, for a loop of C
-_apply: Any = operator.call
 
 
 class Method(NamedTuple):
@@ -27,7 +23,7 @@ class Method(NamedTuple):
     arguments: dict[str, Check]
     optional: int
     required: frozenset[str]
-    holds: tuple[Callable[[Any], bool], ...]  #: of each argument's check
+    holds: tuple[Holds, ...]  #: of each argument's check
 
 
 def _takes(optional: int = 0, **arguments: Check) -> Method:
@@ -113,7 +109,7 @@ def bind(method: Method, name: str, args: Any, kwargs: Any) -> dict[str, Any]:
     if type(args) not in (tuple, list) or type(kwargs) is not dict:
         raise Refused(f"{name} with {type(args).__name__} and {type(kwargs).__name__} for its arguments")
     arguments, _, required, holds = method
-    if not kwargs and len(args) == len(holds) and all(map(_apply, holds, args)):  # as nearly every call is
+    if not kwargs and all_hold(holds, args):  # as nearly every call is
         return dict(zip(arguments, args, strict=True))
     bound = dict(zip(arguments, args, strict=False))
     for argument, value in kwargs.items():

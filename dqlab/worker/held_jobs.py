@@ -23,6 +23,9 @@ class HeldJobs:
         #: the master keeps the same book, so that it knows which of them are still here
         self._functions: BoundedCache[str, bytes] = BoundedCache(FUNCTION_BYTES)
 
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
     def __len__(self) -> int:
         return sum(job.hi - job.lo for job in self._jobs)
 
