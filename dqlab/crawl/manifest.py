@@ -8,6 +8,7 @@ one address, opening and closing write the file anew (by renaming).
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -195,6 +196,7 @@ def parsed(line: bytes) -> Entry | None:
     return entry if plain and isinstance(fields["url"], str) else None
 
 
+@functools.lru_cache(maxsize=64)  # of one picture's it is asked again and again
 def mark(text: str) -> int:
     """Return eight bytes that stand for `text`."""
     return int.from_bytes(hashlib.blake2b(text.encode(errors="replace"), digest_size=8).digest())

@@ -77,15 +77,10 @@ class Store:
         before = self.entry(image.url)
         if image.unchanged and before:
             return before
-        entry = Entry(
-            image.url, None, 0, None, image.content_type, round(image.seconds, 4), image.worker, image.error,
-            image.width, image.height, image.referer, image.etag, image.last_modified, None, attempts, VERSION,
-        )  # fmt: skip
         if image.error is not None and before:  # what is here stays
-            return entry
+            return entry_of(image, attempts)
         with writing(self.folder):
-            if image.error is None:
-                entry = self._kept(entry, image, before)
+            entry = entry_of(image, attempts, *(self._place(image, before) if image.error is None else ()))
             self.manifest.add(entry)
         return entry
 
@@ -118,23 +113,22 @@ class Store:
         self.manifest.add(entry)
         return entry
 
-    def _kept(self, entry: Entry, image: Image, before: Entry | None) -> Entry:
-        """Write the picture where it belongs, unless its content is here, and return its line."""
+    def _place(self, image: Image, before: Entry | None) -> tuple[str, str | None, str | None]:
+        """Write a picture where it belongs, unless its content is here; return its sum, path, and whose copy it is."""
         digest = image.landed.sha256 if image.landed else hashlib.sha256(image.body).hexdigest()
-        entry = replace(entry, bytes=image.size, sha256=digest)
         if before and before.sha256 == digest:
             self.landing.leave(image.landed)
-            return replace(entry, path=before.path, duplicate_of=before.duplicate_of)
+            return digest, before.path, before.duplicate_of
         if before:
             self._set_aside(before)
         twin = None if self.keep_duplicates else self.manifest.same(digest)
         if twin and twin.path and twin.url != image.url and self._holds(twin.path, image):
             self.landing.leave(image.landed)
-            return replace(entry, path=twin.path, duplicate_of=twin.duplicate_of or twin.url)
+            return digest, twin.path, twin.duplicate_of or twin.url
         path = self._name(image)
         self._write(path, image)
         self._taken.add(mark(folded(path)))
-        return replace(entry, path=path)
+        return digest, path, None
 
     def _set_aside(self, before: Entry) -> None:
         """Make room for a new version of a picture: the file of the old one goes, or gets a dated name."""
@@ -185,6 +179,30 @@ class Store:
                 landing.remove(part)
             else:
                 part.unlink(missing_ok=True)
+
+
+def entry_of(
+    image: Image, attempts: int, digest: str | None = None, path: str | None = None, duplicate_of: str | None = None
+) -> Entry:
+    """Return the line of `image`, which lies at `path`, or of the reason why there is none."""
+    return Entry(
+        url=image.url,
+        path=path,
+        bytes=image.size if digest else 0,
+        sha256=digest,
+        content_type=image.content_type,
+        seconds=round(image.seconds, 4),
+        worker=image.worker,
+        error=image.error,
+        width=image.width,
+        height=image.height,
+        referer=image.referer,
+        etag=image.etag,
+        last_modified=image.last_modified,
+        duplicate_of=duplicate_of,
+        attempts=attempts,
+        version=VERSION,
+    )
 
 
 def lock(folder: Path) -> int | None:
