@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dqlab.broker.tasks import FAILED, Span
+from dqlab.wire.checks import BUFFERS
 from dqlab.wire.messages import Failure
 from dqlab.wire.printed import chars_in
 
@@ -88,6 +89,6 @@ def outcome_size(span: Span) -> int:
 
 def size_of(value: Any) -> int:
     """Bytes of a payload or an outcome, as far as they matter."""
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, BUFFERS):
         return len(value)
     return len(value.exception or b"") + len(value.traceback) if isinstance(value, Failure) else 0

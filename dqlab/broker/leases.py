@@ -131,7 +131,8 @@ class Leases:
         names = [q for q in worker.queues or lines if q != PLAIN or worker.handler]
         for turn in range(worker.turn, worker.turn + len(names)):
             queue, before = names[turn % len(names)], len(given)
-            if queue not in lines or lines[queue].paused or (queue == PLAIN and self._plain.held_back):
+            line = lines.get(queue)
+            if line is None or not line.waiting or line.paused or (queue == PLAIN and self._plain.held_back):
                 continue
             if not self._lease_from(queue, worker, given, now):
                 worker.turn = turn if len(given) == before else turn + 1

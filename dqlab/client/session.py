@@ -51,7 +51,6 @@ class Session(Connections):
         super().__init__(connection, has_ended, patience)
         self._hinted = False
         self.origin = Origin()
-        self.open_work = OpenWork(self)
         self._calls = Channel(self.dial, self.patience)
         try:
             self.about = self._calls.call("about")
@@ -72,6 +71,7 @@ class Session(Connections):
         self._threads = itertools.count()  #: by which the master knows ours
         self._local = threading.local()
         self._channels: list[Channel] = [self._calls]
+        self.open_work = OpenWork(self)
 
     # -- calls ----------------------------------------------------------------------------------------------------
 

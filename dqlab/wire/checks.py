@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from dqlab.errors import BadInput
 
 __all__ = [
-    "ANY", "ATTEMPTS", "BUFFER", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID", "LEASE_SECONDS",
-    "LIMIT", "NAME", "NAMES", "PID", "PIECES", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES", "REASON", "RESULTS",
-    "RETRIES", "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT", "Check", "Holds", "all_hold",
-    "check_fields", "check_queue", "one_of", "optional", "shown", "whole",
+    "ANY", "ATTEMPTS", "BUFFER", "BUFFERS", "CLIENT", "COUNT", "DIGEST", "FLAG", "FUNCTIONS", "HOST", "ID",
+    "LEASE_SECONDS", "LIMIT", "NAME", "NAMES", "PID", "PIECES", "PORT", "PRINTED", "QUEUE", "QUEUES", "RANGES",
+    "REASON", "RESULTS", "RETRIES", "ROWS", "SECONDS", "TEXT", "TIMEOUT", "TOKEN", "VALUE", "VALUES", "WAIT",
+    "Check", "Holds", "all_hold", "check_fields", "check_queue", "one_of", "optional", "shown", "whole",
 ]  # fmt: skip
 
 #: characters of a value in an error's message
@@ -35,6 +35,8 @@ MOST_ID = 2**63 - 1
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
+#: the types of a payload
+BUFFERS = (bytes, bytearray, memoryview)
 #: whether a value is what is taken
 Holds = Callable[[Any], bool]
 #: `_call(holds, value)`; its own type allows it no loop of C
@@ -131,7 +133,7 @@ HOST = NAME
 REASON = text(1_000, "a text of at most 1,000 bytes")
 DIGEST = NAME
 TOKEN = Check("32 bytes", lambda value: type(value) is bytes and len(value) == 32)
-BUFFER = Check("bytes", lambda value: isinstance(value, bytes | bytearray | memoryview))
+BUFFER = Check("bytes", lambda value: isinstance(value, BUFFERS))
 VALUE = Check("a plain value", lambda value: True)
 
 QUEUE = Check("a queue's name: letters, digits, '_', '-' and '.', at most 64", _is_queue)

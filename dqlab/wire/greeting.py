@@ -36,12 +36,12 @@ PURPOSE = b"dqlab proof 1"
 _BYTES = checks.TOKEN
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Hello(Message):
     """What a peer says first."""
 
-    name: str = takes(checks.one_of(NAME), default=NAME)
-    wire_version: int = takes(checks.ID, default=WIRE_VERSION)
+    name: str = takes(checks.one_of(NAME))
+    wire_version: int = takes(checks.ID)
     release: str = takes(checks.NAME)
     role: str = takes(checks.one_of(CLIENT, WORKER))
     nonce: bytes = takes(_BYTES)
@@ -50,11 +50,11 @@ class Hello(Message):
     token: bytes | None = takes(checks.optional(_BYTES), default=None)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Welcome(Message):
     """What the master answers."""
 
-    wire_version: int = takes(checks.ID, default=WIRE_VERSION)
+    wire_version: int = takes(checks.ID)
     release: str = takes(checks.NAME)
     nonce: bytes = takes(_BYTES)
     proof: bytes = takes(_BYTES)
@@ -83,7 +83,7 @@ class Greeting:
 
     def hello(self, role: str, client: int | None = None, token: bytes | None = None) -> tuple[Any, ...]:
         """What to say first."""
-        return Hello(release=self._release, role=role, nonce=self._nonce, client=client, token=token).encode()
+        return Hello(NAME, WIRE_VERSION, self._release, role, self._nonce, client, token).encode()
 
     def check_welcome(self, role: str, answer: Any, where: str) -> bytes:
         """Our own proof, for the first request; `AuthenticationFailed` unless the answer proves the master's."""
@@ -107,7 +107,7 @@ class Greeting:
         _check_version(args[1], args[2] if len(args) > 2 else "", self._release, "what has connected")
         hello = Hello.decode(args)
         ours = self._proof(f"master to {hello.role}", hello.nonce, self._nonce)
-        answer = Welcome(release=self._release, nonce=self._nonce, proof=ours).encode()
+        answer = Welcome(WIRE_VERSION, self._release, self._nonce, ours).encode()
         return hello, answer, self._proof(f"{hello.role} to master", hello.nonce, self._nonce)
 
 

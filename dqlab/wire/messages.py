@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 
 from dqlab.errors import BadInput
 from dqlab.wire import checks
-from dqlab.wire.checks import Check, Holds, check_fields, check_queue, optional
+from dqlab.wire.checks import BUFFERS, Check, Holds, check_fields, check_queue, optional
 
 __all__ = [
     "ATOMS", "CALLS", "FUNCTION_BYTES", "KEPT", "KINDS", "PAYLOADS_HELD", "PLAIN", "WIRE_VERSION", "Failure",
@@ -35,8 +35,8 @@ PLAIN = "plain"
 PAYLOADS_HELD = 4
 #: how long the master keeps what nobody fetches, for those who come too late
 KEPT = "results are kept for an hour, the last 100,000 of them"
-#: bytes from which a payload travels beside its message rather than in it, and the types that it may have
-BESIDE, _BUFFERS = 1 << 10, (bytes, bytearray, memoryview)
+#: bytes from which a payload travels beside its message rather than in it
+BESIDE = 1 << 10
 #: bytes of pickled functions that a worker's child keeps, and the worker knows it to keep; the newest stays in any case
 FUNCTION_BYTES = 64 << 20
 #: types whose values nobody can change: what is packed together arrives as if each had travelled alone
@@ -67,7 +67,7 @@ REPORTS = {
 
 def beside(data: Any) -> Any:
     """Mark a payload (bytes) to travel beside its message: it is neither pickled nor copied on its way."""
-    return pickle.PickleBuffer(data) if isinstance(data, _BUFFERS) and len(data) >= BESIDE else data
+    return pickle.PickleBuffer(data) if isinstance(data, BUFFERS) and len(data) >= BESIDE else data
 
 
 def takes(check: Check, large: bool = False, **more: Any) -> Any:
@@ -86,7 +86,7 @@ class Message:
     checks: ClassVar[tuple[tuple[str, Check], ...]]
     _holds: ClassVar[tuple[Holds, ...]]
     _names: ClassVar[tuple[str, ...]]
-    _nested: ClassVar[dict[str, type[Message]]]
+    _nested: ClassVar[tuple[tuple[int, type[Message]], ...]]
     _values: ClassVar[attrgetter[tuple[Any, ...]]]
     _apart: ClassVar[tuple[int, ...]]
 
@@ -110,10 +110,10 @@ class Message:
 
     @classmethod
     def _make(cls, row: Any, how: str) -> Self:
-        values = dict(zip(cls._names, row, strict=True))
-        for name, kind in cls._nested.items():
-            values[name] = getattr(kind, how)(values[name])
-        return cls(**values)
+        values = [*row]
+        for place, kind in cls._nested:
+            values[place] = getattr(kind, how)(values[place])
+        return cls(*values)
 
     @classmethod
     def seal(cls) -> None:
@@ -122,12 +122,12 @@ class Message:
         cls._names = tuple(f.name for f in known)
         cls.checks = tuple((f.name, f.metadata.get("check", checks.ANY)) for f in known)
         cls._holds = tuple(check.holds for _, check in cls.checks)
-        cls._nested = {f.name: f.metadata["message"] for f in known if "message" in f.metadata}
+        cls._nested = tuple((i, f.metadata["message"]) for i, f in enumerate(known) if "message" in f.metadata)
         cls._values = attrgetter(*cls._names)
         cls._apart = tuple(i for i, f in enumerate(known) if f.metadata.get("apart"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Options(Message):
     """How tasks are treated: the half of their header that a user chooses."""
 
@@ -186,7 +186,7 @@ class Header(Options):
         return self.queue, self.function
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class NewTasks(Message):
     """A client submits tasks `first` .. `first + count - 1`, with one payload."""
 
@@ -197,7 +197,7 @@ class NewTasks(Message):
     payload: Any = takes(checks.BUFFER, large=True)
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Lease(Message):
     """A worker has the right to tasks [lo, hi) of a run until its next heartbeat is due."""
 
@@ -214,7 +214,7 @@ class Lease(Message):
     payload: Any = takes(optional(checks.VALUE), large=True)
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Failure(Message):
     """Why a task ended badly."""
 
@@ -227,7 +227,7 @@ class Failure(Message):
     summary: str = takes(checks.TEXT, default="")
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Report(Message):
     """What a worker says of tasks [lo, hi) of a lease."""
 
@@ -260,7 +260,7 @@ class Report(Message):
         return isinstance(self.value, Failure) if self.kind in ("error", "timeout") else self.value is None
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Outcome(Message):
     """What has become of tasks, or is becoming of them, as a client is told."""
 
@@ -275,7 +275,7 @@ class Outcome(Message):
     printed: Any = takes(checks.ANY, default=())
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Finished(Message):
     """Tasks [lo, hi) of the run that begins with task `first` are final; the client acknowledges by `serial`."""
 
@@ -286,7 +286,7 @@ class Finished(Message):
     outcome: Outcome = takes_message(Outcome)
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Found(Message):
     """One task that somebody asked for by its id: its result is at `index` of `count` results of its kind."""
 

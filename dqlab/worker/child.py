@@ -19,6 +19,7 @@ from collections import OrderedDict
 from typing import Any, BinaryIO, NoReturn
 
 from dqlab.process.current import HERE
+from dqlab.wire.checks import BUFFERS
 from dqlab.wire.messages import PAYLOADS_HELD, PLAIN, Lease
 from dqlab.worker.frames import read_frame, write_frame
 from dqlab.worker.functions import Functions
@@ -130,7 +131,7 @@ class _Child:
         if kind == "plain":
             return list(payload)
         held = self._items[first]
-        if isinstance(held, bytes | bytearray | memoryview):
+        if isinstance(held, BUFFERS):
             held = self._items[first] = [held] if kind == "call" else pickle.loads(held)
         return held
 

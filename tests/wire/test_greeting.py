@@ -59,7 +59,7 @@ def test_a_peers_own_proof_does_not_prove_the_master() -> None:
     proof, _ = greet(peer, other)
     for said in (nonce, proof):
         with pytest.raises(AuthenticationFailed, match="can't prove"):
-            peer.check_welcome(WORKER, Welcome(release="1.0", nonce=nonce, proof=said).encode(), "here")
+            peer.check_welcome(WORKER, Welcome(WIRE_VERSION, "1.0", nonce, said).encode(), "here")
 
 
 def test_a_recorded_welcome_proves_nothing_to_the_next_connection() -> None:
