@@ -192,6 +192,7 @@ class Session(Connections):
         """Wait until the master has accepted all that was submitted; `TimeoutError` after `timeout` seconds."""
         if self.number is None or self.closed:
             return
+        self.origin.check()
         marker = threading.Lock()
         marker.acquire()
         self._sender.outbox.put(marker)

@@ -7,6 +7,7 @@ from dqlab import connect
 from dqlab.cli.status_table import status_table
 from dqlab.client.stuck import why_stuck
 from tests.cluster import cluster
+from tests.helpers import eventually
 
 
 def numbers(*running, ready=0, queue="default", queues=None):
@@ -67,9 +68,16 @@ def wait_for_another(file):
 def test_whoever_waits_for_such_a_task_is_told_while_it_waits(capfd):
     with cluster(1) as (master, workers):
         future = master.submit(wait_for_another, master.connection_file)
-        with contextlib.suppress(TimeoutError):
-            future.result(10)
-        assert "a task waits for another one, and the only worker is busy" in capfd.readouterr().err
+        said = ""
+
+        def is_told() -> bool:
+            nonlocal said
+            with contextlib.suppress(TimeoutError):
+                future.result(3)
+            said += capfd.readouterr().err
+            return "a task waits for another one, and the only worker is busy" in said
+
+        eventually(is_told, 20, "the hint")
         assert "the only worker is busy" in status_table(master.stats(), "here")
         workers.add()
         assert future.result(30) == 0
