@@ -71,7 +71,8 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
 
     with Master() as master, LocalWorkers(master, args.workers, queues=["pages", "images"]) as workers:
         try:
-            yield Relay(master, workers, args.workers)
+            with Relay(master, workers, args.workers) as relay:
+                yield relay
         except BaseException:  # nobody waits for what is still being fetched
             workers.stop(timeout=STOP_SOON)
             master.shutdown(wait=False, cancel_futures=True)

@@ -25,9 +25,12 @@ class Relay(Executor):
     def __init__(self, master: Any, workers: Any, count: int) -> None:
         self.master, self.workers, self.count = master, workers, count
         self.threads = Threads()
-        self.there = False
+        self.there = self.ended = False
         self.failure: DqlabError | None = None
-        threading.Thread(target=self.wait, name="crawl's workers", daemon=True).start()
+        self.preparing: list[Future[Any]] = []
+        self.lock = threading.Lock()
+        self.waiter = threading.Thread(target=self.wait, name="crawl's workers", daemon=True)
+        self.waiter.start()
 
     def wait(self) -> None:
         """Wait for the workers; they stay away, too, if the crawl ends before they are there."""
@@ -39,8 +42,11 @@ class Relay(Executor):
                 return
         with contextlib.suppress(DqlabError, RuntimeError):  # the master has ended
             images = self.master.options(queue="images")
-            wait([images.submit(prepare) for _ in range(self.count)])
-            self.there = True
+            with self.lock:
+                if not self.ended:
+                    self.preparing = [images.submit(prepare) for _ in range(self.count)]
+            wait(self.preparing)
+            self.there = not self.ended
 
     def options(self, **options: Any) -> Executor:
         """Return an executor that gives the master tasks with these options."""
@@ -68,6 +74,13 @@ class Relay(Executor):
         """Say so if nobody is there who could do the work."""
         if self.there:
             self.master.hint_if_stuck()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End: nobody need prepare any more for what is done already."""
+        with self.lock:
+            self.ended = True
+        for future in self.preparing:
+            future.cancel()
 
 
 class Lane(Executor):

@@ -64,3 +64,29 @@ def test_it_is_said_if_no_worker_starts():
 
     with pytest.raises(LaunchFailed, match="it didn't start"):
         relay.options(queue="pages").submit(os.getpid)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_workers_that_are_not_needed_any_more_have_nothing_left_to_do(late):
+    class Waiting(Master):
+        def __init__(self):
+            self.futures = []
+
+        def submit(self, fn, *args):
+            self.futures.append(Task())
+            return self.futures[-1]
+
+    class Task(Future):
+        def cancel(self):
+            return super().cancel() and not self.set_running_or_notify_cancel()  # as the master's do
+
+    workers, master = Workers(alive=2), Waiting()
+    with Relay(master, workers, 2) as relay:
+        if not late:
+            workers.let.set()
+            eventually(lambda: len(relay.preparing) == 2)
+    workers.let.set()
+    relay.waiter.join(30)
+
+    assert not relay.waiter.is_alive() and not relay.there
+    assert len(master.futures) == (0 if late else 2) and all(future.cancelled() for future in master.futures)
