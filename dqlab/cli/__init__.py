@@ -8,6 +8,9 @@ from __future__ import annotations
 
 __all__ = ["main"]
 
+#: what a shell sees of a program that Ctrl-C ended
+INTERRUPTED = 130
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command, the process's own words or `argv`, and return its exit code; Ctrl-C ends it without a traceback
@@ -17,4 +20,8 @@ def main(argv: list[str] | None = None) -> int:
 
         return command.main(argv)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except RuntimeError as error:  # up to Python 3.11, what interrupts the making of a class comes as its cause
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return INTERRUPTED
+        raise

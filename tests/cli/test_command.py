@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from dqlab import Master, connect
+from dqlab.cli import command, main
 from tests.cluster import child_of, cluster, environment, gone, run, start
 from tests.helpers import eventually, free_port
 
@@ -410,3 +411,15 @@ def test_the_console_script_is_the_same():
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert ended.stdout.startswith("dqlab ")
+
+
+def test_ctrl_c_while_a_class_is_made_is_no_traceback_either(monkeypatch):
+    def interrupted(argv):
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr(command, "main", interrupted)
+    assert main([]) == 130
+
+    monkeypatch.setattr(command, "main", lambda argv: (_ for _ in ()).throw(RuntimeError("a fault of ours")))
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        main([])
