@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import re
 import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +17,8 @@ from dqlab.version import __version__
 __all__ = ["USER_AGENT", "Asking", "asking"]
 
 USER_AGENT = f"{AGENT}/{__version__} (image crawler for lessons; obeys robots.txt)"
-#: headers that say who the user is: they go to the site of the start page only
-PERSONAL = ("authorization", "cookie")
+#: headers that say who the user is (X-Api-Key, Private-Token too): they go to the site of the start page only
+PERSONAL = re.compile(r"auth|cookie|token|key|secret|session|passw", re.IGNORECASE)
 #: headers that are the connection's own
 OWN = ("host", "content-length", "transfer-encoding", "connection", "range", "if-range", "accept-encoding")
 #: a cookie of a browser's file: domain (with a dot before it: its subdomains too), path, only by https, name, value
@@ -44,7 +45,7 @@ class Asking:
 
     def for_site(self, site: str) -> dict[str, str]:
         """Return the headers of a request to `site` (host and port)."""
-        return {name: value for name, value in self.headers if site == self.site or name.lower() not in PERSONAL}
+        return {name: value for name, value in self.headers if site == self.site or not PERSONAL.search(name)}
 
 
 def asking(
@@ -64,6 +65,11 @@ def asking(
     certificates (PEM). Raises BadInput for what is no such thing.
     """
     pairs = tuple(header(line) for line in headers)
+    if not url and (auth or any(PERSONAL.search(name) for name, _ in pairs)):
+        raise BadInput(
+            "a password, or a header that says who you are, goes to the start page's site, and a list has none",
+            "give --cookies, which know their sites",
+        )
     parts = urlsplit(url)
     if parts.username and auth is None:
         auth = unquote(parts.username), unquote(parts.password or "")

@@ -52,7 +52,8 @@ class Finding:
         self.goes_on = log is not None and any(log.read())
         self.traps = Traps()
         self.kept = 0  # pictures that are here already
-        self.left_out, self.nonsense = Counter[str](), ""  # by reason; the one for what is no address
+        self.left_out = Counter[str]()  # by reason
+        self.skipped = dict[str, str]()  # of a list, with an example of each
 
     # -- where it begins -----------------------------------------------------------------------------------------------
 
@@ -83,8 +84,8 @@ class Finding:
                 yield from self._new_picture(address, None, 0, link=True)
 
     def _skipped(self, value: str) -> None:
-        self.nonsense = self.nonsense or f"no address, such as {shown(value)[:60]!r}"
-        self.left_out[self.nonsense] += 1
+        why = "an address with a name and password" if absolute(value, "") else "no address"
+        self.left_out[self.skipped.setdefault(why, f"{why}, such as {shown(value)[:60]!r}")] += 1
 
     def _remembered(self) -> Iterator[Errand]:
         """Yield what the pages of an earlier run lead to, without the pages themselves."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from dqlab.crawl.addresses import absolute
 from dqlab.errors import BadInput
@@ -54,7 +55,8 @@ def addresses(lines: IO[str], source: str, column: str | None, skipped: Callable
     """
     Yield the addresses in `lines` of the list `source`, whose ending says what it is.
 
-    `column` names the one that holds them in CSV, TSV and JSON lines. `skipped` is told each value that is no address.
+    `column` names the one that holds them in CSV, TSV and JSON lines. `skipped` is told each value that is no address,
+    or one with a name and password, which no list sends.
     Raises BadInput if there is no such column.
     """
     suffix = Path(source.removesuffix(".gz")).suffix.lower()
@@ -72,7 +74,7 @@ def addresses(lines: IO[str], source: str, column: str | None, skipped: Callable
     for value in values:
         if not value or value.startswith("#"):
             continue
-        if address := absolute(value, ""):
+        if (address := absolute(value, "")) and not urlsplit(value).username:
             yield address
         else:
             skipped(value)

@@ -62,6 +62,14 @@ class TestBegin:
         assert asked(finding.begin()) == ["l:a.png", "l:page"]
         assert finding.notes == ["no address, such as 'nonsense': 1 left out"]
 
+    def test_an_address_of_a_list_with_a_password_is_left_out_and_not_shown(self, store, tmp_path):
+        file = tmp_path / "list.txt"
+        file.write_text("http://me:secret@host/a.png\nhttp://host/@b.png\n")
+        finding = Finding(Settings(from_file=str(file)), store)
+
+        assert [errand.url for errand in finding.begin()] == ["http://host/@b.png"]
+        assert finding.notes == ["an address with a name and password, such as 'http://...@host/a.png': 1 left out"]
+
     def test_a_list_is_drawn_as_it_is_needed(self, store, tmp_path):
         file = tmp_path / "list.txt"
         file.write_text("".join(f"{SITE}{number}.png\n" for number in range(100_000)))

@@ -273,6 +273,19 @@ class TestAsking:
         if place == "here":
             assert sent["Authorization"] == "Basic bWU6c8OpY3JldA=="
 
+    @pytest.mark.parametrize("name", ["X-Api-Key", "private-token", "X-Auth-User", "Session-Id"])
+    def test_a_header_that_is_a_key_by_its_name_goes_to_its_site_only(self, name):
+        asked = asking("http://host/", headers=(f"{name}: secret", "Accept-Language: de"))
+
+        assert asked.for_site("host") == {name.title(): "secret", "Accept-Language": "de"}
+        assert asked.for_site("elsewhere") == {"Accept-Language": "de"}
+
+    @pytest.mark.parametrize("more", [{"auth": ("me", "secret")}, {"headers": ("Authorization: secret",)}])
+    def test_a_list_has_no_site_to_which_a_password_goes(self, more):
+        with pytest.raises(BadInput, match="a list has none") as refused:
+            asking("", **more)
+        assert "secret" not in str(refused.value)
+
     def test_cookies_of_a_file(self, server, tmp_path):
         file = tmp_path / "cookies.txt"
         file.write_text(
