@@ -193,4 +193,4 @@ def is_picture_or_page(label: str, head: bytes) -> bool:
     """Say whether what begins with `head` is a picture, or may lead to some."""
     from dqlab.crawl.find import is_readable
 
-    return is_picture(label, head) or is_web_page(head) or is_readable(label)
+    return is_picture(label, head) or is_web_page(head) or is_readable(label, head)

@@ -93,6 +93,17 @@ class TestFound:
 
         assert brought(tmp_path) == {"/a.png", "/b.png"}
 
+    def test_the_icons_of_a_web_application(self, server, client, tmp_path):
+        server.routes["/"] = html("<link rel=manifest href=/app/site.webmanifest>")
+        body = b'{"name": "x", "icons": [{"src": "icon.png", "sizes": "192x192"}]}'
+        server.routes["/app/site.webmanifest"] = lambda to: to.answer(200, "application/json", body)
+        server.routes["/app/icon.png"] = picture()
+
+        summary = crawl(client, server.url, tmp_path)
+
+        assert brought(tmp_path) == {"/app/icon.png"}
+        assert (summary.pages, summary.failed_pages) == (1, 0)
+
     def test_the_best_version_only(self, server, client, tmp_path):
         server.routes["/"] = html("<img srcset='/s.png 100w, /l.png 900w' src=/s.png>")
         server.routes["/s.png"], server.routes["/l.png"] = picture(1), picture(2)

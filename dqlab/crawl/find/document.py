@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 
-from dqlab.crawl.find import css, feed, html, sitemap, xml
+from dqlab.crawl.find import css, feed, html, sitemap, web_manifest, xml
 from dqlab.crawl.find.charset import text_of
 from dqlab.crawl.find.found import Addresses, Found
 
@@ -15,6 +15,11 @@ __all__ = ["Unreadable", "find", "is_readable"]
 READABLE = re.compile(r"|text/.*|.*[/+]xml|application/(x-)?gzip|(application|binary)/octet-stream|application/force.*")
 #: content types that are read as HTML, and one that is CSS
 HTML, CSS = ("text/html", "application/xhtml+xml"), "text/css"
+#: that of a web application's manifest, and how one begins that is called JSON only
+MANIFEST = "application/manifest+json"
+MANIFEST_BEGINS = re.compile(
+    rb'(?:\xef\xbb\xbf)?\s*+\{.{0,4000}?"(?:icons|screenshots|short_name|start_url)"\s*+:', re.DOTALL
+)
 #: how HTML begins that has another label or none
 HTML_BEGINS = re.compile(rb"\s*+<(?:!--|(?:!doctype\s+html|html|head|body|table|title|div|a|img|p)\b)", re.IGNORECASE)
 #: how XML begins, or one of the documents in it that may lack the first line
@@ -29,9 +34,9 @@ class Unreadable(Exception):
     """The body is no document that is read here; the message says what it is."""
 
 
-def is_readable(kind: str) -> bool:
-    """Say whether a body of the content type `kind` is worth a look."""
-    return READABLE.fullmatch(kind) is not None
+def is_readable(kind: str, head: bytes = b"") -> bool:
+    """Say whether a body of the content type `kind` that begins with `head` is worth a look."""
+    return READABLE.fullmatch(kind) is not None or kind == MANIFEST or MANIFEST_BEGINS.match(head) is not None
 
 
 def find(body: bytes, url: str, kind: str = "text/html", charset: str | None = None, best: bool = False) -> Found:
@@ -51,13 +56,15 @@ def find(body: bytes, url: str, kind: str = "text/html", charset: str | None = N
         return sitemap.find(body, url)
     if language == "feed":
         return feed.find(body, url, best)
+    if language == "manifest":
+        return web_manifest.find(text_of(body, charset), url)
     if language == "list":
         return listed(text_of(body, charset), url)
     raise Unreadable(f"it is {kind or 'of no known kind'}, which isn't read")
 
 
 def language_of(body: bytes, kind: str) -> str:
-    """Return "html", "css", "sitemap", "feed" or "list"; "" for anything else."""
+    """Return "html", "css", "sitemap", "feed", "manifest" or "list"; "" for anything else."""
     if XML_BEGINS.match(body) or kind.endswith("xml"):
         root = xml.root(body)
         if root in sitemap.ROOTS:
@@ -68,6 +75,8 @@ def language_of(body: bytes, kind: str) -> str:
             return "html"
     if kind == CSS:
         return "css"
+    if kind == MANIFEST or MANIFEST_BEGINS.match(body):
+        return "manifest"
     if kind == "text/plain" and LIST_BEGINS.match(body):
         return "list"
     return "html" if kind in HTML or HTML_BEGINS.match(body) else ""

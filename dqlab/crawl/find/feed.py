@@ -31,8 +31,7 @@ def find(body: bytes, url: str, best: bool = False) -> Found:
         elif (element.name, element.parent) in IMAGES and not element.attributes:
             reader.images.note(url, element.text)
         elif element.name in HTML and "<" in element.text:
-            reader.feed(element.text)
-            reader.anchor_ends()
+            reader.frame(element.text)
         elif element.name == "img":  # of Atom's XHTML
             reader.image(element.attributes.get("src", ""))
     return replace(reader.found(), links=tuple(links))

@@ -19,7 +19,7 @@ from dqlab.crawl.robots import AGENT
 __all__ = ["Reader", "find"]
 
 #: what `rel` of a link says of documents that belong to the page, and of pages that follow it
-PARTS, PAGES = {"stylesheet", "sitemap"}, {"next", "prev"}
+PARTS, PAGES = {"stylesheet", "sitemap", "manifest"}, {"next", "prev"}
 FEED = re.compile(r"application/(rss|atom|rdf)\+xml", re.IGNORECASE)
 #: "5; url=/elsewhere", in all spellings that browsers take
 REFRESH = re.compile(r"\s*[\d.]*\s*[;,\s]\s*(?:url\s*=\s*)?(?:\"([^\"]+)|'([^']+)|(\S.*))", re.IGNORECASE | re.DOTALL)
@@ -37,6 +37,9 @@ def find(html: str, url: str, best: bool = False) -> Found:
 
 class Reader(HTMLParser):
     """Notes addresses while the page goes by. `base` is what references are relative to."""
+
+    #: elements in which no tag begins: what looks like one there is text
+    CDATA_CONTENT_ELEMENTS = ("script", "style", "title", "textarea", "xmp")  # type: ignore[misc]
 
     def __init__(self, url: str, best: bool, framed: bool = False) -> None:
         super().__init__()
@@ -168,13 +171,14 @@ class Reader(HTMLParser):
             self.parts.note(self.base, given.get("src") or given.get("data-src") or "about:blank")
 
     def frame(self, html: str) -> None:
-        """Note what a page within an attribute of this one leads to (and no page within an attribute of that)."""
+        """Note what HTML within this document, such as a frame's or a feed's, leads to (and no frame within that)."""
         inner = Reader(self.base, self.best, framed=True)
         inner.feed(html)
         inner.close()
         inner.anchor_ends()
         for own, its in zip(self.lists(), inner.lists(), strict=True):
-            own.update(its)
+            for address in its:
+                own.keep(address)
 
     def meta(self, given: dict[str, str]) -> None:
         """Note where the page sends its readers, and what it asks of robots."""

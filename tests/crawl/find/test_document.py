@@ -111,6 +111,39 @@ class TestFeeds:
             links=("http://host/1.html",),
         )
 
+    def test_an_entry_that_ends_in_the_middle_does_not_take_the_next_ones_along(self):
+        entries = "".join(
+            f"<item><description><![CDATA[{text}]]></description></item>"
+            for text in ("<img src=a.png><textarea>", "<img src=b.png><img src='", "<style>a{", "<img src=c.png>")
+        )
+
+        assert page(f"<rss><channel>{entries}</channel></rss>", "text/xml").images == tuple(
+            f"http://host/{name}" for name in ("a.png", "b.png", "c.png")
+        )
+
+
+class TestWebManifests:
+    ICONS = b'{"name": "x", "icons": [{"src": "a.png"}, {"src": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}, 7], '
+    MORE = b'"screenshots": [{"src": "/b.png"}], "shortcuts": [{"name": "y", "icons": [{"src": "c.png"}]}, "z"]}'
+
+    @pytest.mark.parametrize("kind", ["application/manifest+json", "application/json", "text/plain", "text/html", ""])
+    def test_icons_and_screenshots(self, kind):
+        body = self.ICONS + self.MORE
+
+        assert is_readable(kind, body)
+        assert page(body, kind) == Found(images=tuple(f"http://host/{name}" for name in ("a.png", "b.png", "c.png")))
+
+    @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"icons": {"src": "a.png"}, "screenshots": [{"src": 1}]}'])
+    def test_one_without_pictures(self, body):
+        assert page(body, "application/manifest+json") == Found()
+
+    @pytest.mark.parametrize("body", [ICONS, b'{"icons": ' + b"[" * 100_000])
+    def test_nonsense_is_read_without_complaint(self, body):
+        assert page(body, "application/json") == Found()
+
+    def test_other_json_is_not_read(self):
+        assert not is_readable("application/json", b'{"name": "x", "data": [1, 2]}')
+
 
 class TestCharsets:
     @pytest.mark.parametrize(
