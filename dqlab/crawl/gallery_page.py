@@ -23,8 +23,8 @@ from dqlab.errors import BadInput, DqlabError
 __all__ = ["Gallery", "add_arguments", "gallery", "run"]
 
 NAME = "gallery.html"
-#: pixels of a picture in the gallery
-THUMB = (360, 270)
+#: pixels of a picture in the gallery, which shows two thirds of them
+THUMB = (272, 204)
 #: pictures, and addresses of one reason, that are shown; a page of a hundred thousand opens in no browser
 MOST_PICTURES, MOST_FAILURES = 5_000, 500
 

@@ -19,8 +19,10 @@ __all__ = ["Unshowable", "embedded", "require_pillow", "thumbnail"]
 MOST_PIXELS = 60_000_000
 #: bytes of a drawing that is embedded as it is
 LARGEST_DRAWING = 64_000
-#: JPEG's scale from 1 to 95
-QUALITY = 70
+#: bytes of a small picture that is embedded
+LARGEST_PICTURE = 8_000
+#: what is tried on JPEG's scale from 1 to 95 until it has no more
+QUALITIES = (70, 50, 30, 15)
 
 
 class Unshowable(Exception):
@@ -65,9 +67,18 @@ def embedded(file: Path, size: tuple[int, int]) -> str:
     """Return a data: address of the picture in `file` at `size`. Raises Unshowable."""
     if is_drawing(file) and file.stat().st_size <= LARGEST_DRAWING:  # shown by <img>, a drawing runs no script
         return data_address(file.read_bytes(), "image/svg+xml")
-    small = io.BytesIO()
-    thumbnail(file, size).save(small, "JPEG", quality=QUALITY)
-    return data_address(small.getvalue(), "image/jpeg")
+    return data_address(packed(thumbnail(file, size)), "image/jpeg")
+
+
+def packed(picture: Picture) -> bytes:
+    """Return `picture` as a JPEG of LARGEST_PICTURE bytes at most: what has much in it gets coarser, then smaller."""
+    while True:
+        for quality in QUALITIES:
+            small = io.BytesIO()
+            picture.save(small, "JPEG", quality=quality, optimize=True)
+            if small.tell() <= LARGEST_PICTURE:
+                return small.getvalue()
+        picture = picture.resize((picture.width // 2, picture.height // 2))
 
 
 def is_drawing(file: Path) -> bool:

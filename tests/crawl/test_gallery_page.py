@@ -1,7 +1,10 @@
 """What a crawl brought, as a page and as a sheet: whatever strangers wrote into it."""
 
+import base64
 import html
+import io
 import json
+import random
 import re
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from dqlab.crawl.gallery_page import NAME
 from dqlab.crawl.images import Image
 from dqlab.crawl.sheet import THUMB, contact_sheet
 from dqlab.crawl.store import Store
+from dqlab.crawl.thumbnails import LARGEST_PICTURE, embedded
 from dqlab.errors import BadInput
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -73,6 +77,16 @@ class TestGallery:
         assert "a.png 40 x 30, 0.1 kB, image/png http://host/a.png http://host/again.png on http://host/page" in text
         assert "3 pictures, 0.0 MB; 7 addresses, 3 of them without a picture" in text
         assert len(Tags(page).of("figure")) == 3
+
+    @pytest.mark.parametrize("size", [(272, 204), (1600, 1600)])
+    def test_no_picture_takes_more_than_a_few_bytes(self, tmp_path, size):
+        file = tmp_path / "noise.png"
+        Pillow.frombytes("RGB", (60, 45), random.Random(1).randbytes(60 * 45 * 3)).resize((800, 600)).save(file)
+
+        content = base64.b64decode(embedded(file, size).removeprefix("data:image/jpeg;base64,"))
+
+        assert len(content) <= LARGEST_PICTURE
+        assert Pillow.open(io.BytesIO(content)).height >= 100
 
     def test_failures_by_reason(self, page):
         text = text_of(page)
