@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dqlab.crawl import crawl, read_manifest
+from dqlab.crawl.manifest import MANIFEST
 from dqlab.crawl.page_log import NAME
 from dqlab.crawl.traps import PATIENCE
 from tests.crawl.hostile import PNG, Threads, hostile_server
@@ -30,8 +31,13 @@ def server():
 
 
 def picture(number=0):
-    """A route to a picture of its own: what stands behind a PNG's end is no part of it, but of the file."""
-    body = PNG[:-12] + (4).to_bytes(4, "big") + b"teXt" + number.to_bytes(4, "big") + bytes(4) + PNG[-12:]
+    """A route to a picture of its own: it has the number in a comment."""
+    return picture_with(number.to_bytes(4, "big"))
+
+
+def picture_with(comment):
+    """A route to a picture with this comment, which may make it as large as one likes."""
+    body = PNG[:-12] + len(comment).to_bytes(4, "big") + b"teXt" + comment + bytes(4) + PNG[-12:]
     return lambda to: to.answer(200, "image/png", body)
 
 
@@ -226,11 +232,6 @@ class TestLists:
         assert "no address, such as 'nonsense': 1 left out" in str(summary)
         assert server.asked["/next"] == server.asked["/sitemap.xml"] == 0
 
-
-def command(*arguments, **options):
-    line = [sys.executable, "-m", "dqlab", "crawl", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, **options)
-
     def test_a_host_that_is_given_up_has_a_line_for_each_of_its_pictures(self, server, client, tmp_path):
         """Those that were to be tried again, and those that were read from the list when that had happened."""
         for number in range(60):
@@ -241,6 +242,18 @@ def command(*arguments, **options):
 
         assert (summary.images, summary.failed) == (0, 60)
         assert len(read_manifest(tmp_path / "out")) == 60
+
+
+def command(*arguments, **options):
+    line = [sys.executable, "-m", "dqlab", "crawl", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, **options)
+
+
+def no_large_files():
+    """Let this process and what it starts write no file of more than 100,000 bytes: as on a full disk, but for all."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
 class TestCommand:
@@ -262,6 +275,26 @@ class TestCommand:
         done = command(site.url, "--out", tmp_path / "out", "-n", 1, "--quiet", "--exclude", "/b.png")
 
         assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no limit of a file's size to set")
+    @pytest.mark.parametrize("engine", [(), ("-n", 2)])
+    def test_a_full_disk_is_said_in_a_line_and_the_same_command_goes_on(self, server, tmp_path, engine):
+        small, large = picture(1), picture_with(bytes(200_000))
+        server.routes |= {"/": html("<img src=a.png><img src=b.png><img src=c.png>")}
+        server.routes |= {"/a.png": small, "/b.png": large, "/c.png": large}
+        line = (server.url, "--out", tmp_path / "out", *engine)
+
+        broken = command(*line, "--quiet", preexec_fn=no_large_files)
+
+        assert (broken.returncode, broken.stdout) == (1, "")
+        said = broken.stderr.splitlines()
+        assert len(said) == 2 and said[0] == f"dqlab: can't write in {tmp_path / 'out'}: File too large"
+        assert set(os.listdir(tmp_path / "out")) <= {"a.png", MANIFEST}
+
+        again = command(*line)
+
+        assert again.returncode == 0, again.stderr
+        assert brought(tmp_path / "out") == {"/a.png", "/b.png", "/c.png"}
 
     def test_a_list_on_standard_input(self, site, tmp_path):
         done = command("--from", "-", "--out", tmp_path / "out", "-n", 1, input=f"{site.url}/a.png\n")

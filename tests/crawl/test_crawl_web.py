@@ -2,13 +2,16 @@
 
 import gzip
 import re
+import subprocess
+import sys
 import time
 import zlib
 from email.utils import formatdate
 
 import pytest
 
-from dqlab.crawl import web
+from dqlab.crawl import body, web
+from dqlab.crawl.body import LARGE
 from dqlab.crawl.errand import Errand, Pressure
 from dqlab.crawl.failures import FetchFailed, OutOfTime, TryAgain
 from dqlab.crawl.limits import Limits
@@ -157,6 +160,36 @@ def test_a_small_answer_that_unpacks_to_a_large_one_is_too_large(server):
 
     with pytest.raises(FetchFailed, match="larger than"):
         fetch(server, "/bomb", Limits(max_bytes=len(bomb) * 2))
+
+
+#: where the memory of a large body lies: the heap grows, and keeps what has been freed
+PLACE = """
+import ctypes
+from dqlab.crawl import body
+body.return_large_pieces()
+bytearray(8 * body.LARGE)  # after such a one the next would lie in the heap
+picture = bytearray(2 * body.LARGE)
+address = ctypes.addressof(ctypes.c_char.from_buffer(picture))
+for line in open("/proc/self/maps"):
+    start, end = (int(part, 16) for part in line.split()[0].split("-"))
+    if start <= address < end:
+        print("heap" if "[heap]" in line else "its own")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there it is set")
+def test_the_memory_of_a_large_body_goes_back_to_the_system():
+    assert subprocess.check_output([sys.executable, "-c", PLACE], text=True) == "its own\n"
+
+
+@pytest.mark.parametrize(("size", "times"), [(LARGE - 1, 0), (LARGE, 1)])
+def test_that_is_asked_for_when_a_large_body_comes(server, monkeypatch, size, times):
+    asked = []
+    monkeypatch.setattr(body, "return_large_pieces", lambda: asked.append(size))
+    server.routes["/a"] = lambda to: to.answer(200, "image/png", bytes(size))
+
+    assert len(fetch(server, "/a", Limits()).body) == size
+    assert len(asked) == times
 
 
 @pytest.mark.parametrize("packed", [False, True])
