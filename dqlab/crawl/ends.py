@@ -1,6 +1,8 @@
 """Whether a picture has its end: what was cut on its way, or lies cut on the server, is no picture.
 
 Each function takes a body of its kind. What follows the end doesn't matter: many cameras append something.
+A JPEG XL without boxes has no mark of its end, nor a length that can be had without decoding it: there a cut shows only
+by what the server said of its answer's length.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ __all__ = [
     "jpeg_segments",
     "narrow",
     "png_ends",
+    "psd_ends",
     "qoi_ends",
     "riff_ends",
     "svg_ends",
@@ -37,8 +40,10 @@ TAIL = 4096
 SVG_END = re.compile(rb"(?:</(?:\w+:)?svg\s*>|/>)(?:\s|<!--.*?-->|<\?.*?\?>)*\Z", re.DOTALL | re.IGNORECASE)
 #: the markers of a JPEG: the beginning of the compressed data, and the end of the picture
 SCAN, END = 0xDA, b"\xff\xd9"
-#: the tags of a TIFF that say where its strips or tiles begin, and how many bytes each has
-BEGINNINGS, LENGTHS = (273, 324), (279, 325)
+#: the tags of a TIFF that say where its strips or tiles begin, and how many bytes each has; the last ones are JPEG XR's
+BEGINNINGS, LENGTHS = (273, 324, 0xBCC0), (279, 325, 0xBCC1)
+#: the bytes by which a TIFF, or a JPEG XR, says that it is one with places of four bytes
+TIFF_MARKS = (b"*\0", b"\0*", b"\xbc\x01")
 #: pictures of one TIFF that are looked at
 TIFF_PICTURES = 1000
 #: bytes of a number in a TIFF, by its type, where that isn't one
@@ -174,9 +179,28 @@ def bmp_ends(body: bytes) -> bool:
     return len(body) >= start + length
 
 
+def psd_ends(body: bytes) -> bool:
+    """Whether the rows of a Photoshop file's picture, behind its three sections, are all there."""
+    try:
+        version, channels, height, width, depth = struct.unpack_from(">H6xHIIH", body, 4)
+        wide, at = version == 2, 26
+        for size in ("I", "I", "Q" if wide else "I"):
+            at += struct.calcsize(size) + struct.unpack_from(">" + size, body, at)[0]
+        (packing,) = struct.unpack_from(">H", body, at)
+        rows, length = channels * height, 0
+        if packing == 0:
+            length = rows * ((width * depth + 7) // 8)
+        elif packing == 1:  # how long each row is stands before them
+            sizes = f">{rows}{'I' if wide else 'H'}"
+            length = struct.calcsize(sizes) + sum(struct.unpack_from(sizes, body, at + 2))
+    except struct.error:
+        return False
+    return at + 2 + length <= len(body)
+
+
 def tiff_ends(body: bytes) -> bool:
-    """Whether the strips or tiles of a TIFF's pictures lie within it (of a BigTIFF that isn't looked at)."""
-    if body[2:4] not in (b"*\0", b"\0*"):
+    """Whether the strips or tiles of the pictures of a TIFF or JPEG XR lie within it (of a BigTIFF nobody looks)."""
+    if body[2:4] not in TIFF_MARKS:
         return True
     try:
         return all(

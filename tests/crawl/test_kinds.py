@@ -96,6 +96,28 @@ def test_each_page_of_a_tiff_must_be_there():
     assert [fault(body[: number * one]) for number in (1, 2)] == [CUT, CUT]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_rows_of_a_photoshop_file_must_be_there(version, packed):
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", version, 3, 17, 31, 8, 3)
+    sections = struct.pack(">I", 0) + struct.pack(">I4s", 4, b"8BIM") + struct.pack(">Q" if version == 2 else ">I", 0)
+    sizes = struct.pack(f">{3 * 17}{'I' if version == 2 else 'H'}", *3 * 17 * [9])
+    rows = struct.pack(">H", 1) + sizes + bytes(3 * 17 * 9) if packed else bytes(2 + 3 * 17 * 31)
+    body = head + sections + rows
+
+    assert fault(body) is None
+    assert {fault(body[:length]) for length in range(4, len(body))} == {CUT}
+
+
+def test_the_rows_of_a_jpeg_xr_must_be_there():
+    entries = ((0xBCC0, 38), (0xBCC1, 100))
+    body = struct.pack("<2sHI", b"II", 0x01BC, 8) + struct.pack("<H", 2)
+    body += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + bytes(4 + 100)
+
+    assert fault(body) is None
+    assert {fault(body[:length]) for length in range(4, len(body))} == {CUT}
+
+
 def test_a_packed_svg():
     packed = gzip.compress(SVG)
 
