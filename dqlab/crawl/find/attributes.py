@@ -23,13 +23,16 @@ SHOW = {
 }
 #: attributes from which a script loads the picture later; what stands in `src` meanwhile is a placeholder
 LAZY = re.compile(
-    r"data-(?:(?:lazy|ll|defer|delayed|img|image|actual|real|origin|original|async|pagespeed-lazy)-?)?"
-    r"(?:src|original|lazy|lazyload|echo)|data-(?:lazy|delayed)-url"
+    r"data-(?:(?:lazy|ll|defer|delayed|img|image|actual|real|origin|original|async|pagespeed-lazy|cf|ez|ks|flickity)-?)?"
+    r"(?:src|original|lazy|lazy-?load(?:-src)?|echo)|data-(?:lazy|delayed)-url|ng-src|lazy-?src|_src|original|file|loadlate"
 )
 #: the same for a srcset
-LAZY_SET = re.compile(r"data-[\w-]*srcset|data-original-set")
-#: the same for the background of any element
+LAZY_SET = re.compile(r"data-[\w-]*srcset|data-original-set|(?:ng|lazy)-?srcset")
+#: the same for the background of any element: a set, or one address
 BACKGROUND_SET = re.compile(r"data-(?:bg|background)-?(?:src)?set")
+BACKGROUND = re.compile(r"data-(?:bg|background)(?:-?(?:image|img|src|url))?")
+#: attributes with another version of a picture that is shown, whatever its name
+VERSION = re.compile(r"data-[\w-]*src|lowsrc|zoomfile")
 #: attributes of any element that hold a picture's address
 ANYWHERE = ("background", "poster")
 #: what `rel` says of a link to a picture
@@ -65,8 +68,14 @@ def is_path(value: str) -> bool:
     return "/" in value or "." in value or "?" in value
 
 
-def attached(given: dict[str, str]) -> Iterator[str]:
-    """Yield references to pictures in attributes that any element may have: backgrounds, posters, styles, data-*."""
+def is_rooted(value: str) -> bool:
+    """Say whether what may be a colour or a number is without doubt an address."""
+    return value.lstrip().startswith(("/", "./", "../", "http://", "https://"))
+
+
+def attached(tag: str, given: dict[str, str]) -> Iterator[str]:
+    """Yield references to pictures in attributes that many elements may have: backgrounds, posters, styles, data-*."""
+    shows = tag in SHOW and tag != "source"
     for name, value in given.items():
         if name == "style" or (name.startswith("data-") and "url(" in value):
             if "(" in value:
@@ -74,6 +83,8 @@ def attached(given: dict[str, str]) -> Iterator[str]:
         elif BACKGROUND_SET.fullmatch(name):
             yield from (candidate.reference for candidate in candidates(value))
         elif name in ANYWHERE or (name.startswith("data-") and has_picture_name(value)):
+            yield value
+        elif (BACKGROUND.fullmatch(name) or (shows and VERSION.fullmatch(name))) and is_rooted(value):
             yield value
 
 

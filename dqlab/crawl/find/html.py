@@ -79,7 +79,7 @@ class Reader(HTMLParser):
             self.part(tag, given)
         if given:
             self.show(alternatives(tag, given))
-            for reference in (*attached(given), *embedded(tag, given)):
+            for reference in (*attached(tag, given), *embedded(tag, given)):
                 self.image(reference)
 
     def handle_endtag(self, tag: str) -> None:

@@ -11,7 +11,7 @@ __all__ = ["Candidate", "best", "candidates"]
 #: for browsers of the future
 CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s((?:[^,(]|\([^)]*\)?)*+))?(?:,|$)")
 #: "800w" or "2x"; a height ("600h") says nothing beside a width
-DESCRIPTOR = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([wx])", re.IGNORECASE)
+DESCRIPTOR = re.compile(r"(?<!\S)(\d{0,9}\.\d{1,9}|\d{1,9})([wx])(?!\S)", re.IGNORECASE)
 
 
 class Candidate(NamedTuple):

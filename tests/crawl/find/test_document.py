@@ -192,6 +192,7 @@ class TestSrcset:
     def test_the_best(self):
         assert best(candidates("a 100w, b 300w 200h, c 200w")).reference == "b"
         assert best(candidates("a, b 1.5x, c 3x")).reference == "c"
+        assert best(candidates("a .5x, b 1x, c 1e9x")).reference == "b"
 
     @pytest.mark.timeout(60)
     def test_a_hostile_one_takes_no_time(self):
