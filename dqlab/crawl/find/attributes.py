@@ -45,9 +45,10 @@ PICTURE_LINKS = {
     "fluid-icon",
     "image_src",
 }
-#: what `property`, `name` or `itemprop` of a meta element say of a picture
+#: what `property`, `name` or `itemprop` of a meta element say of a picture, and `itemprop` of a link
 PICTURE_META = re.compile(
-    r"og:image(?::url|:secure_url)?|twitter:image(?::src|\d)?|thumbnail(?:url)?|image|msapplication-\w*(?:image|logo)",
+    r"og:image(?::url|:secure_url)?|og:logo|article:image|twitter:image(?::src|\d)?|thumbnail(?:url)?|image|logo"
+    r"|msapplication-\w*(?:image|logo)|sailthru\.image\.(?:full|thumb)|parsely-image-url",
     re.IGNORECASE,
 )
 
@@ -92,11 +93,12 @@ def embedded(tag: str, given: dict[str, str]) -> Iterator[str]:
     """Yield references to the pictures of elements that may hold other things too: meta, link, object, embed."""
     if tag == "meta":
         names = (given.get(key, "") for key in ("property", "name", "itemprop"))
-        if any(PICTURE_META.fullmatch(name) for name in names) and "content" in given:
-            yield given["content"]
+        if any(PICTURE_META.fullmatch(name) for name in names):
+            yield given.get("content", "")
     elif tag == "link":
         rels = set(given.get("rel", "").lower().split())
-        if PICTURE_LINKS & rels or given.get("itemprop") == "image" or given.get("as", "").lower() == "image":
+        said = PICTURE_META.fullmatch(given.get("itemprop", ""))
+        if PICTURE_LINKS & rels or said or given.get("as", "").lower() == "image":
             yield given.get("href", "")
             yield from (candidate.reference for candidate in candidates(given.get("imagesrcset", "")))
     elif tag in ("object", "embed"):

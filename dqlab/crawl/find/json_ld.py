@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from dqlab.crawl.names import has_picture_name
+
 __all__ = ["references"]
 
 #: properties whose value is a picture: an address, an ImageObject, or a list of them
-PICTURES = {"image", "images", "logo", "photo", "photos", "primaryimageofpage", "thumbnail", "thumbnailurl"}
-#: where an ImageObject keeps its address
-ADDRESS = ("contentUrl", "url")
+PICTURES = {"image", "images", "logo", "photo", "photos", "primaryimageofpage", "screenshot", "screenshots"}
+PICTURES |= {"thumbnail", "thumbnailurl"}
+#: where an ImageObject keeps its address, and JSON-LD what stands for one; its name may be one, too
+ADDRESS = ("contentUrl", "url", "@list", "@value")
 #: things that are pictures wherever they stand
 TYPES = {"ImageObject", "Photograph", "Barcode"}
 #: what old pages wrap a script in
@@ -43,6 +46,8 @@ def parts(thing: dict[str, Any], picture: bool) -> Iterator[tuple[Any, bool]]:
     """Yield the values of `thing`, each with: is it a picture?"""
     types = thing.get("@type")
     picture = picture or any(kind in TYPES for kind in (types if isinstance(types, list) else [types]) if kind)
-    own = next((name for name in ADDRESS if isinstance(thing.get(name), str)), None) if picture else None
+    own = next((name for name in ADDRESS if isinstance(thing.get(name), (str, list))), "@id") if picture else None
+    if own == "@id" and not has_picture_name(str(thing.get(own, ""))):
+        own = None
     for name, value in thing.items():
-        yield value, name == own or name.lower() in PICTURES
+        yield value, name == own or name.rpartition(":")[2].lower() in PICTURES

@@ -70,6 +70,7 @@ def found(html, **more):
         # elsewhere than in <img>
         ("<meta property=og:image content=a.png><meta property=og:image:width content=100>", ["a.png"]),
         ("<meta name=twitter:image content=a.png><meta itemprop=image content=b.png>", ["a.png", "b.png"]),
+        ("<meta name=parsely-image-url content=a.png><link itemprop=thumbnailUrl href=b.png>", ["a.png", "b.png"]),
         ("<link rel='shortcut icon' href=a.ico><link rel=apple-touch-icon href=b.png>", ["a.ico", "b.png"]),
         ("<link rel=image_src href=a.png><link rel=canonical href=/x>", ["a.png"]),
         ("<link rel=preload as=image href=a.png imagesrcset='b.png 2x'>", ["a.png", "b.png"]),

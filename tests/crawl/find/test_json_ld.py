@@ -16,6 +16,10 @@ from dqlab.crawl.find.json_ld import references
         ({"@graph": [{"@type": "ImageObject", "contentUrl": "a.png", "url": "page.html"}]}, ["a.png"]),
         ({"@type": "VideoObject", "contentUrl": "film.mp4", "thumbnailUrl": "a.png"}, ["a.png"]),
         ({"author": {"image": {"@type": ["Thing", "ImageObject"], "url": "a.png"}}, "url": "page.html"}, ["a.png"]),
+        ({"image": {"@list": ["a.png", {"@value": "b.png"}]}, "schema:logo": "c.png"}, ["a.png", "b.png", "c.png"]),
+        ({"image": {"@id": "http://host/a.png"}, "logo": {"@id": "http://host/page#logo"}}, ["http://host/a.png"]),
+        ({"@type": "ImageObject", "url": ["a.png", "b.png"], "@id": "c.png"}, ["a.png", "b.png"]),
+        ({"@type": "SoftwareApplication", "screenshot": ["a.png", {"url": "b.png"}]}, ["a.png", "b.png"]),
         ([{"image": 7}, {"image": None}, "text", 1.5], []),
     ],
 )
