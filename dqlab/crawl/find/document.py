@@ -77,7 +77,7 @@ def language_of(body: bytes, kind: str) -> str:
         return "css"
     if kind == MANIFEST or MANIFEST_BEGINS.match(body):
         return "manifest"
-    if kind == "text/plain" and LIST_BEGINS.match(body):
+    if kind not in HTML and LIST_BEGINS.match(body):
         return "list"
     return "html" if kind in HTML or HTML_BEGINS.match(body) else ""
 

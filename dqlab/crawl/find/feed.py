@@ -15,6 +15,8 @@ __all__ = ["ROOTS", "find"]
 ROOTS = ("rss", "feed", "rdf")
 #: elements whose text is HTML
 HTML = {"description", "encoded", "content", "summary"}
+#: elements with pictures of the XHTML that Atom may have instead
+XHTML = {"img", "source", "video"}
 #: elements whose text is a picture's address
 IMAGES = {("url", "image"), ("logo", "feed"), ("icon", "feed"), ("image", "item")}
 
@@ -32,8 +34,11 @@ def find(body: bytes, url: str, best: bool = False) -> Found:
             reader.images.note(url, element.text)
         elif element.name in HTML and "<" in element.text:
             reader.frame(element.text)
-        elif element.name == "img":  # of Atom's XHTML
-            reader.image(element.attributes.get("src", ""))
+        elif element.name in XHTML:
+            reader.handle_starttag(element.name, list(element.attributes.items()))
+        elif element.name == "a":  # which has ended, after what stands in it
+            reader.anchor = element.attributes.get("href", "")
+            reader.anchor_ends()
     return replace(reader.found(), links=tuple(links))
 
 

@@ -76,6 +76,23 @@ class TestSitemaps:
     def test_a_cut_one_is_read_as_far_as_it_goes(self):
         assert page(SITEMAP[: SITEMAP.index(b"<url><loc><![")], "application/xml").links == ("http://host/a.html",)
 
+    @pytest.mark.parametrize("mistake", ["<loc>/?x=1&y=2</loc>", "<title>a&nbsp;b & c</title>", "<x:y z:a='&'/>"])
+    def test_one_that_is_not_quite_xml(self, mistake):
+        body = f"""<urlset><url>{mistake}<loc><![CDATA[/a?x=1&y=2]]></loc></url>
+            <url><i:image><i:loc>/b.png?x=1&amp;y=2</i:loc></i:image></url></urlset>"""
+
+        found = page(body, "application/xml")
+
+        assert found.links[-1:] == ("http://host/a?x=1&y=2",)
+        assert found.images == ("http://host/b.png?x=1&y=2",)
+
+    def test_one_that_never_ends_takes_no_time(self):
+        assert page(b"<urlset>" + 200_000 * b"<![CDATA[ & ", "application/xml") == Found()
+
+    @pytest.mark.parametrize("kind", ["text/plain", "", "application/octet-stream", "text/uri-list"])
+    def test_a_text_with_an_address_a_line(self, kind):
+        assert page("http://host/a\r\nhttp://host/b\r\n", kind).links == ("http://host/a", "http://host/b")
+
     def test_no_entity_is_expanded(self):
         bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><urlset><url><loc>/&b;</loc></url></urlset>'
 
@@ -109,6 +126,17 @@ class TestFeeds:
         assert page(body, "application/atom+xml") == Found(
             images=tuple(f"http://host/{name}" for name in ("logo.png", "a.jpg", "b.png", "c.png")),
             links=("http://host/1.html",),
+        )
+
+    def test_the_xhtml_of_atom(self):
+        body = """<feed xmlns="http://www.w3.org/2005/Atom"><entry><content type="xhtml">
+            <div xmlns="http://www.w3.org/1999/xhtml"><a href="large.jpg"><img src="blank.gif" data-src="a.png"/></a>
+            <picture><source srcset="b.webp 1x, c.webp 2x"/></picture><a href="/text.html">x</a></div>
+            </content></entry></feed>"""
+
+        assert page(body, "application/atom+xml") == Found(
+            images=tuple(f"http://host/{name}" for name in ("a.png", "b.webp", "c.webp")),
+            enlarged=("http://host/large.jpg",),
         )
 
     def test_an_entry_that_ends_in_the_middle_does_not_take_the_next_ones_along(self):
