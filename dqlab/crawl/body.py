@@ -113,6 +113,7 @@ class Download:
         self.raw, self.size = bytearray(), 0  # as long as all of it is to be, and how much is there
         self.wanted: bool | None = None
         self.coding = ""
+        self.total: int | None = None  # bytes, if that was said
 
     def run(self, response: Response) -> bytes:
         """Read to the end, with as many answers as that takes."""
@@ -142,22 +143,23 @@ class Download:
                 else:
                     self.forget()
                     self.coding = response.headers.get("Content-Encoding", "")
-                try:
-                    return self.read(response)
-                except Cut:
-                    reached = max(reached, self.size)
+                with suppress(Cut):
+                    self.read(response)
+                    if self.wanted is False or self.size >= (self.total or 0):  # some give a part of what was asked for
+                        return
+                reached = max(reached, self.size)
         raise FetchFailed(f"cut on its way after {reached} bytes, {TRIES} times")
 
     def continues(self, response: Response, mark: str) -> bool:
         """Say whether `response` goes on where the last one ended, with the version that has this `mark`."""
         place = RANGE.match(response.headers.get("Content-Range", ""))
         same = mark in (response.headers.get("ETag", mark), response.headers.get("Last-Modified"))
-        return (
-            response.status == http.HTTPStatus.PARTIAL_CONTENT
-            and place is not None
-            and int(place[1]) == self.size
-            and same
-        )
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT or place is None or not same:
+            return False
+        start, end = int(place[1]), int(place[2])
+        known, self.total = self.total, int(place[3]) if place[3].isdecimal() else self.total
+        is_all = response.length_remaining in (None, end + 1 - start)
+        return start == self.size and is_all and known in (None, self.total)
 
     def read(self, response: Response) -> None:
         """Read what comes now. Raises Cut if it ends too early."""
@@ -165,6 +167,8 @@ class Download:
         expected = self.size + int(announced[:18]) if announced.isdecimal() else None
         if expected is not None and expected > self.most:
             raise self.too_large()
+        if not self.size:
+            self.total = expected
         try:
             while chunk := response.read1(CHUNK):
                 self.take(chunk, expected)

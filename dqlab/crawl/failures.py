@@ -42,6 +42,9 @@ ADVICE = {
     451: "for legal reasons",
 }
 
+#: the answers that may be others next time; those from 520 on are Cloudflare's words for what it got
+PASSING = (408, 425, 500, 502, 504, *range(520, 528))
+
 
 class FetchFailed(DqlabError):
     """The address gave no usable answer; the message is the reason, in a few words."""
@@ -155,7 +158,7 @@ def refusal(status: int, headers: dict[str, str]) -> FetchFailed:
     """Return the error that an answer with this `status` is."""
     if status in (429, 503):
         return TryAgain(status_in_words(status), Pressure.BUSY, retry_after(headers.get("retry-after", "")))
-    if status in (500, 502, 504):
+    if status in PASSING:
         return TryAgain(status_in_words(status))
     return FetchFailed(status_in_words(status))
 

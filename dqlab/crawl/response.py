@@ -176,6 +176,8 @@ class Response(http.client.HTTPResponse):
         self.chunked = coding == "chunked" and not bare
         self.chunk_left = None
         length = self.headers.get("content-length", "")
+        if len(same := {one.strip() for one in length.split(",")}) == 1 and "," in length:  # a proxy's "5, 5" is 5
+            length = self.headers["content-length"] = same.pop()
         self.length = 0 if bare else int(length) if length.isdecimal() and not self.chunked else None
         ends = self._check_close()  # type: ignore[attr-defined]
         self.will_close = ends or (not self.chunked and self.length is None)

@@ -278,6 +278,37 @@ class TestCutOnTheWay:
         assert fetch(server, "/a", Limits()).body == self.BODY
         assert len(asked) == 2
 
+    def test_a_part_of_the_rest_is_not_all_of_it(self, server):
+        def route(to):
+            start = int((to.headers.get("Range") or "bytes=0-")[6:-1])
+            end = min(start + 10_000, len(self.BODY))
+            more = {"ETag": '"v1"', "Content_Range": f"bytes {start}-{end - 1}/{len(self.BODY)}"}
+            if start:
+                to.answer(206, "image/png", self.BODY[start:end], **more)
+            else:
+                to.answer(200, body=self.BODY[:8000], Content_Length=str(len(self.BODY)), ETag='"v1"')
+                to.close_connection = True
+
+        server.routes["/a"] = route
+
+        assert fetch(server, "/a", Limits()).body == self.BODY
+
+    @pytest.mark.parametrize(("start", "total"), [(0, 25_600), (5000, 25_601)])
+    def test_a_part_that_is_longer_than_its_place_or_of_something_longer_is_none(self, server, start, total):
+        def route(to):
+            if to.headers.get("Range"):
+                place = f"bytes 5000-{len(self.BODY) - 1}/{total}"
+                to.answer(206, "image/png", self.BODY[start:], ETag='"v1"', Content_Range=place)
+            elif server.asked["/a"] == 1:
+                to.answer(200, body=self.BODY[:5000], Content_Length=str(len(self.BODY)), ETag='"v1"')
+                to.close_connection = True
+            else:
+                to.answer(200, "image/png", self.BODY)
+
+        server.routes["/a"] = route
+
+        assert fetch(server, "/a", Limits()).body == self.BODY
+
     @pytest.mark.parametrize("status", [206, 416])
     def test_all_of_it_where_the_part_is_not_what_was_asked_for(self, server, status):
         """Another version, from another place, or none at all."""
@@ -427,6 +458,13 @@ def test_fields_of_one_name_are_a_list_or_the_first_counts(server):
     assert answer.kind == "image/png"
 
 
+def test_a_length_that_a_proxy_has_doubled_is_one(server):
+    server.routes["/a"] = lambda to: to.answer(200, "image/png", b"ab", Content_Length="2, 2")
+
+    assert [fetch(server, "/a", Limits(timeout=5)).body for _ in range(2)] == [b"ab", b"ab"]
+    assert len(server.connections) == 1
+
+
 @pytest.mark.parametrize(
     ("part", "words"), [("bytes 0-3/4", ""), ("bytes 0-3/9", "206"), ("bytes 4-7/8", "206"), ("bytes 0-3/*", "206")]
 )
@@ -507,6 +545,14 @@ def test_what_a_busy_server_sends_along_is_not_read(server):
 
     with pytest.raises(FetchFailed, match="503 Service Unavailable"):
         fetch(server, "/busy", Limits(deadline=1.0))
+
+
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 504, 520, 524])
+def test_some_statuses_may_pass(server, status):
+    server.routes["/x"] = lambda to: to.answer(status)
+
+    with pytest.raises(TryAgain, match=str(status)):
+        fetch(server, "/x")
 
 
 @pytest.mark.parametrize(("status", "words"), [(404, "404 Not Found"), (204, "204 No Content"), (499, "status 499")])
