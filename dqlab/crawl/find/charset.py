@@ -12,11 +12,29 @@ MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM
 #: bytes at the beginning in which a page may name its charset
 BEGINNING = 4096
 DECLARED = re.compile(rb"<(?:meta|\?xml)[^>]{1,500}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
+#: names of charsets that browsers know and Python doesn't
+LABELS = {
+    "x-sjis": "cp932",
+    "x-gbk": "gb18030",
+    "x-euc-jp": "euc_jp",
+    "x-x-big5": "big5hkscs",
+    "windows-874": "cp874",
+    "dos-874": "cp874",
+    "windows-949": "cp949",
+    "iso-8859-8-i": "iso8859-8",
+    "x-mac-roman": "mac-roman",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "unicode-1-1-utf-8": "utf-8",
+    "x-unicode20utf8": "utf-8",
+} | {f"x-cp{number}": f"cp{number}" for number in range(1250, 1259)}
 #: charsets that are read as a larger one, as everybody means it
 MEANT = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
     "gb2312": "gb18030",
     "gbk": "gb18030",
     "shift_jis": "cp932",
@@ -32,7 +50,7 @@ def text_of(body: bytes, charset: str | None = None) -> str:
     for mark, name in MARKS.items():
         if body.startswith(mark):
             return body.decode(name, "replace")
-    declared = DECLARED.search(body, 0, BEGINNING)
+    declared = DECLARED.search(COMMENT.sub(b"", body[:BEGINNING]))
     within = declared[1].decode() if declared else None
     if within and within.lower().startswith("utf-16"):  # it isn't, as the name could be read
         within = "utf-8"
@@ -48,7 +66,7 @@ def text_of(body: bytes, charset: str | None = None) -> str:
 def decoded(body: bytes, charset: str) -> str | None:
     """Return `body` read as `charset`; None if there is no such charset."""
     try:
-        name = codecs.lookup(charset).name
+        name = codecs.lookup(LABELS.get(charset.lower(), charset)).name
         if name in UNFIT:
             return None
         return body.decode(MEANT.get(name, name), "replace")

@@ -193,6 +193,9 @@ class TestCharsets:
                 "%D1%8F",
             ),
             ("<meta charset=utf-16><img src=ä.png>".encode(), None, "%C3%A4"),
+            ("<meta charset=x-sjis><img src=表.png>".encode("cp932"), None, "%E8%A1%A8"),
+            ("<img src=ก.png>".encode("cp874"), "windows-874", "%E0%B8%81"),
+            ("<!-- <meta charset=gbk> --><meta charset=utf-8><img src=ä.png>".encode(), None, "%C3%A4"),
         ],
     )
     def test_the_one_that_holds(self, body, charset, name):

@@ -28,6 +28,8 @@ def found(html, **more):
         ("<IMG SRC=a.png>", ["a.png"]),
         ('<img src="\n a.png \n">', ["a.png"]),
         ('<img src="a.png?x=1&amp;y=2">', ["a.png?x=1&y=2"]),
+        ('<img src="a.png?x=1&section=2&copy=3&timestamp=4">', ["a.png?x=1&section=2&copy=3&timestamp=4"]),
+        ("<img src=a.png?x&params[]=1&amp;y&#38;z&copy alt='&eacute;'>", ["a.png?x&params[]=1&y&z%C2%A9"]),
         ('<img src="sub\\a.png">', ["sub/a.png"]),
         ('<img src="a.png#xywh=1,2">', ["a.png"]),
         ("<img src=a.png src=b.png>", ["a.png"]),
