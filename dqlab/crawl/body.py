@@ -165,17 +165,18 @@ class Download:
         """Read what comes now. Raises Cut if it ends too early."""
         announced = response.headers.get("Content-Length", "")
         expected = self.size + int(announced[:18]) if announced.isdecimal() else None
-        if expected is not None and expected > self.most:
-            raise self.too_large()
         if not self.size:
             self.total = expected
+        large = expected is not None and expected > self.most
         try:
-            while chunk := response.read1(CHUNK):
-                self.take(chunk, expected)
-                if self.wanted is None and self.size >= HEAD:
+            while chunk := response.read1(HEAD if large else CHUNK):
+                self.take(chunk, None if large else expected)
+                if self.wanted is None and (large or self.size >= HEAD):
                     self.wanted = self.is_wanted()
                 if self.wanted is False:
                     return
+                if large and self.wanted:
+                    raise self.too_large()
         except (http.client.HTTPException, OSError, ValueError) as error:
             if time.monotonic() >= self.end:
                 raise

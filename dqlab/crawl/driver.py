@@ -228,7 +228,7 @@ class Crawl:
         if page.error is not None:
             if errand.url == self.finding.start:
                 raise FetchFailed(f"{errand.url} can't be fetched: {page.error}", remedy(page.error))
-            if self.finding.minds(errand):
+            if self.finding.minds(errand, page):
                 self.page_reasons[page.error] += 1
                 self.lanes.tell(errand.url, page.error, of_pages=True)
             return

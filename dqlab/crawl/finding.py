@@ -200,8 +200,15 @@ class Finding:
         """
         return errand.url not in self.parts and not (self.goes_on and errand.url == self.start)
 
-    def minds(self, errand: Errand) -> bool:
-        """Say whether it is a loss if `errand` brings nothing; it is none if nobody said that something is there."""
+    def minds(self, errand: Errand, page: Page) -> bool:
+        """
+        Say whether it is a loss that `errand` brought a `page` with an error.
+
+        It is none if nobody said that something is there, or if what a page links to turned out to be a PDF or a film.
+        """
+        if errand.page and errand.depth and not page.readable and errand.url not in self.parts:
+            self.left_out[page.error or ""] += 1
+            return False
         return errand.url not in self.guesses
 
     def refuses(self, image: Image) -> str | None:

@@ -25,7 +25,7 @@ NAME = "pages.jsonl"
 #: the version of a line; others are not read
 VERSION = 1
 #: fields of a page that hold addresses
-LISTS = {field.name for field in fields(Page)} - {"url", "forbidden", "error"}
+LISTS = {field.name for field in fields(Page)} - {"url", "forbidden", "error", "readable"}
 
 
 class PageLog:

@@ -23,7 +23,7 @@ class Page:
 
     `images` are shown there; `enlarged` are pictures by name that a thumbnail links to, `linked` those of the same site
     that a text links to; `links` lead to pages of the site, `parts` to documents that belong to this one. `forbidden`
-    is the directive by which the page keeps its pictures from robots; then it has none.
+    is the directive by which the page keeps its pictures from robots; then it has none. `readable`: it is a document.
     """
 
     url: str
@@ -34,6 +34,7 @@ class Page:
     parts: tuple[str, ...] = ()
     forbidden: str | None = None
     error: str | None = None
+    readable: bool = True
 
 
 def read(answer: Answer, errand: Errand, rules: Reading) -> Page:
@@ -44,7 +45,7 @@ def read(answer: Answer, errand: Errand, rules: Reading) -> Page:
     try:
         found = find(answer.body, answer.url, answer.kind, answer.charset, rules.best)
     except Unreadable as unreadable:
-        return Page(answer.url, error=str(unreadable))
+        return Page(answer.url, error=str(unreadable), readable=False)
     found |= header.find(answer.headers, answer.url, rules.best)
     site = site_of(answer.url)
     directives = found.robots | of_header(answer.headers.get("x-robots-tag", ""))

@@ -119,6 +119,18 @@ class TestFound:
         assert brought(tmp_path) == {"/l.png"}
         assert server.asked["/s.png"] == 0
 
+    def test_a_link_to_what_is_no_page_is_no_loss(self, server, client, tmp_path):
+        server.routes["/"] = html("<a href=a.pdf>a</a><a href=b>b</a><a href=c.iso>c</a><img src=a.png>")
+        server.routes["/a.pdf"] = lambda to: to.answer(200, "application/pdf", b"%PDF-1.7")
+        server.routes["/b"] = lambda to: to.answer(200, "application/octet-stream", bytes(50_000))
+        server.routes["/c.iso"] = lambda to: to.answer(200, "", bytes(50_000), Content_Length="3000000000")
+        server.routes["/a.png"] = picture()
+
+        summary = crawl(client, server.url, tmp_path)
+
+        assert (summary.pages, summary.failed_pages, summary.exit_code) == (1, 0, 0)
+        assert "it is application/pdf, which isn't read: 1 left out" in str(summary)
+
     def test_nothing_found_is_said(self, server, client, tmp_path):
         server.routes["/"] = html("<a href=2>2</a>")
         server.routes["/2"] = html("<meta name=robots content=noimageindex><img src=a.png>")

@@ -154,6 +154,14 @@ def test_what_is_too_large_is_cut_off_while_it_streams(server, announced):
         fetch(server, "/endless")
 
 
+def test_what_nobody_wants_is_not_too_large(server):
+    server.routes["/a"] = lambda to: to.answer(200, "video/mp4", b"film", Content_Length=str(10**12))
+
+    assert get(Errand(url=server.url + "/a"), Terms(), lambda label, head: False).body == b"film"
+    with pytest.raises(FetchFailed, match="larger than"):
+        get(Errand(url=server.url + "/a"), Terms(), everything)
+
+
 def test_a_small_answer_that_unpacks_to_a_large_one_is_too_large(server):
     bomb = gzip.compress(bytes(10**6))
     server.routes["/bomb"] = lambda to: to.answer(200, body=bomb, Content_Encoding="gzip")

@@ -203,7 +203,8 @@ class TestSitemaps:
         [guess] = here.sitemaps([])
 
         assert asked([guess]) == ["pl:sitemap.xml"]
-        assert not here.minds(guess) and here.minds(START)
+        missing = Page(guess.url, error="404 Not Found")
+        assert not here.minds(guess, missing) and here.minds(START, missing)
         assert not here.counts(guess) and here.counts(START)
 
     def test_none_where_no_links_are_followed(self, finding):

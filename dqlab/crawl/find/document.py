@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import zlib
 
@@ -15,6 +16,9 @@ __all__ = ["Unreadable", "find", "is_readable"]
 READABLE = re.compile(r"|text/.*|.*[/+]xml|application/(x-)?gzip|(application|binary)/octet-stream|application/force.*")
 #: content types that are read as HTML, and one that is CSS
 HTML, CSS = ("text/html", "application/xhtml+xml"), "text/css"
+#: content types that style sheets come with, too, and how the address of one ends
+UNSURE = ("", "text/plain", "application/octet-stream", "binary/octet-stream")
+SHEET_NAME = re.compile(r"\.css(?:\?|$)", re.IGNORECASE)
 #: that of a web application's manifest, and how one begins that is called JSON only
 MANIFEST = "application/manifest+json"
 MANIFEST_BEGINS = re.compile(
@@ -28,6 +32,8 @@ XML_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<(?:\?xml|rss|feed|rdf|urlset|si
 LIST_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+https?://[^\s<>]++[ \t\r]*+(?:\n|\Z)", re.IGNORECASE)
 #: how a packed sitemap begins, and bytes of it when it is unpacked (sitemaps.org allows this much)
 PACKED, UNPACKED = b"\x1f\x8b", 50_000_000
+#: how a text in UTF-16 begins, the only one with zero bytes
+WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Unreadable(Exception):
@@ -35,7 +41,9 @@ class Unreadable(Exception):
 
 
 def is_readable(kind: str, head: bytes = b"") -> bool:
-    """Say whether a body of the content type `kind` that begins with `head` is worth a look."""
+    """Say whether a body of the content type `kind` that begins with `head` is worth a look: it is no binary file."""
+    if b"\0" in head and not head.startswith((PACKED, *WIDE)):
+        return False
     return READABLE.fullmatch(kind) is not None or kind == MANIFEST or MANIFEST_BEGINS.match(head) is not None
 
 
@@ -47,6 +55,8 @@ def find(body: bytes, url: str, kind: str = "text/html", charset: str | None = N
     """
     if body.startswith(PACKED):
         body = unpacked(body)
+    if kind in UNSURE and SHEET_NAME.search(url):
+        kind = CSS
     language = language_of(body, kind)
     if language == "html":
         return html.find(text_of(body, charset), url, best)

@@ -57,6 +57,14 @@ class TestKinds:
         assert all(map(is_readable, ("text/html", "application/rss+xml", "text/xml", "", "binary/octet-stream")))
         assert not any(map(is_readable, ("application/pdf", "video/mp4", "image/png")))
 
+    def test_no_binary_file_is_whatever_its_label_says(self):
+        assert not is_readable("text/html", b"MZ\0\0")
+        assert is_readable("text/html", "<p>".encode("utf-16")) and is_readable("", gzip.compress(b"<p>"))
+
+    @pytest.mark.parametrize("kind", ["text/css", "text/plain", "application/octet-stream", ""])
+    def test_a_style_sheet_is_one_by_its_name_too(self, kind):
+        assert find(b"a{b:url(a.png)}", "http://host/x.css?v=1", kind).images == ("http://host/a.png",)
+
 
 class TestSitemaps:
     def test_pages_and_pictures(self):
