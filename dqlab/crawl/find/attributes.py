@@ -74,34 +74,38 @@ def is_rooted(value: str) -> bool:
     return value.lstrip().startswith(("/", "./", "../", "http://", "https://"))
 
 
-def attached(tag: str, given: dict[str, str]) -> Iterator[str]:
-    """Yield references to pictures in attributes that many elements may have: backgrounds, posters, styles, data-*."""
+def attached(tag: str, given: dict[str, str]) -> Iterator[list[Candidate]]:
+    """
+    Yield the pictures in attributes that many elements may have, each in its versions: backgrounds, posters, styles,
+    data-*, and any attribute of an element that isn't HTML's own.
+    """
     shows = tag in SHOW and tag != "source"
     for name, value in given.items():
         if name == "style" or (name.startswith("data-") and "url(" in value):
             if "(" in value:
-                yield from css.read(value).images
+                yield from ([Candidate(reference)] for reference in css.read(value).images)
         elif BACKGROUND_SET.fullmatch(name):
-            yield from (candidate.reference for candidate in candidates(value))
-        elif name in ANYWHERE or (name.startswith("data-") and has_picture_name(value)):
-            yield value
+            yield candidates(value)
+        elif shows and LAZY.fullmatch(name):  # one of the alternatives
+            continue
+        elif name in ANYWHERE or ((name.startswith("data-") or "-" in tag) and has_picture_name(value)):
+            yield [Candidate(value)]
         elif (BACKGROUND.fullmatch(name) or (shows and VERSION.fullmatch(name))) and is_rooted(value):
-            yield value
+            yield [Candidate(value)]
 
 
-def embedded(tag: str, given: dict[str, str]) -> Iterator[str]:
-    """Yield references to the pictures of elements that may hold other things too: meta, link, object, embed."""
+def embedded(tag: str, given: dict[str, str]) -> Iterator[list[Candidate]]:
+    """Yield the pictures, each in its versions, of elements that may hold other things: meta, link, object, embed."""
     if tag == "meta":
         names = (given.get(key, "") for key in ("property", "name", "itemprop"))
         if any(PICTURE_META.fullmatch(name) for name in names):
-            yield given.get("content", "")
+            yield [Candidate(given.get("content", ""))]
     elif tag == "link":
         rels = set(given.get("rel", "").lower().split())
         said = PICTURE_META.fullmatch(given.get("itemprop", ""))
         if PICTURE_LINKS & rels or said or given.get("as", "").lower() == "image":
-            yield given.get("href", "")
-            yield from (candidate.reference for candidate in candidates(given.get("imagesrcset", "")))
+            yield [Candidate(given.get("href", "")), *candidates(given.get("imagesrcset", ""))]
     elif tag in ("object", "embed"):
         reference = given.get("data" if tag == "object" else "src", "")
         if given.get("type", "").lower().startswith("image/") or has_picture_name(reference):
-            yield reference
+            yield [Candidate(reference)]

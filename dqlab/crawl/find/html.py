@@ -56,6 +56,7 @@ class Reader(HTMLParser):
 
     def found(self) -> Found:
         """Return what was noted so far."""
+        self.picture_ends()
         self.anchor_ends()
         images, enlarged, linked, links, parts = map(tuple, self.lists())
         return Found(images, enlarged, linked, links, parts, frozenset(self.robots))
@@ -75,23 +76,23 @@ class Reader(HTMLParser):
         elif tag == "area":
             self.link(given.get("href", ""), thumbnail=False)
         elif tag == "picture":
+            self.picture_ends()
             self.picture = []
         elif tag in ("style", "script"):
             self.language = "css" if tag == "style" else "json" if JSON_LD.match(given.get("type", "")) else ""
         elif tag in ("base", "meta", "link", "iframe", "frame", "object"):
             self.part(tag, given)
         if given:
-            self.show(alternatives(tag, given))
-            for reference in (*attached(tag, given), *embedded(tag, given)):
-                self.image(reference)
+            self.element(tag, alternatives(tag, given))
+            for versions in (*attached(tag, given), *embedded(tag, given)):
+                self.show(versions)
 
     def handle_endtag(self, tag: str) -> None:
         """Close what was open."""
         if tag == "a":
             self.anchor_ends()
         elif tag == "picture":
-            versions, self.picture = self.picture, None
-            self.show(versions or [])
+            self.picture_ends()
         elif tag in ("style", "script"):
             language, text = self.language, "".join(self.text)
             self.language, self.text = "", []
@@ -132,12 +133,22 @@ class Reader(HTMLParser):
         self.images.note(self.base, reference)
         self.thumbnail = True
 
-    def show(self, versions: list[Candidate]) -> None:
-        """Note one picture in its versions: all of them or the largest; within <picture>, those of it together."""
-        if self.picture is not None:
-            self.picture += versions
-            self.thumbnail |= bool(versions)
+    def element(self, tag: str, versions: list[Candidate]) -> None:
+        """Note the versions that an element shows; those of a <picture> are one picture, up to the <img> in it."""
+        if self.picture is None:
+            self.show(versions)
             return
+        self.picture += versions
+        if versions and tag != "source":
+            self.picture_ends()
+
+    def picture_ends(self) -> None:
+        """Note the <picture> that was open."""
+        versions, self.picture = self.picture, None
+        self.show(versions or [])
+
+    def show(self, versions: list[Candidate]) -> None:
+        """Note one picture in its versions: all of them or the largest."""
         if self.best and versions:
             versions = [best([one for one in versions if absolute(self.base, one.reference)] or versions)]
         for version in versions:
@@ -188,7 +199,7 @@ class Reader(HTMLParser):
         inner = Reader(self.base, self.best, framed=True)
         inner.feed(html)
         inner.close()
-        inner.anchor_ends()
+        inner.found()  # which ends what is open
         for own, its in zip(self.lists(), inner.lists(), strict=True):
             for address in its:
                 own.keep(address)

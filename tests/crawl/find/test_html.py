@@ -69,6 +69,9 @@ def found(html, **more):
         ('<img srcset="a.png 1x, b.png 2x" src=a.png>', ["a.png", "b.png"]),
         ("<picture><source srcset='a.webp, b.webp 2x'><img src=a.jpg></picture>", ["a.webp", "b.webp", "a.jpg"]),
         ("<video poster=a.png><source src=film.mp4></video>", ["a.png"]),
+        ("<picture><source srcset=a.webp><img src=a.jpg><p><img src=b.jpg>", ["a.webp", "a.jpg", "b.jpg"]),
+        ("<picture><source srcset=a.webp><picture><source srcset=b.webp>", ["a.webp", "b.webp"]),
+        ("<v-img src=a.png alt=b></v-img><x-card photo=c.jpg>", ["a.png", "c.jpg"]),
         # elsewhere than in <img>
         ("<meta property=og:image content=a.png><meta property=og:image:width content=100>", ["a.png"]),
         ("<meta name=twitter:image content=a.png><meta itemprop=image content=b.png>", ["a.png", "b.png"]),
@@ -100,6 +103,9 @@ def test_pictures(html, images):
         (f'<img src=blank.gif data-srcset="{INLINE} 900w, b.png 800w">', "b.png"),
         ('<picture><source srcset="a.webp 1x, b.webp 2x"><img src=a.jpg></picture>', "b.webp"),
         ("<img src=a.png>", "a.png"),
+        ('<img src=blank.gif data-src=a.png data-srcset="a.png 1x, b.png 2x">', "b.png"),
+        ('<link rel=preload as=image href=a.png imagesrcset="a.png 1x, b.png 2x">', "b.png"),
+        ('<div data-bgset="a.png 300w, b.png 900w"></div>', "b.png"),
     ],
 )
 def test_the_best_version_only(html, image):
