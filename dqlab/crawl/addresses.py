@@ -18,19 +18,20 @@ LONGEST = 4000
 PLAIN = re.compile(r"(https?://[a-z\d.-]+)?(?:/[\w~-][\w.~-]*)+(?:\?[\w.~=&%+,-]+)?", re.ASCII)
 
 
-def absolute(base: str, reference: str) -> str | None:
+def absolute(base: str, reference: str, charset: str = "utf-8") -> str | None:
     """
     Return the http(s) address that `reference` means on a page at `base`; None if it means none.
 
     Scheme and host become lower case; default port, fragment, user name and password go; what isn't ASCII is escaped,
-    in the host as punycode ("xn--"). A backslash in the path means a slash, as it does to browsers.
+    in the host as punycode ("xn--"), behind a "?" in the `charset` of the page. A backslash in the path means a slash.
+    All of that is as browsers do it.
     """
     if len(reference := reference.strip()) > LONGEST:  # an inline picture, mostly
         return None
     if plain := PLAIN.fullmatch(reference):
         address = reference if plain[1] else root_of(base) + reference
         return address if address[0] != "/" and len(address) <= LONGEST else None
-    return put_together(base, reference)
+    return put_together(base, reference, charset)
 
 
 @functools.lru_cache(maxsize=256)
@@ -39,14 +40,16 @@ def root_of(base: str) -> str:
     return (put_together(base, "/") or "/")[:-1]
 
 
-def put_together(base: str, reference: str) -> str | None:
+def put_together(base: str, reference: str, charset: str = "utf-8") -> str | None:
     """Return what `absolute` does, by the parts of both."""
     path, mark, rest = reference.partition("?")
     try:
         parts = urlsplit(urljoin(base, path.replace("\\", "/") + mark + rest))
         scheme, host, port = parts.scheme, parts.hostname, parts.port
         host = host and wired(host)
-        path, query = quote(without_dots(parts.path) or "/", safe=SAFE), quote(parts.query, safe=SAFE)
+        path = quote(without_dots(parts.path) or "/", safe=SAFE)
+        others = "strict" if charset == "utf-8" else "xmlcharrefreplace"  # letters that an old charset doesn't have
+        query = quote(parts.query, safe=SAFE, encoding=charset, errors=others)
     except ValueError:  # "http://[", a port of 99999, half a character
         return None
     if scheme not in PORTS or not host:

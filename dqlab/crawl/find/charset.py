@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-__all__ = ["text_of"]
+__all__ = ["read", "text_of"]
 
 #: what a document begins with that says its charset by itself
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -47,28 +47,34 @@ UNFIT = {"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "u
 
 def text_of(body: bytes, charset: str | None = None) -> str:
     """Return the text of `body`; `charset` is what the server said. What can't be read is replaced."""
+    return read(body, charset)[0]
+
+
+def read(body: bytes, charset: str | None = None) -> tuple[str, str]:
+    """Return the text of `body`, and the charset in which addresses in it are meant: UTF-8 for all of Unicode's."""
     for mark, name in MARKS.items():
         if body.startswith(mark):
-            return body.decode(name, "replace")
+            return body.decode(name, "replace"), "utf-8"
     declared = DECLARED.search(COMMENT.sub(b"", body[:BEGINNING]))
     within = declared[1].decode() if declared else None
     if within and within.lower().startswith("utf-16"):  # it isn't, as the name could be read
         within = "utf-8"
     for named in (charset, within):
-        if named and (text := decoded(body, named)) is not None:
-            return text
+        if named and (found := decoded(body, named)) is not None:
+            return found
     try:
-        return body.decode()
+        return body.decode(), "utf-8"
     except ValueError:
-        return body.decode("cp1252", "replace")
+        return body.decode("cp1252", "replace"), "cp1252"
 
 
-def decoded(body: bytes, charset: str) -> str | None:
-    """Return `body` read as `charset`; None if there is no such charset."""
+def decoded(body: bytes, charset: str) -> tuple[str, str] | None:
+    """Return what `read` does of a `body` in `charset`; None if there is no such charset."""
     try:
         name = codecs.lookup(LABELS.get(charset.lower(), charset)).name
         if name in UNFIT:
             return None
-        return body.decode(MEANT.get(name, name), "replace")
+        name = MEANT.get(name, name)
+        return body.decode(name, "replace"), "utf-8" if name.startswith("utf") else name
     except (LookupError, ValueError):
         return None

@@ -7,7 +7,7 @@ import re
 import zlib
 
 from dqlab.crawl.find import css, feed, html, sitemap, web_manifest, xml
-from dqlab.crawl.find.charset import text_of
+from dqlab.crawl.find.charset import read, text_of
 from dqlab.crawl.find.found import Addresses, Found
 
 __all__ = ["Unreadable", "find", "is_readable"]
@@ -59,7 +59,8 @@ def find(body: bytes, url: str, kind: str = "text/html", charset: str | None = N
         kind = CSS
     language = language_of(body, kind)
     if language == "html":
-        return html.find(text_of(body, charset), url, best)
+        text, written = read(body, charset)
+        return html.find(text, url, best, written)
     if language == "css":
         return sheet(text_of(body, charset), url)
     if language == "sitemap":

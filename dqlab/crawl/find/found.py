@@ -39,17 +39,17 @@ class Found:
 
 
 class Addresses(dict[str, None]):
-    """An ordered set of addresses that stops growing at LONGEST_LIST characters."""
+    """An ordered set of addresses of a document in `charset` that stops growing at LONGEST_LIST characters."""
 
-    def __init__(self) -> None:
+    def __init__(self, charset: str = "utf-8") -> None:
         super().__init__()
-        self.room = LONGEST_LIST
+        self.room, self.charset = LONGEST_LIST, charset
 
     def note(self, base: str, reference: str) -> None:
         """Note what `reference` means on a page at `base`, if it means an address at all."""
         if "{{" in reference or "<%" in reference or not reference.strip():  # what a script was to fill
             return
-        if self.room > 0 and (address := absolute(base, reference)):
+        if self.room > 0 and (address := absolute(base, reference, self.charset)):
             self.keep(address)
 
     def keep(self, address: str) -> None:

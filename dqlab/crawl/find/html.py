@@ -30,9 +30,12 @@ JSON_LD = re.compile(r"application/ld\+json", re.IGNORECASE)
 PARAMETER = re.compile(r"&(?P<name>[a-z][a-z\d]*+)(?P<end>=|(?!;))", re.IGNORECASE)
 
 
-def find(html: str, url: str, best: bool = False) -> Found:
-    """Return what the page `html` at `url` leads to; `best`: the largest version of each picture only."""
-    reader = Reader(url, best)
+def find(html: str, url: str, best: bool = False, charset: str = "utf-8") -> Found:
+    """
+    Return what the page `html` at `url` leads to; `best`: the largest version of each picture only; `charset`: in which
+    it was written.
+    """
+    reader = Reader(url, best, charset=charset)
     reader.feed(html)
     reader.close()
     return reader.found()
@@ -44,11 +47,11 @@ class Reader(HTMLParser):
     #: elements in which no tag begins: what looks like one there is text
     CDATA_CONTENT_ELEMENTS = ("script", "style", "title", "textarea", "xmp")  # type: ignore[misc]
 
-    def __init__(self, url: str, best: bool, framed: bool = False) -> None:
+    def __init__(self, url: str, best: bool, framed: bool = False, charset: str = "utf-8") -> None:
         super().__init__()
-        self.base, self.best, self.framed = url, best, framed
-        self.images, self.enlarged, self.linked = Addresses(), Addresses(), Addresses()
-        self.links, self.parts, self.robots = Addresses(), Addresses(), set[str]()
+        self.base, self.best, self.framed, self.charset = url, best, framed, charset
+        self.images, self.enlarged, self.linked, self.links, self.parts = (Addresses(charset) for _ in range(5))
+        self.robots = set[str]()
         self.based = False
         self.anchor, self.thumbnail = "", False  # the link that is open, and whether it has shown a picture
         self.picture: list[Candidate] | None = None  # versions in the <picture> that is open
@@ -170,7 +173,7 @@ class Reader(HTMLParser):
 
     def link(self, reference: str, thumbnail: bool) -> None:
         """Note a link: to a page, or to what has a picture's name, perhaps the large version of a thumbnail."""
-        if address := absolute(self.base, reference):
+        if address := absolute(self.base, reference, self.charset):
             pictures = self.enlarged if thumbnail else self.linked
             (pictures if has_picture_name(address) else self.links).keep(address)
 
@@ -196,7 +199,7 @@ class Reader(HTMLParser):
 
     def frame(self, html: str) -> None:
         """Note what HTML within this document, such as a frame's or a feed's, leads to (and no frame within that)."""
-        inner = Reader(self.base, self.best, framed=True)
+        inner = Reader(self.base, self.best, framed=True, charset=self.charset)
         inner.feed(html)
         inner.close()
         inner.found()  # which ends what is open

@@ -209,6 +209,17 @@ class TestCharsets:
     def test_the_one_that_holds(self, body, charset, name):
         assert page(body, "text/html", charset).images == (f"http://host/{name}.png",)
 
+    @pytest.mark.parametrize(
+        ("charset", "query"),
+        [("gbk", "%CD%BC"), ("utf-8", "%E5%9B%BE"), ("utf-16", "%E5%9B%BE"), ("latin-1", "&#22270;")],
+    )
+    def test_queries_are_asked_in_that_of_the_page(self, charset, query):
+        body = "<img src='/图.png?q=图'><a href='/?q=图'>x</a>".encode(charset, "xmlcharrefreplace")
+
+        found = page(body, "text/html", charset)
+
+        assert (found.images, found.links) == ((f"http://host/%E5%9B%BE.png?q={query}",), (f"http://host/?q={query}",))
+
 
 class TestSrcset:
     @pytest.mark.parametrize(
