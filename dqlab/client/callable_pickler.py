@@ -48,7 +48,7 @@ class CallablePickler(CodePickler):
         cells = tuple(types.CellType(*modules_in(cell)) for cell in function.__closure__ or ())
         bare = types.FunctionType(function.__code__, function.__globals__, closure=cells)
         make, (_, _, *rest), (attributes, slots), *_, setter = reduced
-        slots |= {"__globals__": {}, "_cloudpickle_submodules": [], **defaults(function, self._value)}
+        slots |= {"__globals__": {}, "_cloudpickle_submodules": [], **defaults(function, self.homes, self._value)}
         code, names = (_Part(self._share(function.__code__, bare), part) for part in ("__code__", "__globals__"))
         return make, (code, names, *rest), (setter, (attributes, slots), ()), None, None, set_function
 

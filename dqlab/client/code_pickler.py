@@ -11,27 +11,27 @@ import pickle
 import sys
 import types
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 import cloudpickle
 
-from dqlab.client.module_values import defaults, with_module_values
+from dqlab.client.module_values import Attribute, Homes, ModuleValue, defaults, importable
 from dqlab.wire.arrivals import keep_class
 from dqlab.wire.local_code import (
     attribute,
     client_module,
     is_local_module,
+    names_in,
     parts_of_wrapper,
     set_function,
     stand_in,
 )
-from dqlab.wire.made_anew import with_new
+from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
 from dqlab.wire.value_pickler import ValuePickler
 
-__all__ = ["CodePickler", "Verdicts", "modules_in", "names_in", "seeks"]
+__all__ = ["CodePickler", "Verdicts", "modules_in", "seeks"]
 
 #: what may be asked of a module that never ran: how it is called, and where relative imports begin
 _ABOUT = ("__name__", "__package__", "__path__", "__file__")
@@ -48,13 +48,6 @@ Verdicts = dict[int, tuple[Any, Exception | None]]
 def _send_by_value(name: Any) -> None:
     if name != "__main__" and is_local_module(name):
         cloudpickle.register_pickle_by_value(sys.modules[name])
-
-
-@lru_cache(maxsize=10_000)
-def names_in(code: types.CodeType) -> frozenset[str]:
-    """Every name of a global or an attribute in a function's code and in the functions within it."""
-    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
-    return frozenset(code.co_names).union(*map(names_in, inner))
 
 
 def seeks(function: types.FunctionType) -> bool:
@@ -98,13 +91,6 @@ def modules_in(*cells: types.CellType) -> list[types.ModuleType]:
     return [value for value in values if isinstance(value, types.ModuleType)]
 
 
-def _importable(module: Any) -> bool:
-    """Whether it is a module beside the notebook, which a worker on this machine can import."""
-    if module == "__main__" or not is_local_module(module):
-        return False
-    return getattr(sys.modules.get(module), "__file__", None) is not None
-
-
 def _is_global(code: types.FunctionType | type) -> bool:
     """Whether its module has a function or class under its name, where a task may look for it, or `pickle` there."""
     return vars(sys.modules.get(code.__module__ or "", types)).get(code.__qualname__) is code
@@ -131,16 +117,6 @@ class _Globals:
         return vars, (self.module,)
 
 
-class _Attribute:
-    """What a worker finds in its own import of a module."""
-
-    def __init__(self, module: str, name: str) -> None:
-        self.module, self.name = module, name
-
-    def __reduce__(self) -> Any:
-        return attribute, (self.module, self.name)
-
-
 class CodePickler(ValuePickler):
     """Pickles values with the code that they need. `verdicts` makes it look for what can't be pickled, and avoid it:
     slower, so only for what has failed without."""
@@ -148,6 +124,7 @@ class CodePickler(ValuePickler):
     def __init__(self, file: io.BytesIO, verdicts: Verdicts | None = None) -> None:
         super().__init__(file)
         self._verdicts = verdicts
+        self.homes = Homes()
         self._modules: dict[int, types.ModuleType] = {}  #: by the ids of their globals: those that never ran as one
 
     def reducer_override(self, obj: Any) -> Any:
@@ -177,7 +154,7 @@ class CodePickler(ValuePickler):
         """Take a class apart that will come home in results."""
         keep_class(cls)
         make, args, (attributes, slots), *rest = reduced
-        reduced = make, args, (with_module_values(cls.__module__, attributes), slots), *rest
+        reduced = make, args, (self.homes.at_home(attributes), slots), *rest
         make, args, state, *rest = super().reduce_class(cls, reduced)
         return make, args, (*state, _is_global(cls)), *rest
 
@@ -190,15 +167,14 @@ class CodePickler(ValuePickler):
         home = self._module_of(function.__globals__)
         if seeks(function):
             used = self._whatever(home) | used
-        slots |= {"__globals__": self._without_stuck(home.__name__, used, function), **defaults(function)}
+        slots |= {"__globals__": self._without_stuck(home.__name__, used, function), **defaults(function, self.homes)}
         beside = _reached([*used.values(), *_imported(names), *modules_in(*function.__closure__ or ())], names)
         lists = not _LISTERS.isdisjoint(names)
         reached = [
             (module, self._without_stuck(module.__name__, (self._whatever(module) if lists else {}) | found, function))
             for module, found in beside
         ]
-        missing = tuple(sorted(names - function.__globals__.keys()))  # some since the last time, perhaps
-        state = setter, (attributes, slots), tuple(reached), missing
+        state = setter, (attributes, slots), tuple(reached)
         return make, (code, _Globals(home), *rest), state, None, None, set_function
 
     def _whatever(self, module: types.ModuleType) -> dict[str, Any]:
@@ -217,20 +193,23 @@ class CodePickler(ValuePickler):
     # -- what can't be pickled -----------------------------------------------------------------------------------
 
     def _without_stuck(self, module: str, names: dict[str, Any], user: types.FunctionType) -> dict[str, Any]:
-        """`names` of a module, but those that can't be pickled are to be found in a worker's own import of it."""
-        if self._verdicts is None:
-            return names
-        if not _importable(module):
-            names = with_new(names)
-        stuck = {name: why for name, value in names.items() if (why := self._stuck(value)) is not None}
-        for name, why in stuck.items():
-            if isinstance(why, _NamedError) or not _importable(module):
-                raise _named(f"global variable {name!r} of module {module!r}", user, why)
-        return names | {name: _Attribute(module, name) for name in stuck}
+        """`names` of a module; those that can't be pickled are to be found in a worker's own import of it, or of that
+        which they are from."""
+        found = self.homes.of_module(module, names)
+        for name, value in names.items() if self._verdicts is not None else ():
+            at = self.homes.of(value)
+            home = (at[0].__name__, at[1]) if at is not None else (module, name)
+            if is_made_anew(value) and not importable(home[0]):
+                found[name] = found[name] if isinstance(found[name], ModuleValue) else MadeAnew(value)
+            elif (why := self._stuck(value)) is not None:
+                if isinstance(why, _NamedError) or not importable(home[0]):
+                    raise _named(f"global variable {name!r} of module {module!r}", user, why)
+                found[name] = Attribute(*home)
+        return found
 
     def _from_own_import(self, obj: Any) -> Any:
         """A function or class that can't be pickled, if a worker can import it."""
-        if self._verdicts is None or not _importable(obj.__module__) or self._stuck(obj) is None:
+        if self._verdicts is None or not importable(obj.__module__) or self._stuck(obj) is None:
             return None
         found: Any = sys.modules[obj.__module__]
         for part in obj.__qualname__.split("."):

@@ -9,8 +9,8 @@ import types
 from functools import lru_cache
 from typing import Any
 
-from dqlab.client.code_pickler import names_in, seeks
-from dqlab.wire.local_code import is_local_module
+from dqlab.client.code_pickler import seeks
+from dqlab.wire.local_code import is_local_module, names_in
 from dqlab.wire.messages import ATOMS
 
 __all__ = ["fingerprint", "holds_state"]

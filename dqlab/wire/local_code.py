@@ -14,7 +14,7 @@ import os
 import sys
 import sysconfig
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
@@ -23,11 +23,13 @@ from weakref import WeakValueDictionary
 import cloudpickle
 
 __all__ = [
-    "Namespace", "StandIn", "arrived", "attribute", "behind", "brought_global", "client_module", "hide_all",
-    "imported_behind", "is_local", "is_local_module", "latest_class", "parts_of_wrapper", "rebuild_cache",
-    "rebuild_cached_property", "rebuild_dispatch", "search_path", "set_function", "show", "stand_in",
+    "Namespace", "StandIn", "arrived", "attribute", "behind", "brought_global", "client_module", "globals_in",
+    "hide_all", "imported_behind", "is_local", "is_local_module", "latest_class", "names_in", "parts_of_wrapper",
+    "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path", "set_function", "show", "stand_in",
 ]  # fmt: skip
 
+#: the names of the globals in a function's code and in the functions within it
+globals_in: Callable[[types.CodeType], Iterable[str]] = cloudpickle.cloudpickle._extract_code_globals
 #: what `functools.lru_cache` makes
 _CACHED = type(functools.lru_cache(len))
 #: the code of all that `functools.singledispatch` makes
@@ -64,6 +66,13 @@ def _place_of(name: str) -> str | None:
         if getattr(module, "__spec__", None) is None and "." not in name:
             return name
     return file
+
+
+@lru_cache(maxsize=10_000)
+def names_in(code: types.CodeType) -> frozenset[str]:
+    """Every name of a global or an attribute in a function's code and in the functions within it."""
+    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
+    return frozenset(code.co_names).union(*map(names_in, inner))
 
 
 def search_path() -> tuple[str, ...]:
@@ -194,7 +203,7 @@ def client_module(about: dict[str, Any]) -> StandIn:
     return stand_in(about)
 
 
-def brought_global(module: str, name: str, value: Any) -> Any:
+def brought_global(module: StandIn, name: str, value: Any) -> Any:
     """The value of a global of the client's; in a worker, the one that all functions of that client share."""
     return value
 
@@ -216,7 +225,7 @@ def attribute(module: str, name: str) -> Any:
 
 def set_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:
     """Give a function that has arrived its state, and the modules that it reaches what it needs of them."""
-    setter, inner, reached, *_ = state
+    setter, inner, reached = state
     setter(function, inner)
     for module, names in reached:
         vars(module).update(names)

@@ -28,7 +28,7 @@ def _reduce_code(code: types.CodeType) -> Any:
     """As cloudpickle does it, but code keeps the name of its file, without which a traceback leads nowhere."""
     reduced: Any = cloudpickle.Pickler.dispatch_table[types.CodeType](code)
     make, args = reduced
-    return make, tuple(code.co_filename if arg == _NO_FILE else arg for arg in args)
+    return make, tuple(code.co_filename if type(arg) is str and arg == _NO_FILE else arg for arg in args)
 
 
 def _reduce_cached_property(found: Any) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dqlab.client.code_pickler import names_in
+from dqlab.wire.local_code import names_in
 from dqlab.workbench.referee import Broken
 from dqlab.workbench.watch import Endless, Watch
 

@@ -10,19 +10,21 @@ import io
 import pickle
 import sys
 import types
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 from weakref import ReferenceType, WeakSet, WeakValueDictionary, ref
 
 from dqlab.wire import arrivals, local_code
-from dqlab.wire.local_code import StandIn, show, stand_in
+from dqlab.wire.local_code import StandIn, globals_in, names_in, show, stand_in
+from dqlab.wire.messages import ATOMS
 
 __all__ = ["ClientNames", "Shared", "names_of"]
 
 #: module and name
 Key = tuple[str, str]
-#: the digest and the value of a global that is not there at the client
-MISSING = object()
+#: in the place of a digest: it has been deleted at the client
+_GONE = object()
 
 
 class Shared:
@@ -32,6 +34,7 @@ class Shared:
         self.names = names
         self.values: list[Any] = []
         self.brought: dict[Key, tuple[Any, Any]] = {}  #: digests and values of the globals of its functions
+        self.digests: dict[int, Any] = {}  #: of these values, by their ids
 
 
 class ClientNames:
@@ -78,42 +81,48 @@ class ClientNames:
     def _put(self, key: Key, digest: Any, value: Any) -> Any:
         """Set a global, unless what is there was brought as the same; return what is there then."""
         names = vars(self._modules[key[0]])
-        if self._there.get(key, MISSING) != digest:
-            self._there[key] = digest
-            if value is MISSING:
-                names.pop(key[1], None)
-            else:
-                names[key[1]] = value
+        if self._there.get(key) != digest:
+            names[key[1]], self._there[key] = value, digest
+            if digest is _GONE:
+                del names[key[1]]
         return names.get(key[1], value)
 
     # -- how what is loaded finds its place -------------------------------------------------------------------------
 
     def set_function(self, shared: Shared, function: types.FunctionType, state: tuple[Any, ...]) -> None:
         """As `local_code.set_function` does it, for one of several functions of its module."""
-        setter, (attributes, slots), reached, *missing = state
+        setter, (attributes, slots), reached = state
         home = self._modules.get(function.__globals__.get("__name__", ""))
         if home is None or vars(home) is not function.__globals__:
             local_code.set_function(function, state)
             return
         setter(function, (attributes, {**slots, "__globals__": {}}))
-        modules: list[tuple[StandIn, dict[str, Any]]] = [(home, slots["__globals__"]), *reached]
-        for module, names in modules:
+        modules: list[tuple[StandIn, dict[str, Any], Iterable[str]]] = [
+            (home, slots["__globals__"], globals_in(function.__code__)),
+            *((module, names, names_in(function.__code__)) for module, names in reached),
+        ]
+        for module, names, used in modules:
             if self._modules.get(module.__name__) is not module:
                 vars(module).update(names)
                 continue
             for name, value in names.items():
                 self.set_global(shared, module.__name__, name, value)
-        for name in missing[0] if missing else ():
-            shared.brought[home.__name__, name] = MISSING, MISSING
-            self._put((home.__name__, name), MISSING, MISSING)
+            for key in {(module.__name__, name) for name in used if name not in names} & self._there.keys():
+                shared.brought[key] = _GONE, self._put(key, _GONE, None)
 
     def set_global(self, shared: Shared, module: str, name: str, value: Any) -> Any:
         """A global of a module has come; return what it is here."""
-        key, digest = (module, name), arrivals.digest(value)
+        key, digest = (module, name), shared.digests.get(id(value)) or arrivals.digest(value)
         self.module({"__name__": module})
         here = self._put(key, digest, value)
         shared.brought[key] = digest, here
+        if type(here) not in ATOMS:
+            shared.digests[id(here)] = digest
         return here
+
+    def brought_global(self, shared: Shared, module: StandIn, name: str, value: Any) -> Any:
+        """The same for one that stands somewhere else, too."""
+        return self.set_global(shared, module.__name__, name, value)
 
     def set_class(self, shared: Shared, cls: type, state: tuple[Any, ...]) -> None:
         """As `arrivals.set_class` does it; `state` says whether it is a global of its module."""
@@ -129,7 +138,7 @@ class _Unpickler(pickle.Unpickler):
         self._places = {
             (local_code.__name__, "client_module"): names.module,
             (local_code.__name__, "set_function"): partial(names.set_function, shared),
-            (local_code.__name__, "brought_global"): partial(names.set_global, shared),
+            (local_code.__name__, "brought_global"): partial(names.brought_global, shared),
             (arrivals.__name__, "set_class"): partial(names.set_class, shared),
         }
 

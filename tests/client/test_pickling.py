@@ -220,3 +220,9 @@ def test_a_class_that_comes_home_is_left_as_it_is_here_by_now():
     Thing.k = 2
     thing = pickle.loads(data)
     assert type(thing) is Thing and Thing.k == 2
+
+
+def test_a_function_travels_where_python_minds_that_bytes_are_compared_with_text(tmp_path):
+    text = "from dqlab.client.pickling import dump_function\ndef f(): return b'a'\ndump_function(f)"
+    done = subprocess.run([sys.executable, "-bb", "-c", text], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -113,3 +113,15 @@ def test_main_is_the_clients(here):
     assert main.something == 3
     with pytest.raises(AttributeError, match="brought none"):
         _ = main.nothing
+
+
+def test_what_was_deleted_at_the_client_is_gone_and_what_tasks_have_made_stays(here):
+    process = Process(here)
+    before = process.send(here.look)
+    assert before() == (0, 1)
+    del here.RATE
+    with pytest.raises(NameError, match="RATE"):
+        process.send(here.look)()
+    assert before() == (0, 1)
+    process.send(here.set_rate)(5)
+    assert process.send(here.look)() == process.send(here.look)() == (0, 5)
