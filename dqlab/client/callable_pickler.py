@@ -36,7 +36,7 @@ class CallablePickler(CodePickler):
         """A cache is shared."""
         return self._share(function, function)
 
-    def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
+    def reduce_class(self, cls: type, reduced: tuple[Any, ...], *more: Any) -> Any:
         """A class is shared."""
         return self._share(cls, cls)
 

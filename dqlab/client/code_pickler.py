@@ -10,7 +10,7 @@ import io
 import pickle
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -24,12 +24,11 @@ from dqlab.wire.local_code import (
     is_local_module,
     names_in,
     parts_of_wrapper,
-    set_function,
     stand_in,
 )
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
-from dqlab.wire.value_pickler import ValuePickler
+from dqlab.wire.value_pickler import Method, ValuePickler, is_code
 
 __all__ = ["CodePickler", "Verdicts", "modules_in", "seeks"]
 
@@ -150,13 +149,14 @@ class CodePickler(ValuePickler):
             about["__path__"] = list(about["__path__"])  # of a package without a file it is no list
         return make, (about,)
 
-    def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
+    def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Attributes of a class; those that are globals, too, are the same objects there."""
+        return super().attributes(self.homes.at_home(values))
+
+    def reduce_class(self, cls: type, reduced: tuple[Any, ...], *more: Any) -> Any:
         """Take a class apart that will come home in results."""
         keep_class(cls)
-        make, args, (attributes, slots), *rest = reduced
-        reduced = make, args, (self.homes.at_home(attributes), slots), *rest
-        make, args, state, *rest = super().reduce_class(cls, reduced)
-        return make, args, (*state, _is_global(cls)), *rest
+        return super().reduce_class(cls, reduced, _is_global(cls))
 
     def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
         """Take a function apart, with what it reaches in modules beside the notebook."""
@@ -175,7 +175,20 @@ class CodePickler(ValuePickler):
             for module, found in beside
         ]
         state = setter, (attributes, slots), tuple(reached)
-        return make, (code, _Globals(home), *rest), state, None, None, set_function
+        return self.with_state(function, make, (code, _Globals(home), *rest), state)
+
+    def used_by(self, methods: list[Method]) -> tuple[Iterable[Any], Iterable[Any]]:
+        """The globals that methods use: code, and what may be made by it in the order of its module."""
+        used = {
+            (module, name): value
+            for function, (_, (_, slots), reached) in methods
+            for module, names in (*reached, (self._module_of(function.__globals__), slots["__globals__"]))
+            for name, value in names.items()
+        }
+        places = {module: {name: i for i, name in enumerate(vars(module))} for module, _ in used}
+        order = sorted(used, key=lambda at: places[at[0]].get(at[1], 0))
+        values = [ModuleValue(*at, used[at]) for at in order]
+        return [v for v in values if is_code(v.value)], [v for v in values if not is_code(v.value)]
 
     def _whatever(self, module: types.ModuleType) -> dict[str, Any]:
         """What of a module's globals may be looked for and can be pickled."""

@@ -20,12 +20,12 @@ from dqlab.wire.local_code import arrived, parts_of_wrapper
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["class_for", "digest", "keep_class", "make_skeleton", "set_class"]
+__all__ = ["class_for", "digest", "is_set", "keep_class", "make_skeleton", "set_attributes", "set_class"]
 
 #: classes that are defined in this process and have travelled, by their ids
 _kept: WeakValueDictionary[int, type] = WeakValueDictionary()
 #: the digests of what a class that has come here was given last
-_brought: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
+_brought: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 #: what cloudpickle makes a class with, unless it is an enum
 make_skeleton = cloudpickle.cloudpickle._make_skeleton_class
 #: what the first pickle of an instance leaves in its class
@@ -128,19 +128,34 @@ def _without_init_subclass(bases: tuple[type, ...]) -> Iterator[None]:
 
 def set_class(cls: type, state: tuple[Any, ...]) -> None:
     """Give a class that has arrived its attributes; one that comes home is left as it is here by now."""
-    setter, inner, *_ = state
+    setter, (attributes, slots), others, *_ = state
     if _kept.get(id(cls)) is cls:
         return
     arrived.pop(id(cls), None)
     arrived[id(cls)] = cls  # the last one, now
-    brought = {name: digest(value) for name, value in inner[0].items() if name != _SLOT_NAMES}
-    before = _brought.get(cls)
-    if before != brought:
-        for name in (before or {}).keys() - brought.keys():
-            if name in vars(cls):
-                type.__delattr__(cls, name)  # it has been deleted where the class comes from
-        _brought[cls] = brought
-        setter(cls, inner)
+    for name in _brought.setdefault(cls, {}).keys() - attributes.keys() - set(others):
+        del _brought[cls][name]
+        if name in vars(cls):
+            type.__delattr__(cls, name)  # it has been deleted where the class comes from
+    setter(cls, (_changed(cls, attributes), slots))
+
+
+def set_attributes(cls: type, setter: Callable[..., Any], attributes: dict[str, Any]) -> None:
+    """Give it those that could only be made once it had others."""
+    if _kept.get(id(cls)) is not cls:
+        setter(cls, (_changed(cls, attributes), {}))
+
+
+def _changed(cls: type, attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes that are not what was brought before."""
+    before, brought = _brought[cls], {name: digest(value) for name, value in attributes.items() if name != _SLOT_NAMES}
+    changed = {name: attributes[name] for name, value in brought.items() if before.get(name) != value}
+    before.update(brought)
+    return changed
+
+
+def is_set(*_: object) -> None:
+    """The last word on a class whose parts have been set one after the other."""
 
 
 def keep_class(cls: type) -> None:

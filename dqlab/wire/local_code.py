@@ -205,6 +205,7 @@ def client_module(about: dict[str, Any]) -> StandIn:
 
 def brought_global(module: StandIn, name: str, value: Any) -> Any:
     """The value of a global of the client's; in a worker, the one that all functions of that client share."""
+    vars(module).setdefault(name, value)
     return value
 
 

@@ -8,20 +8,35 @@ import io
 import pickle
 import types
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import cloudpickle
 
-from dqlab.wire.arrivals import class_for, make_skeleton, set_class
-from dqlab.wire.local_code import behind, imported_behind, parts_of_wrapper, rebuild_cached_property, set_function
+from dqlab.wire.arrivals import class_for, is_set, make_skeleton, set_attributes, set_class
+from dqlab.wire.local_code import (
+    behind,
+    imported_behind,
+    is_local_module,
+    parts_of_wrapper,
+    rebuild_cached_property,
+    set_function,
+)
 from dqlab.wire.made_anew import with_new
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["Dumper", "ValuePickler"]
+__all__ = ["Dumper", "Method", "ValuePickler", "is_code"]
 
 #: what cloudpickle from 3.1.3 on calls the file of all code
 _NO_FILE = "<dynamic-code>"
+#: by these, or one that they call, an instance is made, or put into a set
+_CALLED = ("__reduce__", "__reduce_ex__", "__getnewargs__", "__getnewargs_ex__", "__setstate__", "__hash__")
+#: types of attributes in which no instance is
+_PLAIN = frozenset({*ATOMS, types.FunctionType, property, classmethod, staticmethod})
+#: types of attributes that are looked into
+_FEW = (dict, list, tuple, set, frozenset)
+#: a function of a class, and what `local_code.set_function` is to give it
+Method = tuple[types.FunctionType, tuple[Any, ...]]
 
 
 def _reduce_code(code: types.CodeType) -> Any:
@@ -40,8 +55,61 @@ def _reduce_dispatch_method(found: Any) -> Any:
     return copyreg.__newobj__, (type(found),), {**vars(found), "_method_cache": None}  # type: ignore[attr-defined]
 
 
+def is_code(value: Any) -> bool:
+    """Whether no method of a class is called where it arrives."""
+    return type(value) in ATOMS or isinstance(value, types.FunctionType | types.ModuleType | type)
+
+
+def _turn(cls: type, value: Any) -> int:
+    """When a class is given an attribute: at once, once it has its methods, or last, as these make what is in it."""
+    if type(value) in _PLAIN:
+        return 0
+    values = (value, *(value if type(value) in _FEW else ()), *(value.values() if type(value) is dict else ()))
+    if any(cls in type(each).__mro__ for each in values):
+        return 2 * _has_methods_for_pickles(cls)
+    return int(any(is_local_module(type(each).__module__) for each in values))
+
+
+def _has_methods_for_pickles(cls: type) -> bool:
+    """Whether a method is called where an instance arrives; else the class may need to have its instance (if it is one
+    of a kind) before a method is called."""
+    return any(getattr(cls, name, None) is not getattr(object, name, None) for name in _CALLED)
+
+
+class _Due:
+    """What is still due to classes that are needed for each other."""
+
+    def __init__(self) -> None:
+        self.methods: list[Method] = []
+        self.attributes: tuple[list[Any], list[Any], list[Any]] = [], [], []  #: by their turns
+
+
+class _Step:
+    """A part of a pickle that is decided when its turn has come."""
+
+    def __init__(self, reduced: Callable[[], tuple[Any, ...]]) -> None:
+        self._reduced = reduced
+
+    def __reduce__(self) -> Any:
+        return self._reduced()
+
+
+class _Call:
+    """A call that is made where it is loaded."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._call = function, args
+
+    def __reduce__(self) -> Any:
+        return self._call
+
+
 class ValuePickler(cloudpickle.Pickler):
-    """Pickles any value; `by_value` says whether code is in it, which only the same version of Python reads."""
+    """Pickles any value; `by_value` says whether code is in it, which only the same version of Python reads.
+
+    Where a class arrives it gets its methods first, and then what these use: its instances may be among that, and any
+    method may be called to make one.
+    """
 
     dispatch_table: Any = ChainMap(
         cast(
@@ -60,6 +128,7 @@ class ValuePickler(cloudpickle.Pickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, 5)
         self.by_value = False
+        self.due: _Due | None = None  #: as long as methods are pickled
 
     def reducer_override(self, obj: Any) -> Any:
         """How a function or class that travels by value is taken apart; `NotImplemented` for all else."""
@@ -82,16 +151,60 @@ class ValuePickler(cloudpickle.Pickler):
     def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
         """Take a function apart, given how cloudpickle does."""
         make, args, state, *_, setter = reduced
-        return make, args, (setter, state, ()), None, None, set_function
+        return self.with_state(function, make, args, (setter, state, ()))
 
-    def reduce_class(self, cls: type, reduced: tuple[Any, ...]) -> Any:
+    def with_state(self, function: types.FunctionType, make: Any, args: Any, state: tuple[Any, ...]) -> Any:
+        """How a function is made and given its state; to a method, what it uses that a method may make is due later."""
+        setter, (attributes, slots), reached = state
+        names = slots["__globals__"], *(names for _, names in reached)
+        if self.due is None or all(is_code(value) for each in names for value in each.values()):
+            return make, args, state, None, None, set_function
+        used = {"__globals__": slots["__globals__"], "__closure__": None, "_cloudpickle_submodules": []}
+        self.due.methods.append((function, (setter, ({}, used), reached)))
+        return make, args, (attributes, {**slots, "__globals__": {}}), None, None, setter
+
+    def used_by(self, methods: list[Method]) -> tuple[Iterable[Any], Iterable[Any]]:
+        """What is loaded of all that methods use before attributes, and after them, in this order."""
+        return (), ()
+
+    def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Attributes of a class as they travel."""
+        return with_new(values)
+
+    def reduce_class(self, cls: type, reduced: tuple[Any, ...], *more: Any) -> Any:
         """Take a class apart, given how cloudpickle does: where it came from, it is not set back on its return."""
         make, args, (attributes, slots), *_, setter = reduced
         if make is make_skeleton:  # which forgets these
             *first, namespace, tracker, extra = args
             slots_too = {"__slots__": attributes.pop("__slots__")} if attributes.get("__slots__") else {}
             args = (*first, {**namespace, "__qualname__": cls.__qualname__, **slots_too}, tracker, extra)
-        return class_for, (make, *args), (setter, (with_new(attributes), slots)), None, None, set_class
+        turns: tuple[dict[str, Any], ...] = {}, {}, {}
+        for name, value in attributes.items():
+            turns[_turn(cls, value)][name] = value
+        state = setter, (self.attributes(turns[0]), slots), (*turns[1], *turns[2]), *more
+        mine = _Due()
+
+        def methods() -> tuple[Any, ...]:
+            self.due = due = self.due or mine
+            for turn in (1, 2) if any(turns[1:]) else ():
+                due.attributes[turn].append((cls, setter, self.attributes(turns[turn])))
+            return set_class, (cls, state)
+
+        def what_is_due() -> tuple[Any, ...]:
+            if self.due is not mine:
+                return is_set, ()
+            self.due = None
+            return is_set, tuple(self._in_turn(mine))
+
+        return class_for, (make, *args), (_Step(methods), _Step(what_is_due)), None, None, is_set
+
+    def _in_turn(self, due: _Due) -> Iterator[Any]:
+        code, made = self.used_by(due.methods)
+        yield from code
+        yield from (_Call(set_attributes, each) for each in due.attributes[1])
+        yield from made
+        yield from (_Call(set_function, each) for each in due.methods)
+        yield from (_Call(set_attributes, each) for each in due.attributes[2])
 
 
 class Dumper:
@@ -108,6 +221,7 @@ class Dumper:
         self._file.seek(0)
         self._file.truncate()
         self._pickler.clear_memo()
+        self._pickler.due = None
         self._pickler.dump(value)
         return self._file.getvalue()
 

@@ -121,13 +121,15 @@ class ClientNames:
         return here
 
     def brought_global(self, shared: Shared, module: StandIn, name: str, value: Any) -> Any:
-        """The same for one that stands somewhere else, too."""
+        """The same for one that stands somewhere else, too, or is needed early."""
+        if self._modules.get(module.__name__) is not module:
+            return local_code.brought_global(module, name, value)
         return self.set_global(shared, module.__name__, name, value)
 
     def set_class(self, shared: Shared, cls: type, state: tuple[Any, ...]) -> None:
         """As `arrivals.set_class` does it; `state` says whether it is a global of its module."""
         arrivals.set_class(cls, state)
-        if state[2]:
+        if state[-1]:
             self.set_global(shared, cls.__module__, cls.__qualname__, cls)
 
 

@@ -80,3 +80,120 @@ def test_a_class_is_made_once_whatever_its_metaclass_and_its_base_do_then(tmp_pa
     there, here, trouble = both(script(tmp_path, SCRIPT, "own.py"))
     assert len(there) == 9
     assert here == there, trouble
+
+
+OF_THEMSELVES = """
+import dataclasses, enum, fractions, typing
+from tests.promises import two_ways
+
+FACTOR = 100
+def times(x):
+    return x * FACTOR
+class Kept:
+    def __init__(self, x):
+        self.x = x
+    def __getstate__(self):
+        return [self.x]
+    def __setstate__(self, state):
+        self.x, = state
+    def first(self):
+        return KEPT.x
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    x: int = 1
+    def merged(self):
+        return DEFAULT.x + self.x + self.ONE.x
+Config.ONE = Config()
+class Made:
+    def __init__(self, x):
+        self.x = times(x)
+    def __reduce__(self):
+        return Made, (self.x // 100,)
+    def first(self):
+        return MADE.x, self.UNIT.x
+class Money(int):
+    def __new__(cls, amount):
+        return super().__new__(cls, times(amount))
+    def __getnewargs__(self):
+        return int(self) // 100,
+    def zero(self):
+        return ZERO + self
+class Point(typing.NamedTuple):
+    x: int
+    def there(self):
+        return ORIGIN.x, ORIGIN is self.ZERO is Point.ZERO
+class Hashed:
+    unit = Money(1)
+    def __init__(self, n):
+        self.n = n
+    def __hash__(self):
+        return hash(self.n)
+    def __eq__(self, other):
+        return self.n == other.n
+    def found(self):
+        return Hashed(1) in SET, DICT.get(Hashed(2)), Hashed(3) in self.ALL, self.unit
+class OneOfAKind:
+    it = None
+    def __new__(cls):
+        if cls.it is None:
+            cls.it = super().__new__(cls)
+        return cls.it
+    def me(self):
+        return self is OneOfAKind() is IT
+class Upper(dict):
+    def __setitem__(self, key, value):
+        super().__setitem__(key.upper(), value)
+    def all(self):
+        return UPPER
+class Positive:
+    def __set_name__(self, owner, name):
+        self.name = "_" + name
+    def __get__(self, it, owner=None):
+        return self if it is None else getattr(it, self.name)
+    def __set__(self, it, value):
+        setattr(it, self.name, max(value, 0))
+class Account:
+    money = Positive()
+    def __init__(self, money):
+        self.money = money
+    def __reduce__(self):
+        return Account, (self.money,)
+    def joined(self):
+        return self.money + COMMON.money, vars(COMMON)
+KEPT, DEFAULT, MADE, ZERO, ORIGIN = Kept(1), Config(5), Made(4), Money(1), Point(0)
+Made.UNIT, Point.ZERO, Hashed.ALL = Made(1), ORIGIN, {Hashed(3): 3}
+SET, DICT, IT, UPPER, COMMON = {Hashed(1)}, {Hashed(2): "two"}, OneOfAKind(), Upper(), Account(-5)
+UPPER["a"] = 1
+
+def kept():
+    return Kept(3).first()
+def config():
+    return Config().merged(), Config.ONE == Config()
+def made():
+    return Made(3).first()
+def money():
+    return Money(2).zero()
+def point():
+    return Point(1).there()
+def hashed():
+    return Hashed(3).found()
+def me():
+    return OneOfAKind().me()
+def upper():
+    return Upper().all()
+def account():
+    return Account(-1).joined(), Account(3).joined()
+
+if __name__ == "__main__":
+    with two_ways.executor() as executor:
+        two_ways.say(executor, [(function,) for function in (
+            kept, config, made, money, point, hashed, me, upper, account, KEPT.first, DEFAULT.merged, MADE.first,
+            ZERO.zero, ORIGIN.there, IT.me, COMMON.joined, made, hashed,
+        )])
+"""
+
+
+def test_what_a_class_uses_of_itself_is_made_by_its_own_methods(tmp_path):
+    there, here, trouble = both(script(tmp_path, OF_THEMSELVES, "own.py"))
+    assert len(there) == 18
+    assert here == there, trouble
