@@ -35,6 +35,7 @@ class Shared:
         self.values: list[Any] = []
         self.brought: dict[Key, tuple[Any, Any]] = {}  #: digests and values of the globals of its functions
         self.digests: dict[int, Any] = {}  #: of these values, by their ids
+        self.coming: dict[Key, Any] = {}  #: what has been loaded of these so far, perhaps by halves
 
 
 class ClientNames:
@@ -59,6 +60,9 @@ class ClientNames:
         shared = Shared(self)
         self._users.add(shared)
         shared.values = _Unpickler(shared, data).load()
+        for (module, name), value in shared.coming.items():
+            self.set_global(shared, module, name, value)
+        shared.coming.clear()
         used = {key for user in self._users for key in user.brought}
         for module, name in self._known - used:  # no function reaches it any more
             vars(self._modules[module]).pop(name, None)
@@ -106,7 +110,8 @@ class ClientNames:
                 vars(module).update(names)
                 continue
             for name, value in names.items():
-                self.set_global(shared, module.__name__, name, value)
+                shared.coming[module.__name__, name] = value
+                vars(module).setdefault(name, value)  # while the rest is loaded
             for key in {(module.__name__, name) for name in used if name not in names} & self._there.keys():
                 shared.brought[key] = _GONE, self._put(key, _GONE, None)
 

@@ -39,6 +39,20 @@ MINE = threading.Lock()
 class Holder:
     shared, lock = ONE, MINE
 
+class App:
+    def __init__(self):
+        self.routes, self.asked = {}, []
+    def route(self, path):
+        return lambda function: self.routes.setdefault(path, function)
+    def answer(self, path):
+        self.asked.append(path)
+        return self.routes[path]()
+app = App()
+@app.route("/")
+def index():
+    return len(app.asked), app.routes["/"] is index
+def answer():
+    return app.answer("/")
 def one():
     ONE.append(1)
     return len(ONE)
@@ -76,7 +90,8 @@ if __name__ == "__main__":
     with two_ways.executor() as executor:
         two_ways.say(executor, [(function,) for function in (
             one, other, held, one, add, helper.add, add_there, helper.add, configure, helper.configured, count,
-            helper.count, count, sign, helper.seen, select, helper.selected, rebind, add, helper.add,
+            helper.count, count, sign, helper.seen, select, helper.selected, rebind, add, helper.add, index,
+            answer, index,
         )])
 """
 
@@ -84,5 +99,5 @@ if __name__ == "__main__":
 def test_one_object_with_several_names_is_one_in_each_process(tmp_path):
     script(tmp_path, HELPER, "helper.py")
     there, here, trouble = both(script(tmp_path, SCRIPT, "own.py"))
-    assert len(there) == 20
+    assert len(there) == 23
     assert here == there, trouble
