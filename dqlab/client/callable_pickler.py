@@ -49,6 +49,8 @@ class CallablePickler(CodePickler):
         bare = types.FunctionType(function.__code__, function.__globals__, closure=cells)
         make, (_, _, *rest), (attributes, slots), *_, setter = reduced
         slots |= {"__globals__": {}, "_cloudpickle_submodules": [], **defaults(function, self.homes, self._value)}
+        if self.verdicts is not None:
+            slots["__closure__"] = self.with_new(slots["__closure__"])
         code, names = (_Part(self._share(function.__code__, bare), part) for part in ("__code__", "__globals__"))
         return make, (code, names, *rest), (setter, (attributes, slots), ()), None, None, set_function
 

@@ -7,8 +7,10 @@ things there may be as they like. What no pickle can hold (a lock, a connection)
 from __future__ import annotations
 
 import io
+import operator
 import pickle
 import sys
+import threading
 import types
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -17,7 +19,7 @@ from typing import Any
 import cloudpickle
 
 from dqlab.client.module_values import Attribute, Homes, ModuleValue, defaults, importable
-from dqlab.wire.arrivals import keep_class
+from dqlab.wire.arrivals import is_set, keep_class
 from dqlab.wire.local_code import (
     attribute,
     client_module,
@@ -28,7 +30,7 @@ from dqlab.wire.local_code import (
 )
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
-from dqlab.wire.value_pickler import Method, ValuePickler, is_code
+from dqlab.wire.value_pickler import Method, Step, ValuePickler, is_code
 
 __all__ = ["CodePickler", "Verdicts", "modules_in", "seeks"]
 
@@ -40,8 +42,8 @@ _SEEKERS = frozenset({"globals", "eval", "exec"})
 _IMPORTERS = frozenset({"modules", "import_module", "__import__", "__main__"})
 #: by these it may look for whatever there is in a module that it reaches
 _LISTERS = frozenset({"vars", "dir", "__dict__", "getmembers"})
-#: values that were tried, by their ids, and why each can't be pickled (None if it can)
-Verdicts = dict[int, tuple[Any, Exception | None]]
+#: values that were tried, by their ids and whether locks in them are made anew, and why each can't be pickled, or None
+Verdicts = dict[tuple[int, bool], tuple[Any, Exception | None]]
 
 
 def _send_by_value(name: Any) -> None:
@@ -120,9 +122,9 @@ class CodePickler(ValuePickler):
     """Pickles values with the code that they need. `verdicts` makes it look for what can't be pickled, and avoid it:
     slower, so only for what has failed without."""
 
-    def __init__(self, file: io.BytesIO, verdicts: Verdicts | None = None) -> None:
+    def __init__(self, file: io.BytesIO, verdicts: Verdicts | None = None, anew: bool = False) -> None:
         super().__init__(file)
-        self._verdicts = verdicts
+        self.verdicts, self._anew = verdicts, anew
         self.homes = Homes()
         self._modules: dict[int, types.ModuleType] = {}  #: by the ids of their globals: those that never ran as one
 
@@ -136,6 +138,10 @@ class CodePickler(ValuePickler):
             return self._from_own_import(obj) or super().reducer_override(obj)
         if isinstance(obj, types.ModuleType):
             return self.reduce_module(obj)
+        if self._anew and is_made_anew(obj):
+            return MadeAnew(obj).__reduce__()
+        if self._anew and isinstance(obj, threading.Thread):
+            raise pickle.PicklingError(f"cannot pickle {type(obj).__name__!r} object, which is a thread")
         return NotImplemented
 
     def reduce_module(self, module: types.ModuleType) -> Any:
@@ -209,34 +215,48 @@ class CodePickler(ValuePickler):
         """`names` of a module; those that can't be pickled are to be found in a worker's own import of it, or of that
         which they are from."""
         found = self.homes.of_module(module, names)
-        for name, value in names.items() if self._verdicts is not None else ():
-            at = self.homes.of(value)
+        stuck = {name: why for name, value in names.items() if (why := self._stuck(value)) is not None}
+        for name, why in stuck.items():
+            value, at = names[name], self.homes.of(names[name])
             home = (at[0].__name__, at[1]) if at is not None else (module, name)
-            if is_made_anew(value) and not importable(home[0]):
-                found[name] = found[name] if isinstance(found[name], ModuleValue) else MadeAnew(value)
-            elif (why := self._stuck(value)) is not None:
-                if isinstance(why, _NamedError) or not importable(home[0]):
-                    raise _named(f"global variable {name!r} of module {module!r}", user, why)
+            if not importable(home[0]) and self._stuck(value, anew=True) is None:
+                new = self.with_new(value)
+                found[name] = ModuleValue(*at, new) if at is not None and home != (module, name) else new
+            elif isinstance(why, _NamedError) or not importable(home[0]):
+                raise _named(f"global variable {name!r} of module {module!r}", user, why)
+            else:
                 found[name] = Attribute(*home)
         return found
 
+    def with_new(self, value: Any) -> Any:
+        """Stands in the pickle for a value in which locks and the like are made anew."""
+        before = self._anew
+
+        def switch(anew: bool) -> Any:
+            self._anew = anew
+            return is_set, ()
+
+        steps = Step(lambda: switch(True)), value, Step(lambda: switch(before))
+        return Step(lambda: (operator.getitem, (steps, 1)))
+
     def _from_own_import(self, obj: Any) -> Any:
         """A function or class that can't be pickled, if a worker can import it."""
-        if self._verdicts is None or not importable(obj.__module__) or self._stuck(obj) is None:
+        if self.verdicts is None or not importable(obj.__module__) or self._stuck(obj) is None:
             return None
         found: Any = sys.modules[obj.__module__]
         for part in obj.__qualname__.split("."):
             found = getattr(found, part, None)
         return (attribute, (obj.__module__, obj.__qualname__)) if found is obj else None
 
-    def _stuck(self, value: Any) -> Exception | None:
+    def _stuck(self, value: Any, anew: bool = False) -> Exception | None:
         """Why a value can't be pickled; None if it can, or if just that is being found out."""
-        if type(value) in ATOMS or self._verdicts is None:
+        if type(value) in ATOMS or self.verdicts is None:
             return None
-        if id(value) not in self._verdicts:
-            self._verdicts[id(value)] = value, None
+        anew = anew or self._anew
+        if (id(value), anew) not in self.verdicts:
+            self.verdicts[id(value), anew] = value, None
             try:
-                CodePickler(io.BytesIO(), self._verdicts).dump(value)
+                CodePickler(io.BytesIO(), self.verdicts, anew).dump(value)
             except Exception as exc:
-                self._verdicts[id(value)] = value, exc
-        return self._verdicts[id(value)][1]
+                self.verdicts[id(value), anew] = value, exc
+        return self.verdicts[id(value), anew][1]

@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
+import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 __all__ = ["MadeAnew", "is_made_anew", "make_variable", "with_new"]
@@ -34,6 +36,10 @@ _HOW: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     **{cls: lambda it: (type(it), ()) for cls in (threading.local, threading.Event, threading.Condition)},
     **{cls: lambda it: (type(it), (it.maxsize,)) for cls in (queue.Queue, queue.LifoQueue, queue.PriorityQueue)},
     queue.SimpleQueue: lambda it: (type(it), ()),
+    threading.Barrier: lambda it: (type(it), (it._parties, it._action, it._timeout)),
+    ThreadPoolExecutor: lambda it: (type(it), (it._max_workers, it._thread_name_prefix, it._initializer, it._initargs)),
+    **{cls: lambda it: (type(it), (dict(it),)) for cls in (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)},
+    weakref.WeakSet: lambda it: (type(it), (list(it),)),
 }
 
 

@@ -25,7 +25,7 @@ from dqlab.wire.local_code import (
 from dqlab.wire.made_anew import with_new
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["Dumper", "Method", "ValuePickler", "is_code"]
+__all__ = ["Dumper", "Method", "Step", "ValuePickler", "is_code"]
 
 #: what cloudpickle from 3.1.3 on calls the file of all code
 _NO_FILE = "<dynamic-code>"
@@ -84,7 +84,7 @@ class _Due:
         self.attributes: tuple[list[Any], list[Any], list[Any]] = [], [], []  #: by their turns
 
 
-class _Step:
+class Step:
     """A part of a pickle that is decided when its turn has come."""
 
     def __init__(self, reduced: Callable[[], tuple[Any, ...]]) -> None:
@@ -196,7 +196,7 @@ class ValuePickler(cloudpickle.Pickler):
             self.due = None
             return is_set, tuple(self._in_turn(mine))
 
-        return class_for, (make, *args), (_Step(methods), _Step(what_is_due)), None, None, is_set
+        return class_for, (make, *args), (Step(methods), Step(what_is_due)), None, None, is_set
 
     def _in_turn(self, due: _Due) -> Iterator[Any]:
         code, made = self.used_by(due.methods)
