@@ -6,12 +6,14 @@ things there may be as they like. What no pickle can hold (a lock, a connection)
 
 from __future__ import annotations
 
+import copyreg
 import io
 import operator
 import pickle
 import sys
 import threading
 import types
+import typing
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Any
@@ -24,6 +26,7 @@ from dqlab.wire.local_code import (
     attribute,
     client_module,
     is_local_module,
+    named_global,
     names_in,
     parts_of_wrapper,
     stand_in,
@@ -97,6 +100,15 @@ def _is_global(code: types.FunctionType | type) -> bool:
     return vars(sys.modules.get(code.__module__ or "", types)).get(code.__qualname__) is code
 
 
+def _may_be_global(obj: Any) -> bool:
+    """Whether an object from the script may be a global that is pickled by its name (`NewType`, `MISSING`)."""
+    cls = type(obj)
+    if cls is typing.NewType:
+        return bool(obj.__module__ == "__main__")
+    reduces_itself = cls.__module__ == "__main__" and cls.__reduce__ is not object.__reduce__
+    return reduces_itself and cls not in copyreg.dispatch_table
+
+
 class _NamedError(pickle.PicklingError):
     """What can't be pickled, by its name, and what to do about it."""
 
@@ -142,7 +154,14 @@ class CodePickler(ValuePickler):
             return MadeAnew(obj).__reduce__()
         if self._anew and isinstance(obj, threading.Thread):
             raise pickle.PicklingError(f"cannot pickle {type(obj).__name__!r} object, which is a thread")
-        return NotImplemented
+        return self._reduce_global(obj) if _may_be_global(obj) else NotImplemented
+
+    def _reduce_global(self, obj: Any) -> Any:
+        """What calls itself a global of its module is that in a worker, too, where the script isn't run."""
+        reduced = obj.__reduce_ex__(5)
+        if not isinstance(reduced, str) or (main := sys.modules["__main__"]).__dict__.get(reduced) is not obj:
+            return reduced
+        return named_global, (main, reduced, Step(lambda: (object.__new__, (type(obj),), vars(obj))))
 
     def reduce_module(self, module: types.ModuleType) -> Any:
         """A module beside the notebook arrives empty, and the functions that use it fill it."""

@@ -5,6 +5,7 @@ What tasks have made of a class or a global stays as long as what is brought is 
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import io
 import types
@@ -20,7 +21,7 @@ from dqlab.wire.local_code import arrived, parts_of_wrapper
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["class_for", "digest", "is_set", "keep_class", "make_skeleton", "set_attributes", "set_class"]
+__all__ = ["class_for", "digest", "is_set", "keep_class", "make_skeleton", "members_of", "set_attributes", "set_class"]
 
 #: classes that are defined in this process and have travelled, by their ids
 _kept: WeakValueDictionary[int, type] = WeakValueDictionary()
@@ -30,6 +31,8 @@ _brought: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 make_skeleton = cloudpickle.cloudpickle._make_skeleton_class
 #: what the first pickle of an instance leaves in its class
 _SLOT_NAMES = "__slotnames__"
+#: in the place of an attribute: what the members of an enum hold, and what of that each has where it is made
+_MEMBERS, _OF_MEMBERS = "members of an enum", {"_value_", "_name_", "__objclass__", "_sort_order_"}
 
 
 class _Sum(io.RawIOBase):
@@ -143,7 +146,22 @@ def set_class(cls: type, state: tuple[Any, ...]) -> None:
 def set_attributes(cls: type, setter: Callable[..., Any], attributes: dict[str, Any]) -> None:
     """Give it those that could only be made once it had others."""
     if _kept.get(id(cls)) is not cls:
-        setter(cls, (_changed(cls, attributes), {}))
+        changed = _changed(cls, attributes)
+        for name, state in changed.pop(_MEMBERS, {}).items():
+            vars(cls)["_member_map_"][name].__dict__.update(state)
+        setter(cls, (changed, {}))
+
+
+def members_of(cls: type) -> dict[str, Any]:
+    """What the members of an enum were given when they were made, under one name; nothing of other classes."""
+    if not isinstance(cls, enum.EnumMeta):
+        return {}
+    every: list[enum.Enum] = list(cls)
+    members = {member.name: vars(member) for member in every}
+    given = {
+        name: {key: value for key, value in found.items() if key not in _OF_MEMBERS} for name, found in members.items()
+    }
+    return {_MEMBERS: given} if any(given.values()) else {}
 
 
 def _changed(cls: type, attributes: dict[str, Any]) -> dict[str, Any]:

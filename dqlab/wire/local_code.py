@@ -24,8 +24,9 @@ import cloudpickle
 
 __all__ = [
     "Namespace", "StandIn", "arrived", "attribute", "behind", "brought_global", "client_module", "globals_in",
-    "hide_all", "imported_behind", "is_local", "is_local_module", "latest_class", "names_in", "parts_of_wrapper",
-    "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path", "set_function", "show", "stand_in",
+    "hide_all", "imported_behind", "is_local", "is_local_module", "latest_class", "named_global", "names_in",
+    "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path",
+    "set_function", "show", "stand_in",
 ]  # fmt: skip
 
 #: the names of the globals in a function's code and in the functions within it
@@ -207,6 +208,14 @@ def brought_global(module: StandIn, name: str, value: Any) -> Any:
     """The value of a global of the client's; in a worker, the one that all functions of that client share."""
     vars(module).setdefault(name, value)
     return value
+
+
+def named_global(module: StandIn, name: str, value: Any) -> Any:
+    """A global that is pickled by its name: that which a task finds in the module, or else what came."""
+    there = sys.modules.get(module.__name__, module)
+    if not hasattr(there, name):
+        setattr(there, name, value)
+    return getattr(there, name)
 
 
 def attribute(module: str, name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from dqlab.wire.arrivals import class_for, is_set, make_skeleton, set_attributes, set_class
+from dqlab.wire.arrivals import class_for, is_set, make_skeleton, members_of, set_attributes, set_class
 from dqlab.wire.local_code import (
     behind,
     imported_behind,
@@ -178,7 +178,7 @@ class ValuePickler(cloudpickle.Pickler):
             *first, namespace, tracker, extra = args
             slots_too = {"__slots__": attributes.pop("__slots__")} if attributes.get("__slots__") else {}
             args = (*first, {**namespace, "__qualname__": cls.__qualname__, **slots_too}, tracker, extra)
-        turns: tuple[dict[str, Any], ...] = {}, {}, {}
+        turns: tuple[dict[str, Any], ...] = {}, members_of(cls), {}
         for name, value in attributes.items():
             turns[_turn(cls, value)][name] = value
         state = setter, (self.attributes(turns[0]), slots), (*turns[1], *turns[2]), *more

@@ -146,6 +146,7 @@ class _Unpickler(pickle.Unpickler):
             (local_code.__name__, "client_module"): names.module,
             (local_code.__name__, "set_function"): partial(names.set_function, shared),
             (local_code.__name__, "brought_global"): partial(names.brought_global, shared),
+            (local_code.__name__, "named_global"): partial(names.brought_global, shared),
             (arrivals.__name__, "set_class"): partial(names.set_class, shared),
         }
 

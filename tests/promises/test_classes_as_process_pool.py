@@ -197,3 +197,68 @@ def test_what_a_class_uses_of_itself_is_made_by_its_own_methods(tmp_path):
     there, here, trouble = both(script(tmp_path, OF_THEMSELVES, "own.py"))
     assert len(there) == 18
     assert here == there, trouble
+
+
+WITH_NAMES = """
+import enum, typing
+from tests.promises import two_ways
+
+class Planet(enum.Enum):
+    MERCURY = 3.303e+23, 2.4397e6
+    EARTH = 5.976e+24, 6.37814e6
+    def __init__(self, mass, radius):
+        self.mass, self.radius, self.seen = mass, radius, []
+    @property
+    def gravity(self):
+        return 6.67300E-11 * self.mass / self.radius**2
+class Coin(int, enum.Enum):
+    PENNY, DIME, TEN = 1, 10, 10
+    def __new__(cls, cents):
+        coin = int.__new__(cls, cents)
+        coin._value_, coin.label = cents, f"{cents} c"
+        return coin
+class Operation(enum.Enum):
+    ADD, SUBTRACT = enum.auto(), enum.auto()
+    def __call__(self, a, b):
+        return a + b if self is Operation.ADD else a - b
+UserId = typing.NewType("UserId", int)
+class Missing:
+    def __init__(self):
+        self.asked = 0
+    def __reduce__(self):
+        return "MISSING"
+    def __repr__(self):
+        return f"MISSING {self.asked}"
+MISSING = Missing()
+
+def gravity(planet):
+    planet.seen.append(1)
+    return planet.gravity, planet is Planet.EARTH, len(Planet.EARTH.seen)
+def planets():
+    return [planet.mass for planet in Planet], len(Planet.EARTH.seen)
+def coins():
+    return [coin.label for coin in Coin], Coin.TEN is Coin(10), Coin.DIME + 1
+def operate():
+    return Operation.ADD(1, 2), Operation.SUBTRACT(1, 2)
+def user():
+    return UserId(5), UserId.__name__
+def missing(x=MISSING):
+    return x is MISSING, MISSING
+def ask():
+    MISSING.asked += 1
+    return MISSING.asked
+
+if __name__ == "__main__":
+    with two_ways.executor("fork") as executor:
+        two_ways.say(executor, [
+            (gravity, Planet.EARTH), (planets,), (coins,), (operate,), (user,), (missing,), (missing, MISSING),
+            (missing, 1), (ask,), (missing,),
+        ])
+        print(executor.submit(missing).result()[1] is MISSING, executor.submit(Planet, (5.976e+24, 6.37814e6)).result())
+"""
+
+
+def test_what_the_members_of_an_enum_hold_and_what_is_pickled_by_its_name_comes_along(tmp_path):
+    there, here, trouble = both(script(tmp_path, WITH_NAMES, "own.py"))
+    assert len(there) == 11
+    assert here == there, trouble
