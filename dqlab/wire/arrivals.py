@@ -21,7 +21,18 @@ from dqlab.wire.local_code import arrived, parts_of_wrapper
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["class_for", "digest", "is_set", "keep_class", "make_skeleton", "members_of", "set_attributes", "set_class"]
+__all__ = [
+    "class_for",
+    "digest",
+    "is_set",
+    "keep_class",
+    "make_enum",
+    "make_skeleton",
+    "members_of",
+    "members_with_data",
+    "set_attributes",
+    "set_class",
+]
 
 #: classes that are defined in this process and have travelled, by their ids
 _kept: WeakValueDictionary[int, type] = WeakValueDictionary()
@@ -150,6 +161,33 @@ def set_attributes(cls: type, setter: Callable[..., Any], attributes: dict[str, 
         for name, state in changed.pop(_MEMBERS, {}).items():
             vars(cls)["_member_map_"][name].__dict__.update(state)
         setter(cls, (changed, {}))
+
+
+def members_with_data(cls: Any) -> dict[str, tuple[Any, tuple[Any, ...]]] | None:
+    """The members of an enum whose `__new__` makes numbers or texts of their values, each with what makes it again."""
+    kind = cls._member_type_
+    if not isinstance(cls._new_member_, types.FunctionType) or not hasattr(kind, "__getnewargs__") or kind is tuple:
+        return None
+    return {member.name: (member.value, kind.__getnewargs__(member)) for member in cls}
+
+
+def make_enum(
+    kind: Any, bases: Any, name: str, qualname: str, members: dict[str, Any], module: str, tracker: str, _: object
+) -> Any:
+    """Such an enum, as cloudpickle makes others."""
+
+    def new(cls: type, value: Any, data: tuple[Any, ...]) -> Any:
+        member = kind.__new__(cls, *data)
+        member._value_ = value
+        return member
+
+    meta: Any = type(bases[-1])
+    names = meta.__prepare__(name, bases)
+    for key, value in {"__new__": new, **members}.items():
+        names[key] = value
+    made = meta.__new__(meta, name, bases, names)
+    made.__module__, made.__qualname__ = module, qualname
+    return cloudpickle.cloudpickle._lookup_class_or_track(tracker, made)
 
 
 def members_of(cls: type) -> dict[str, Any]:

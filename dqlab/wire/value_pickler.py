@@ -13,7 +13,16 @@ from typing import Any, cast
 
 import cloudpickle
 
-from dqlab.wire.arrivals import class_for, is_set, make_skeleton, members_of, set_attributes, set_class
+from dqlab.wire.arrivals import (
+    class_for,
+    is_set,
+    make_enum,
+    make_skeleton,
+    members_of,
+    members_with_data,
+    set_attributes,
+    set_class,
+)
 from dqlab.wire.local_code import (
     behind,
     imported_behind,
@@ -178,6 +187,9 @@ class ValuePickler(cloudpickle.Pickler):
             *first, namespace, tracker, extra = args
             slots_too = {"__slots__": attributes.pop("__slots__")} if attributes.get("__slots__") else {}
             args = (*first, {**namespace, "__qualname__": cls.__qualname__, **slots_too}, tracker, extra)
+        elif (members := members_with_data(cls)) is not None:
+            bases, *first, _, module, tracker, extra = args
+            make, args = make_enum, (getattr(cls, "_member_type_"), bases, *first, members, module, tracker, extra)  # noqa: B009
         turns: tuple[dict[str, Any], ...] = {}, members_of(cls), {}
         for name, value in attributes.items():
             turns[_turn(cls, value)][name] = value

@@ -217,6 +217,12 @@ class Coin(int, enum.Enum):
         coin = int.__new__(cls, cents)
         coin._value_, coin.label = cents, f"{cents} c"
         return coin
+class Axis(bytes, enum.Enum):
+    def __new__(cls, value, unit):
+        axis = bytes.__new__(cls, [value])
+        axis._value_, axis.unit = value, unit
+        return axis
+    X, Y = (0, "km"), (1, "m")
 class Operation(enum.Enum):
     ADD, SUBTRACT = enum.auto(), enum.auto()
     def __call__(self, a, b):
@@ -238,6 +244,8 @@ def planets():
     return [planet.mass for planet in Planet], len(Planet.EARTH.seen)
 def coins():
     return [coin.label for coin in Coin], Coin.TEN is Coin(10), Coin.DIME + 1
+def axis():
+    return bytes(Axis.Y), Axis(1).unit, Axis.Y.value, [*Axis]
 def operate():
     return Operation.ADD(1, 2), Operation.SUBTRACT(1, 2)
 def user():
@@ -251,7 +259,7 @@ def ask():
 if __name__ == "__main__":
     with two_ways.executor("fork") as executor:
         two_ways.say(executor, [
-            (gravity, Planet.EARTH), (planets,), (coins,), (operate,), (user,), (missing,), (missing, MISSING),
+            (gravity, Planet.EARTH), (planets,), (coins,), (axis,), (operate,), (user,), (missing,), (missing, MISSING),
             (missing, 1), (ask,), (missing,),
         ])
         print(executor.submit(missing).result()[1] is MISSING, executor.submit(Planet, (5.976e+24, 6.37814e6)).result())
@@ -260,5 +268,5 @@ if __name__ == "__main__":
 
 def test_what_the_members_of_an_enum_hold_and_what_is_pickled_by_its_name_comes_along(tmp_path):
     there, here, trouble = both(script(tmp_path, WITH_NAMES, "own.py"))
-    assert len(there) == 11
+    assert len(there) == 12
     assert here == there, trouble
