@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import sys
 import types
 from collections.abc import Iterable
@@ -19,12 +20,14 @@ from dqlab.wire import arrivals, local_code
 from dqlab.wire.local_code import StandIn, globals_in, names_in, show, stand_in
 from dqlab.wire.messages import ATOMS
 
-__all__ = ["ClientNames", "Shared", "names_of"]
+__all__ = ["ClientNames", "Shared", "load_values", "names_of"]
 
 #: module and name
 Key = tuple[str, str]
 #: in the place of a digest: it has been deleted at the client
 _GONE = object()
+#: stands in every pickle in which a function goes by value
+_CODE = re.compile(local_code.set_function.__name__.encode())
 
 
 class Shared:
@@ -59,10 +62,7 @@ class ClientNames:
         """Unpickle what all copies of a callable share."""
         shared = Shared(self)
         self._users.add(shared)
-        shared.values = _Unpickler(shared, data).load()
-        for (module, name), value in shared.coming.items():
-            self.set_global(shared, module, name, value)
-        shared.coming.clear()
+        shared.values = self._load(shared, data)
         used = {key for user in self._users for key in user.brought}
         for module, name in self._known - used:  # no function reaches it any more
             vars(self._modules[module]).pop(name, None)
@@ -70,9 +70,22 @@ class ClientNames:
         self._known, self._last = used, ref(self)
         return shared
 
+    def load_values(self, data: bytes) -> Any:
+        """Unpickle what a task is given: functions among that share the globals of their modules with all others."""
+        self._last = ref(self)
+        return self._load(Shared(self), data)
+
+    def _load(self, shared: Shared, data: bytes) -> Any:
+        values = _Unpickler(shared, data).load()
+        for (module, name), value in shared.coming.items():
+            self.set_global(shared, module, name, value)
+        shared.coming.clear()
+        return values
+
     def use(self, shared: Shared) -> None:
         """What is in `shared` is called next: its globals are what it has brought, or what tasks have made of that."""
-        sys.modules["__main__"] = self._main
+        global _in_use
+        sys.modules["__main__"], _in_use = self._main, self
         for found in self._modules.values():
             if found.__name__ != "__main__" and sys.modules.get(found.__name__) is not found:
                 show(found)
@@ -186,6 +199,8 @@ class _Main(types.ModuleType):
         return sorted({*super().__dir__(), *vars(self._dqlab_module)})
 
 
+#: whose task is run
+_in_use: ClientNames | None = None
 #: by client; kept by what its functions share
 _names: WeakValueDictionary[str, ClientNames] = WeakValueDictionary()
 
@@ -193,3 +208,8 @@ _names: WeakValueDictionary[str, ClientNames] = WeakValueDictionary()
 def names_of(client: str) -> ClientNames:
     """The names of a client, as long as a function of its is here."""
     return _names.setdefault(client, ClientNames())
+
+
+def load_values(data: bytes) -> Any:
+    """Unpickle what a task is given."""
+    return pickle.loads(data) if _in_use is None or _CODE.search(data) is None else _in_use.load_values(data)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from dqlab.wire.messages import ATOMS, CALLS, PLAIN, Lease, beside
+from dqlab.worker.client_names import load_values
 from dqlab.worker.result_pickling import ResultPickler
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED
 
@@ -153,7 +153,7 @@ class TaskRunner:
 
     def _caller(self, kind: str, function: Callable[..., Any]) -> Callable[[Any], Any]:
         """What to do with one item of a run, see `messages.KINDS`."""
-        loads, dump = pickle.loads, self.results.dump
+        loads, dump = load_values, self.results.dump
         if kind == "maps":
             return lambda item: function(loads(item))
         if kind == "star":

@@ -81,6 +81,8 @@ def sign():
         return helper.seen(), LOCK is helper.LOCK is helper.Thing.lock
 def select():
     return CONNECTION.execute("SELECT 1").fetchone(), Database.connection.execute("SELECT 2").fetchone()
+def apply(function, *args):
+    return function(*args)
 def rebind():
     global STATE
     STATE = [0]
@@ -92,12 +94,14 @@ if __name__ == "__main__":
             one, other, held, one, add, helper.add, add_there, helper.add, configure, helper.configured, count,
             helper.count, count, sign, helper.seen, select, helper.selected, rebind, add, helper.add, index,
             answer, index,
-        )])
+        )] + [
+            (apply, one), (other,), (apply, helper.add), (helper.add,), (apply, apply, one), (apply, sign),
+        ])
 """
 
 
 def test_one_object_with_several_names_is_one_in_each_process(tmp_path):
     script(tmp_path, HELPER, "helper.py")
     there, here, trouble = both(script(tmp_path, SCRIPT, "own.py"))
-    assert len(there) == 23
+    assert len(there) == 29
     assert here == there, trouble
