@@ -194,7 +194,7 @@ def members_of(cls: type) -> dict[str, Any]:
     """What the members of an enum were given when they were made, under one name; nothing of other classes."""
     if not isinstance(cls, enum.EnumMeta):
         return {}
-    every: list[enum.Enum] = list(cls)
+    every: list[Any] = list(cls)
     members = {member.name: vars(member) for member in every}
     given = {
         name: {key: value for key, value in found.items() if key not in _OF_MEMBERS} for name, found in members.items()

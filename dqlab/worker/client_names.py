@@ -65,7 +65,8 @@ class ClientNames:
         shared.values = self._load(shared, data)
         used = {key for user in self._users for key in user.brought}
         for module, name in self._known - used:  # no function reaches it any more
-            vars(self._modules[module]).pop(name, None)
+            if not name.startswith("__"):  # `__name__` is the module's own
+                vars(self._modules[module]).pop(name, None)
             self._there.pop((module, name), None)
         self._known, self._last = used, ref(self)
         return shared

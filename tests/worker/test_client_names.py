@@ -27,6 +27,7 @@ def here(monkeypatch, tmp_path):
         def look(): return COUNT[0], RATE
         def set_rate(x): global RATE; RATE = x
         def make(): Thing.made += 1; return Thing.made
+        def name(): return __name__
     """
     exec("\n".join(line[8:] for line in text.splitlines()), vars(here))
     here.COUNT, here.RATE = [0], 1
@@ -94,6 +95,7 @@ def test_a_task_that_was_submitted_before_a_change_finds_what_there_was_then(her
 def test_a_global_goes_with_the_last_function_that_uses_it(here, monkeypatch):
     monkeypatch.setattr(module_of_functions, "FUNCTION_BYTES", 1)
     process = Process(here)
+    process.send(here.name)()
     process.send(here.up)()
     client = Envelope.load(dump_function(here.up)[1]).client
     names = module_of_functions.names_of(client)
@@ -101,7 +103,7 @@ def test_a_global_goes_with_the_last_function_that_uses_it(here, monkeypatch):
     assert "COUNT" in vars(found)
     process.send(here.set_rate)(1)
     process.send(here.make)()
-    assert "COUNT" not in vars(found)
+    assert "COUNT" not in vars(found) and found.__name__ == here.__name__
 
 
 def test_main_is_the_clients(here):
