@@ -32,7 +32,8 @@ def loader(results: str) -> Load:
 
 def _remote_traceback(text: str) -> Exception:
     """The worker's traceback, as the cause of the exception that a task raised: of the class that a pool has there."""
-    return _RemoteTraceback(f'\n"""\n{_with_source(text)}"""')
+    told: Any = f'\n"""\n{_with_source(text)}"""'  # a text, whatever typeshed says
+    return _RemoteTraceback(told)
 
 
 def load_error(task: int, outcome: Outcome, load: Load = pickle.loads) -> BaseException:

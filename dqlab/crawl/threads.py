@@ -21,8 +21,8 @@ class Threads(Executor):
     No thread keeps the process from ending: a crawl that was interrupted ends without those that still wait for a site.
     """
 
-    #: handfuls at a time, with threads of their own in each: of more none would have room for a large picture
-    _max_workers = 8
+    #: handfuls at a time, with threads of their own in each: with fewer, what a host bears more is used later
+    _max_workers = 16
 
     def __init__(self) -> None:
         prepare()

@@ -195,6 +195,5 @@ def check_fields(what: str, checks: Sequence[tuple[str, Check]], holds: Sequence
         return
     if type(values) not in (list, tuple) or len(values) != len(checks):
         raise BadInput(f"{what} of {len(checks)} fields expected, not {shown(values)}", "is it of this version?")
-    for (name, (means, holds)), value in zip(checks, values, strict=True):
-        if not holds(value):
-            raise BadInput(f"{name}={shown(value)}", means)
+    for (name, check), value in zip(checks, values, strict=True):
+        check(name, value)
