@@ -1,6 +1,6 @@
 """What a client has submitted and what has not ended yet, for whoever ends the client, or workers of it.
 
-A script that ends without `shutdown` finishes it, too, as it does with the executors of the standard library.
+A script that ends without `shutdown` finishes it, too, as with the executors of the standard library.
 """
 
 from __future__ import annotations
@@ -124,8 +124,12 @@ _of_all_clients: weakref.WeakSet[OpenWork] = weakref.WeakSet()
 
 
 def _finish_all() -> None:
-    """Finish the work of clients that nobody has begun to end; whoever was interrupted doesn't want to wait."""
-    patient = not issubclass(getattr(sys, "last_type", None) or Exception, KeyboardInterrupt)
+    """Finish the work of clients that nobody has begun to end.
+
+    Whoever was interrupted doesn't want to wait, nor does who ends an interactive session (`sys.ps1`): a kernel, say.
+    """
+    interrupted = issubclass(getattr(sys, "last_type", None) or Exception, KeyboardInterrupt)
+    patient = not interrupted and not hasattr(sys, "ps1")
     for work in list(_of_all_clients):
         try:
             if work.begin_end() and patient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,16 @@ def test_whoever_interrupts_the_script_does_not_wait(tmp_path, when):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_end_of_an_interactive_session_does_not_wait(tmp_path):
+    path = script(tmp_path, SCRIPT + "    ex = executor(); ex.submit(time.sleep, 60); ex.submit(leave, 'a').result()\n")
+    mark = f"interactive-{os.getpid()}"
+    env = {**environment(), "DQLAB_TEST_MARK": mark}
+    done = start("-i", path, "dqlab", str(tmp_path), stdin=subprocess.DEVNULL, env=env)
+    try:
+        assert done.wait(30) == 0
+        eventually(lambda: not marked_processes(mark), 10, "its processes' end")
+    finally:
+        done.kill()
+        done.communicate()
