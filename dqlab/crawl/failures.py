@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dqlab.crawl.response import Bounds
 
 __all__ = [
+    "FORBIDDEN",
     "FetchFailed",
     "Moved",
     "NoRoom",
@@ -44,6 +45,10 @@ ADVICE = {
 
 #: the answers that may be others next time; those from 520 on are Cloudflare's words for what it got
 PASSING = (408, 425, 500, 502, 504, *range(520, 528))
+
+
+#: why what an owner keeps from crawlers isn't asked for
+FORBIDDEN = "robots.txt forbids it"
 
 
 class FetchFailed(DqlabError):
@@ -165,7 +170,7 @@ def refusal(status: int, headers: dict[str, str]) -> FetchFailed:
 
 def remedy(reason: str) -> str:
     """Return what can be done if the first page gives nothing for this `reason`."""
-    if "robots.txt forbids" in reason:
+    if FORBIDDEN in reason:
         return "its owner wants no crawlers there"
     if any(words in reason for words in ("429", "503", "no answer within", "robots.txt can't be had")):
         return "try it again later"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dqlab.crawl import lists
 from dqlab.crawl.addresses import absolute, shown, site_of
 from dqlab.crawl.errand import Errand
+from dqlab.crawl.failures import FORBIDDEN
 from dqlab.crawl.manifest import mark
 from dqlab.crawl.page_log import PageLog
 from dqlab.crawl.pages import Page
@@ -204,9 +205,11 @@ class Finding:
         """
         Say whether it is a loss that `errand` brought a `page` with an error.
 
-        It is none if nobody said that something is there, or if what a page links to turned out to be a PDF or a film.
+        It is none if nobody said that something is there, or if what a page links to turned out to be a PDF or a film,
+        or is kept from crawlers by its owner.
         """
-        if errand.page and errand.depth and not page.readable and errand.url not in self.parts:
+        passed_over = not page.readable or page.error == FORBIDDEN
+        if errand.page and errand.depth and passed_over and errand.url not in self.parts:
             self.left_out[page.error or ""] += 1
             return False
         return errand.url not in self.guesses

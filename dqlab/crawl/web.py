@@ -18,7 +18,7 @@ from dqlab.crawl.addresses import absolute, site_of
 from dqlab.crawl.body import PARTIAL, RANGE, Purse, Share, body_of
 from dqlab.crawl.coding import beginning
 from dqlab.crawl.errand import Errand
-from dqlab.crawl.failures import FetchFailed, Moved, hung_up, in_words, refusal
+from dqlab.crawl.failures import FORBIDDEN, FetchFailed, Moved, hung_up, in_words, refusal
 from dqlab.crawl.response import Bounds, Response, bounded
 from dqlab.crawl.robots import Robots
 from dqlab.crawl.rulebook import Rulebook
@@ -94,7 +94,7 @@ class Way:
     def check(self) -> None:
         """Go no further if that isn't allowed, or if it leads in circles."""
         if not rules(self.place, self.terms).allows(self.place):
-            raise FetchFailed("robots.txt forbids it")
+            raise FetchFailed(FORBIDDEN)
         self.been.append(self.place)
         if self.been.count(self.place) > CIRCLES:
             raise FetchFailed("it redirects in circles")

@@ -131,6 +131,17 @@ class TestFound:
         assert (summary.pages, summary.failed_pages, summary.exit_code) == (1, 0, 0)
         assert "it is application/pdf, which isn't read: 1 left out" in str(summary)
 
+    def test_nor_is_one_to_a_page_that_its_owner_keeps_from_crawlers(self, server, client, tmp_path):
+        server.routes["/robots.txt"] = lambda to: to.answer(200, "text/plain", b"User-agent: *\nDisallow: /search")
+        server.routes["/"] = html("<a href=/search?q=1>a</a><a href=/search>b</a><img src=a.png>")
+        server.routes["/a.png"] = picture()
+
+        summary = crawl(client, server.url, tmp_path)
+
+        assert (summary.pages, summary.failed_pages, summary.exit_code) == (1, 0, 0)
+        assert "robots.txt forbids it: 2 left out" in str(summary)
+        assert not server.asked["/search"]
+
     def test_nothing_found_is_said(self, server, client, tmp_path):
         server.routes["/"] = html("<a href=2>2</a>")
         server.routes["/2"] = html("<meta name=robots content=noimageindex><img src=a.png>")
