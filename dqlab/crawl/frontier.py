@@ -27,6 +27,8 @@ MOST, MOST_PAGES = 32, 8
 THREADS = 32
 #: addresses one after the other on one thread of a handful, and seconds that they should take about
 ROUNDS, SECONDS = 16, 0.1
+#: seconds that an answer takes from which on a handful has as many threads as it may, rather than few busy ones
+SLOW = 0.02
 #: tries at an address, and at one whose host refuses because it has too much to do
 TRIES, TRIES_BUSY = 3, 6
 #: seconds before another try, times two with each
@@ -134,9 +136,10 @@ class Frontier:
             name = self.turns.popleft()
             line = self.lines[name]
             waiting = line.of(pages)
-            rounds = self.rounds(line.host)
+            share = self.share(line.host, now)
+            rounds = self.rounds(line.host, share)
             some = min(len(waiting), most - len(errands))
-            threads = min(self.share(line.host, now), -(-some // rounds), THREADS - sum(slots.values()))
+            threads = min(share, -(-some // rounds), THREADS - sum(slots.values()))
             if threads > 0:
                 fair = max(threads, -(-len(waiting) // self.workers))  # near the end, something is left for each worker
                 count = min(threads * rounds, fair, some)
@@ -153,11 +156,12 @@ class Frontier:
         free, fair = host.free(now), max(1, int(host.limit) // self.workers)
         return fair if free >= fair else 0 if host.out else free
 
-    def rounds(self, host: Host) -> int:
+    def rounds(self, host: Host, share: int) -> int:
         """Return how many addresses follow each other on one thread: as many as take little time."""
         if host.delay or host.resting or not host.timed:
             return 1
-        return max(1, min(ROUNDS, round(SECONDS / max(host.mean, 0.001))))
+        most = MOST // max(1, share) if host.mean > SLOW else ROUNDS
+        return max(1, min(most, round(SECONDS / max(host.mean, 0.001))))
 
     def handed_out(self, errands: list[Errand], slots: dict[str, int], now: float, room: int, alone: bool) -> Handful:
         """A handful of errands, which takes up their hosts from `now` on."""

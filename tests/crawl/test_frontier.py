@@ -96,8 +96,9 @@ def crowd(world, count, host="host", **more):
     return world
 
 
-def test_a_slow_web_is_filled():
-    world = crowd(World(lambda errand, now: (0.05, good(errand))), 3000)
+@pytest.mark.parametrize("workers", [2, 4, 16])
+def test_a_slow_web_is_filled(workers):
+    world = crowd(World(lambda errand, now: (0.05, good(errand)), workers), 3000)
 
     seconds = world.run()
 
