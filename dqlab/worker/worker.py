@@ -181,9 +181,8 @@ class Worker:
             if heard and not self._reports:
                 break
         for _ in range(AT_ONCE):  # no more: a task that prints for ever must not keep us from all else
-            if self._inbox.empty() and not self._child.said:
+            if (self._inbox.empty() and not self._child.said) or not self._hear_within(0.0):
                 break
-            self._hear_within(0.0)
 
     def _hear_within(self, seconds: float) -> bool:
         """Wait up to `seconds` for the next word; take in that, and what the child has said by then."""
