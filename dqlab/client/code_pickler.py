@@ -137,6 +137,10 @@ class CodePickler(ValuePickler):
     def __init__(self, file: io.BytesIO, verdicts: Verdicts | None = None, anew: bool = False) -> None:
         super().__init__(file)
         self.verdicts, self._anew = verdicts, anew
+
+    def begin(self) -> None:
+        """The next value: what is told by ids holds as long as nothing but the pickler runs."""
+        super().begin()
         self.homes = Homes()
         self._modules: dict[int, types.ModuleType] = {}  #: by the ids of their globals: those that never ran as one
 
@@ -275,7 +279,9 @@ class CodePickler(ValuePickler):
         if (id(value), anew) not in self.verdicts:
             self.verdicts[id(value), anew] = value, None
             try:
-                CodePickler(io.BytesIO(), self.verdicts, anew).dump(value)
+                trial = CodePickler(io.BytesIO(), self.verdicts, anew)
+                trial.homes = self.homes  # still the same: they need not be looked for again for each value
+                trial.dump(value)
             except Exception as exc:
                 self.verdicts[id(value), anew] = value, exc
         return self.verdicts[id(value), anew][1]

@@ -137,6 +137,11 @@ class ValuePickler(cloudpickle.Pickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, 5)
         self.by_value = False
+        self.begin()
+
+    def begin(self) -> None:
+        """The next value: nothing is known any more of those before it, which may be gone, or have changed."""
+        self.clear_memo()
         self.due: _Due | None = None  #: as long as methods are pickled
 
     def reducer_override(self, obj: Any) -> Any:
@@ -232,8 +237,7 @@ class Dumper:
             return pickle.dumps(value, 5)
         self._file.seek(0)
         self._file.truncate()
-        self._pickler.clear_memo()
-        self._pickler.due = None
+        self._pickler.begin()
         self._pickler.dump(value)
         return self._file.getvalue()
 

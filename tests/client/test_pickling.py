@@ -9,12 +9,15 @@ import pickle
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import pytest
 
+from dqlab.client.code_pickler import CodePickler
 from dqlab.client.pickling import dump_call, dump_function, dump_values
 from dqlab.wire.envelope import PYTHON, Envelope
+from dqlab.wire.value_pickler import Dumper
 from dqlab.worker.functions import Function
 from tests.cluster import ROOT
 
@@ -198,6 +201,17 @@ def test_of_a_module_beside_the_notebook_travels_what_is_named(tmp_path, monkeyp
         assert elsewhere(data, 4, tmp_path) == "8"
     finally:
         del sys.modules["beside_p"]
+
+
+def test_what_is_a_global_is_asked_for_each_value_as_the_source_of_a_map_may_change_it(tmp_path, monkeypatch):
+    beside = types.ModuleType("beside_g")
+    beside.__file__ = str(tmp_path / "beside_g.py")
+    monkeypatch.setitem(sys.modules, "beside_g", beside)
+    exec("SHARED = [1]\nclass Thing:\n    shared = SHARED\n", vars(beside))
+    dumper = Dumper(CodePickler)
+    assert b"brought_global" in dumper.dump(beside.Thing())
+    beside.SHARED = [2]
+    assert b"brought_global" not in dumper.dump(beside.Thing())
 
 
 def test_the_callers_folder_is_among_the_envelopes_path_and_site_packages_are_not(tmp_path, monkeypatch):
