@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from dqlab.wire.messages import ATOMS, CALLS, PLAIN, Lease, beside
+from dqlab.wire.messages import ATOMS, CALLS, PLAIN, Header, Lease, beside
 from dqlab.worker.client_names import load_values
 from dqlab.worker.result_pickling import ResultPickler
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED
@@ -110,7 +111,7 @@ class TaskRunner:
         """
         lo, hi, kind, timeout, careful = lease.lo, lease.hi, lease.header.kind, lease.header.timeout, lease.careful
         cursor, clock, current, reporter, atoms = self._numbers, time.perf_counter, self._current, self._reporter, ATOMS
-        do, start, task = self._caller(kind, function), (0 if kind == PLAIN else lo), lease.first - base
+        do, start, task = self._caller(lease.header, function), (0 if kind == PLAIN else lo), lease.first - base
         self._finished = finished = Finished(number, lo, kind)
         results, began, look = finished.results, finished.since, 0.0
         for position, item in enumerate(items[start : start + hi - lo], base + lo):
@@ -151,9 +152,10 @@ class TaskRunner:
         reporter.end_output()
         finished.send(reporter, self.results)
 
-    def _caller(self, kind: str, function: Callable[..., Any]) -> Callable[[Any], Any]:
+    def _caller(self, header: Header, function: Callable[..., Any]) -> Callable[[Any], Any]:
         """What to do with one item of a run, see `messages.KINDS`."""
-        loads, dump = load_values, self.results.dump
+        # What any Python can read holds no function by value: it need not be looked for one.
+        kind, loads, dump = header.kind, load_values if header.python else pickle.loads, self.results.dump
         if kind == "maps":
             return lambda item: function(loads(item))
         if kind == "star":
