@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; Ctrl-C is for the caller."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         args = _parser(argv).parse_args(argv)
@@ -44,8 +44,6 @@ def main(argv: list[str] | None = None) -> int:
         return _say(exc, 2)
     except DqlabError as exc:
         return _say(exc, 1)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         _drop_output()
         return 0

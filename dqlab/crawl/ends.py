@@ -21,6 +21,7 @@ __all__ = [
     "j2k_ends",
     "jpeg_ends",
     "jpeg_segments",
+    "is_wide",
     "narrow",
     "png_ends",
     "psd_ends",

@@ -45,8 +45,6 @@ ADVICE = {
 
 #: the answers that may be others next time; those from 520 on are Cloudflare's words for what it got
 PASSING = (408, 425, 500, 502, 504, *range(520, 528))
-
-
 #: why what an owner keeps from crawlers isn't asked for
 FORBIDDEN = "robots.txt forbids it"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import zlib
 
+from dqlab.crawl.ends import is_wide
 from dqlab.crawl.find import css, feed, html, sitemap, web_manifest, xml
 from dqlab.crawl.find.charset import read, text_of
 from dqlab.crawl.find.found import Addresses, Found
@@ -32,8 +32,6 @@ XML_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<(?:\?xml|rss|feed|rdf|urlset|si
 LIST_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+https?://[^\s<>]++[ \t\r]*+(?:\n|\Z)", re.IGNORECASE)
 #: how a packed sitemap begins, and bytes of it when it is unpacked (sitemaps.org allows this much)
 PACKED, UNPACKED = b"\x1f\x8b", 50_000_000
-#: how a text in UTF-16 begins, the only one with zero bytes
-WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Unreadable(Exception):
@@ -42,7 +40,7 @@ class Unreadable(Exception):
 
 def is_readable(kind: str, head: bytes = b"") -> bool:
     """Say whether a body of the content type `kind` that begins with `head` is worth a look: it is no binary file."""
-    if b"\0" in head and not head.startswith((PACKED, *WIDE)):
+    if b"\0" in head and not head.startswith(PACKED) and not is_wide(head):  # the only text with zero bytes
         return False
     return READABLE.fullmatch(kind) is not None or kind == MANIFEST or MANIFEST_BEGINS.match(head) is not None
 

@@ -57,10 +57,14 @@ class Reader(HTMLParser):
         self.picture: list[Candidate] | None = None  # versions in the <picture> that is open
         self.language, self.text = "", list[str]()  # of the <style> or <script> that is open
 
-    def found(self) -> Found:
-        """Return what was noted so far."""
+    def end(self) -> None:
+        """End what nobody has closed."""
         self.picture_ends()
         self.anchor_ends()
+
+    def found(self) -> Found:
+        """Return what was noted."""
+        self.end()
         images, enlarged, linked, links, parts = map(tuple, self.lists())
         return Found(images, enlarged, linked, links, parts, frozenset(self.robots))
 
@@ -202,7 +206,7 @@ class Reader(HTMLParser):
         inner = Reader(self.base, self.best, framed=True, charset=self.charset)
         inner.feed(html)
         inner.close()
-        inner.found()  # which ends what is open
+        inner.end()
         for own, its in zip(self.lists(), inner.lists(), strict=True):
             for address in its:
                 own.keep(address)
