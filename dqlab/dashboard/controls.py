@@ -127,18 +127,20 @@ class Controls(ipywidgets.VBox):
         """The chosen worker; if any will do the newest of those started here, `at_work` if one of them is."""
         if self.worker.value != ANY:
             return self.worker.value
-        alive = [name for name in self.worker.options if name != ANY]
+        workers = self._master.stats()["workers"]  # what the menu offers may be older than the click
+        alive = [worker["name"] for worker in workers]
         if not alive:
             raise LookupError("there is no worker")
         mine = [name for name in alive if self._launcher_of(name)] or alive
-        busy = [w["name"] for w in self._master.stats()["workers"] if w["running"] is not None] if at_work else []
+        busy = [worker["name"] for worker in workers if worker["running"] is not None] if at_work else []
         return next((name for name in reversed(mine) if name in busy), mine[-1])
 
     def _launcher_of(self, name: str) -> Any:
         return next((launcher for launcher in self._master.launchers if name in launcher.names), None)
 
     def _queues(self) -> list[str]:
-        return [name for name in self.queue.options if name != ALL] if self.queue.value == ALL else [self.queue.value]
+        """The chosen queue, or all that the master has: what the menu offers may be older than the click."""
+        return list(self._master.stats()["queues"]) if self.queue.value == ALL else [self.queue.value]
 
 
 def _sliders(feeder: Feeder) -> dict[str, Any]:

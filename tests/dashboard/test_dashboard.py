@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from dqlab import BadInput, Dashboard, Master, trace
+from dqlab.dashboard.controls import Controls
 from dqlab.dashboard.demo import nap
 from dqlab.dashboard.page import page
 from tests.broker.simulated_master import SimulatedMaster
@@ -165,6 +166,19 @@ def test_pause_resume_and_requeue_act_on_the_queues() -> None:
         click(dashboard, "Resume")
         eventually(lambda: dashboard.history.levels[4] == 1 and dashboard.state == "finished")
         dashboard.close()
+
+
+def test_all_queues_and_any_worker_are_those_of_the_master_not_those_that_the_menus_offer_yet() -> None:
+    with cluster(workers=1) as (master, _):
+        assert isinstance(master.submit(fail, 3).exception(20), ValueError)
+        said: list[str] = []
+        controls = Controls(master, said.append)  # nothing has refreshed its menus
+        controls.buttons["Pause"].click()
+        eventually(lambda: said == ["paused: all queues"])
+        assert master.stats()["queues"]["default"]["paused"]
+        controls.buttons["Stop worker"].click()
+        eventually(lambda: len(said) == 2 and said[1].endswith("stops after the task in hand"))
+        controls.close()
 
 
 def test_an_action_that_fails_says_so() -> None:
