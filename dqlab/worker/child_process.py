@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 from dqlab.errors import LaunchFailed
 from dqlab.process.memory_kills import memory_kills
@@ -18,7 +16,8 @@ from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.messages import FUNCTION_BYTES, PAYLOADS_HELD, PLAIN, Failure, Report
 from dqlab.wire.plain_data import load_plain
 from dqlab.wire.printed import Piece
-from dqlab.worker.frames import read_frame, write_frame
+from dqlab.worker.frames import FrameReader, write_frame
+from dqlab.worker.inbox import Inbox, readable
 from dqlab.worker.job import Job
 from dqlab.worker.shared_numbers import BEGUN, LIMIT, STARTED, SharedNumbers
 from dqlab.worker.task_output import TaskOutput
@@ -29,25 +28,19 @@ __all__ = ["ChildProcess"]
 HOPELESS = 3
 #: seconds that a child may live on behind closed pipes
 LINGER = 1.0
-#: messages of the child that wait to be heard, and seconds until the next look whether they have become fewer
-MOST_UNHEARD, UNHEARD_PAUSE = 200, 0.005
 
 
 class ChildProcess:
-    """One child after another. `said` gets `(generation, messages)` for all that they say, in order; None at an end.
+    """One child after another. Whoever waits at `inbox` learns there that it has something to say: see `words`.
 
-    Each time `inbox` hears of it, but for results while `gathering`: to be woken would cost more than a short task.
     `printed(pieces)` hears, in other threads too, what tasks print, line by line; an empty list when they rest.
     """
 
     def __init__(
-        self, handler: str | None, inbox: queue.SimpleQueue[Any],
-        printed: Callable[[list[Piece]], None] = lambda pieces: None,
-    ) -> None:  # fmt: skip
-        self.handler, self.inbox, self._printed = handler, inbox, printed
-        self.said: deque[tuple[int, list[Any] | None]] = deque()
-        self.gathering = False
-        self.generation = 0
+        self, handler: str | None, inbox: Inbox, printed: Callable[[list[Piece]], None] = lambda pieces: None
+    ) -> None:
+        self.handler, self._inbox, self._printed = handler, inbox, printed
+        self._generation = 0
         self.worker = ""
         self.results = "pickle"  #: how results travel: as any pickle, or as plain data
         self.feeding: list[Job] = []  #: what the child is working on
@@ -58,36 +51,29 @@ class ChildProcess:
         self._start()
 
     def _start(self) -> None:
-        self.generation += 1
+        self._generation += 1
         self.ready = False
         self._known: BoundedCache[str, None] = BoundedCache(FUNCTION_BYTES)  #: the functions that the child has
         self._payloads: deque[int] = deque(maxlen=PAYLOADS_HELD)
         self._memory_kills = memory_kills()  #: before the child began
-        self._cursor = SharedNumbers.create(f"dqlab-{os.getpid()}-{self.generation}")
+        self._cursor = SharedNumbers.create(f"dqlab-{os.getpid()}-{self._generation}")
         self._output = TaskOutput(self._cursor.numbers, self._running, self._printed)
         stdout, stderr = self._output.far_ends
         fds = [self._cursor.fd, stdout] if self._cursor.fd is not None else []
         words = self._cursor.handle, self._output.token.hex(), str(stdout if fds else 2)
         self._group = ProcessGroup("dqlab.worker.child_start", *words, pass_fds=fds, stderr=stderr)
         self._output.begin()
-        threading.Thread(target=self._listen, args=(self._group.stdout, self.generation), daemon=True).start()
+        self._mouth = readable(self._group.stdout)
+        self._frames = FrameReader(self._mouth, _load)
+        self._inbox.listen(self._mouth)
         self._write(("hello", self.worker, self.handler))
 
-    def _listen(self, stdout: BinaryIO, generation: int) -> None:
-        rest = threading.Event()
+    def words(self) -> list[Any] | None:
+        """The messages of the child that have come, for `hear`; None if it has ended, and `bury` is to be called."""
         try:
-            while True:
-                words = read_frame(stdout, _load)
-                self.said.append((generation, words))
-                if not self.gathering or any(word[0] != "done" for word in words):
-                    self.inbox.put(("said", None))
-                while len(self.said) > MOST_UNHEARD:  # a child that says more than is heard waits, at its pipe
-                    rest.wait(UNHEARD_PAUSE)
+            return [word for words in self._frames.read() for word in words]
         except Exception:  # its end, or whatever a task's code wrote between the frames leads to
-            self.said.append((generation, None))
-            self.inbox.put(("said", None))
-        finally:
-            stdout.close()
+            return None
 
     def _write(self, message: Any) -> None:
         try:
@@ -275,12 +261,14 @@ class ChildProcess:
         self._start()
 
     def end(self) -> None:
-        """End the child for good."""
-        self.generation += 1  # what it still said is nobody's business
+        """End the child for good; what it still said is nobody's business."""
         self._close()
 
     def _close(self) -> None:
+        self._inbox.ignore(self._mouth)
         self._group.end()
+        for stream in (self._mouth, self._group.stdout):
+            stream.close()
         self._output.end()
         self._cursor.close()
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, BinaryIO
 
-__all__ = ["read_frame", "write_frame"]
+__all__ = ["FrameReader", "read_frame", "write_frame"]
 
 _HEAD = struct.Struct("<QI")  #: bytes of the pickle, number of payloads beside it
 _SIZE = struct.Struct("<Q")
+#: bytes that are read at once; what is longer is read into the memory where it stays
+AHEAD = 1 << 14
+
+#: makes a message of its pickle and the payloads beside it
+Load = Callable[[bytes, list[Any]], Any]
 
 
 def _load(data: bytes, buffers: list[Any]) -> Any:
     return pickle.loads(data, buffers=buffers)
 
 
-def read_frame(stream: BinaryIO, load: Callable[[bytes, list[Any]], Any] = _load) -> Any:
+def read_frame(stream: BinaryIO, load: Load = _load) -> Any:
     """The next message; `EOFError` at the end."""
     size, count = _HEAD.unpack(_read(stream, _HEAD.size))
     data = _read(stream, size)
@@ -29,6 +34,66 @@ def _read(stream: BinaryIO, size: int) -> bytearray:
     if stream.readinto(data) < size:  # type: ignore[attr-defined]
         raise EOFError
     return data
+
+
+class FrameReader:
+    """Reads what has arrived, and never waits for the rest of a frame: whoever writes it may have been stopped.
+
+    `stream` is not buffered; its `read` and `readinto` return None where nothing has come (see `inbox.readable`).
+    """
+
+    def __init__(self, stream: Any, load: Load = _load) -> None:
+        self._stream, self._load = stream, load
+        self._ahead = b""  #: what has come and is in no piece yet
+        self._large: bytearray | None = None  #: a piece that is read in place
+        self._got = 0  #: how much of that there is
+        self._messages: list[Any] = []
+        self._pieces = self._put_together()
+        self._wanted = next(self._pieces)  #: bytes of the piece that comes next
+
+    def read(self) -> list[Any]:
+        """The messages that are complete by now, perhaps none; `EOFError` at the end."""
+        if self._large is None:
+            more = self._stream.read(AHEAD)
+            if more is None:
+                return []
+            if not more:
+                raise EOFError
+            self._ahead += more
+        elif self._has_read_in_place(self._large):
+            self._take(self._large)
+        while self._large is None and len(self._ahead) >= self._wanted:
+            piece, self._ahead = self._ahead[: self._wanted], self._ahead[self._wanted :]
+            self._take(piece)
+        messages, self._messages = self._messages, []
+        return messages
+
+    def _take(self, piece: bytes | bytearray) -> None:
+        self._large, self._wanted = None, self._pieces.send(piece)
+        if self._wanted > max(AHEAD, len(self._ahead)):
+            self._large, self._got = bytearray(self._wanted), len(self._ahead)
+            self._large[: self._got], self._ahead = self._ahead, b""
+
+    def _has_read_in_place(self, large: bytearray) -> bool:
+        while self._got < len(large):
+            with memoryview(large)[self._got :] as rest:
+                got = self._stream.readinto(rest)
+            if got is None:
+                return False
+            if not got:
+                raise EOFError
+            self._got += got
+        return True
+
+    def _put_together(self) -> Generator[int, bytes | bytearray, None]:
+        """Say how long the next piece is, and be given it, again and again."""
+        while True:
+            size, count = _HEAD.unpack((yield _HEAD.size))
+            data = yield size
+            beside = []
+            for _ in range(count):
+                beside.append((yield _SIZE.unpack((yield _SIZE.size))[0]))
+            self._messages.append(self._load(bytes(data), beside))
 
 
 def write_frame(stream: BinaryIO, message: Any) -> None:

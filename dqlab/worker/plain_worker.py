@@ -34,6 +34,7 @@ from dqlab.wire.plain_data import load_plain
 from dqlab.wire.printed import Piece
 from dqlab.wire.reconnect import FINAL, Away, persist
 from dqlab.worker.child_process import ChildProcess
+from dqlab.worker.inbox import Inbox
 from dqlab.worker.job import Job
 from dqlab.worker.plain_master import PlainMaster, Unreadable
 from dqlab.worker.plain_task import ANSWERED, PILL, QUIT, UNREADABLE, run_plain_task
@@ -62,7 +63,7 @@ class PlainWorker:
         self.name = f"plain-{os.getpid()}"
         self.done = 0
         self._taken = 0
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._child = ChildProcess(settings.handler, self._inbox, self._hear_printed)
         self._child.worker = self.name
         self._result: bytes | None = None  #: what the master has not confirmed yet
@@ -84,6 +85,7 @@ class PlainWorker:
             return 0 if self._stopping.is_set() and not self._owing() else self._master_gone()
         finally:
             self._child.end()
+            self._inbox.close()
         return 0
 
     def _serve(self, away: Away) -> None:
@@ -192,17 +194,10 @@ class PlainWorker:
             self._hear()
 
     def _hear(self) -> tuple[list[Report], list[Job]]:
-        """What the child's next word means: outcomes, and jobs to be fed again."""
-        try:
-            self._inbox.get(timeout=LOOK)
-        except queue.Empty:
-            return [], []
-        generation, words = self._child.said.popleft()
-        if generation != self._child.generation:
-            return [], []
-        if words is None:
-            return self._child.bury()
-        return self._child.hear(words), []
+        """What the child's next words mean: outcomes, and jobs to be fed again."""
+        _, speaks = self._inbox.wait(LOOK)
+        words = self._child.words() if speaks else []
+        return self._child.bury() if words is None else (self._child.hear(words), [])
 
     def _hear_printed(self, pieces: list[Piece]) -> None:
         if pieces:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import socket
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from dqlab.wire.request import open_broker, request
 from dqlab.worker.child_process import ChildProcess
 from dqlab.worker.control_line import ControlLine
 from dqlab.worker.held_jobs import HeldJobs
+from dqlab.worker.inbox import Inbox
 from dqlab.worker.printed import Printed
 from dqlab.worker.settings import WorkerSettings
 
@@ -45,8 +45,6 @@ RETRY, RETRY_MAX = 0.1, 5.0
 LATE = 0.5
 #: seconds that an outcome may wait for others, while the child has more to do
 TOGETHER = 0.05
-#: messages of the child that are heard at once, before others have their turn
-AT_ONCE = 100
 #: seconds between two looks at the time-outs of running tasks
 LOOK = 0.05
 
@@ -61,7 +59,7 @@ class Worker:
     def __init__(self, settings: WorkerSettings, announce: Callable[..., None] = lambda *a, **k: None) -> None:
         self.settings, self._announce = settings, announce
         self.name: str | None = None
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._printed = Printed()
         self._child = ChildProcess(settings.handler, self._inbox, self._hear_printed)
         self._held = HeldJobs()
@@ -85,6 +83,7 @@ class Worker:
                 raise ConnectionFailed(f"no master for {self.settings.give_up:g} s: {exc}") from exc
         finally:
             self._child.end()
+            self._inbox.close()
         return 0
 
     def _serve(self, away: Away) -> None:
@@ -164,7 +163,9 @@ class Worker:
         return int(request(self._data, "unfinished", queues)) == 0
 
     def _gather(self) -> None:
-        """Wait while the child works and has said nothing; then take in all that there is, and what comes soon."""
+        """Take in what there is; while the child works and has said nothing, wait for that, and for what comes soon."""
+        if not self._child.busy:
+            self._hear_within(0.0)
         soon: float | None = None
         while self._child.busy and not self._goodbye:
             if any(report.kind != "done" for report in self._reports):
@@ -174,27 +175,30 @@ class Worker:
             left = LOOK if soon is None else soon - time.monotonic()
             if left <= 0:
                 break
-            self._child.gathering = soon is not None
             heard = self._hear_within(left)
-            self._child.gathering = False
             self._child.overdue()  # also when there is always something to hear
             if heard and not self._reports:
                 break
-        for _ in range(AT_ONCE):  # no more: a task that prints for ever must not keep us from all else
-            if (self._inbox.empty() and not self._child.said) or not self._hear_within(0.0):
-                break
 
     def _hear_within(self, seconds: float) -> bool:
-        """Wait up to `seconds` for the next word; take in that, and what the child has said by then."""
-        try:
-            item = self._inbox.get(timeout=seconds)
-        except queue.Empty:
-            item = None
-        for _ in range(len(self._child.said)):
-            self._hear(self._child.said.popleft())
-        if item is not None:
-            self._hear(item)
-        return item is not None
+        """Wait up to `seconds` until there is something to hear; take it in, and return whether there was."""
+        words, speaks = self._inbox.wait(seconds)
+        heard = speaks and self._hear_child()
+        for word in words:
+            self._hear(*word)
+        return heard or bool(words)
+
+    def _hear_child(self) -> bool:
+        words = self._child.words()
+        if words is None:
+            reports, rest = self._child.bury()
+            self._reports += reports
+            self._held.put_back(rest)
+        elif words:
+            self._reports += self._child.hear(words)
+            if ("quit",) in words:  # a handler's SystemExit ends its worker, as it ends an unchanged script
+                self._stopping = True
+        return words is None or bool(words)
 
     def _say_late(self) -> None:
         """We slept, and our leases ran out: what is as good as done is said nevertheless, so that it is counted."""
@@ -207,26 +211,14 @@ class Worker:
         self._exchange(0.0)
         raise _LeaseLost
 
-    def _hear(self, item: tuple[Any, Any]) -> None:
-        source, message = item
-        if source in ("stop", "said"):
-            return
-        if source == "lost":
-            if message is self._control:
-                raise _LeaseLost
-        elif source == "expired":
-            self._expired = message is self._control
-        elif source == "command":
-            self._obey(message)
-        elif source == self._child.generation:
-            if message is None:
-                reports, rest = self._child.bury()
-                self._reports += reports
-                self._held.put_back(rest)
-            else:
-                self._reports += self._child.hear(message)
-                if ("quit",) in message:  # a handler's SystemExit ends its worker, as it ends an unchanged script
-                    self._stopping = True
+    def _hear(self, kind: str, about: Any) -> None:
+        """What another thread has said."""
+        if kind == "lost" and about is self._control:
+            raise _LeaseLost
+        if kind == "expired":
+            self._expired = about is self._control
+        elif kind == "command":
+            self._obey(about)
 
     def _hear_printed(self, pieces: list[Piece]) -> None:
         if pieces:

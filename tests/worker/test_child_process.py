@@ -1,36 +1,47 @@
 """The worker's side of its child: what it is told, and when that wakes it."""
 
+import os
 import pickle
-import queue
+import signal
 import time
 
+import psutil
 import pytest
 
 from dqlab.client.pickling import dump_function
 from dqlab.process.memory_kills import memory_kills
 from dqlab.wire.messages import Header, Lease
 from dqlab.worker.child_process import ChildProcess
+from dqlab.worker.inbox import Inbox
 from dqlab.worker.job import Job
 from dqlab.worker.settings import WorkerSettings
 from dqlab.worker.shared_numbers import BEGUN
 from dqlab.worker.worker import Worker
 from tests.helpers import eventually
 
+#: bytes of a result that no pipe holds
+MUCH = 50_000_000
+
 
 @pytest.fixture
 def child():
-    child = ChildProcess(None, queue.SimpleQueue())
+    inbox = Inbox()
+    child = ChildProcess(None, inbox)
     assert heard(child) == [("ready",)]
     yield child
     child.end()
+    inbox.close()
 
 
 def heard(child):
     """What the child says next, once the inbox has heard of it."""
-    assert child.inbox.get(timeout=20) == ("said", None)
-    generation, words = child.said.popleft()
-    assert generation == child.generation
-    return words
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        threads_said, speaks = child._inbox.wait(1)
+        assert not threads_said
+        if speaks and (words := child.words()) != []:
+            return words
+    raise AssertionError("the child said nothing for 20 s")
 
 
 def feed(child, *naps):
@@ -54,49 +65,51 @@ def test_what_a_job_has_brought_does_not_wait_for_the_next_one(child):
     assert heard(child)[0][:2] == ("done", 0)
 
 
-def test_results_wake_whoever_waits(child):
-    feed(child, 0.02, 0.02)
-    words = [heard(child) for _ in range(3)]
-    assert [[kind for kind, *_ in some] for some in words] == [["done"], ["done"], ["end"]]
+def test_a_result_wakes_whoever_waits_while_the_next_task_runs(child):
+    feed(child, 0.02, 30)
+    ((kind, _, lo, hi, *_),) = heard(child)
+    assert (kind, lo, hi) == ("done", 0, 1)
 
 
-def test_while_gathering_results_pile_up_and_the_end_wakes(child):
-    child.gathering = True
+def test_who_comes_late_hears_all_results_in_order(child):
     feed(child, 0.02, 0.02, 0.02)
-    child.inbox.get(timeout=20)
-    *piled, last = [word for _, some in child.said for word in some]
-    assert last == ("end",) and child.inbox.empty()
-    assert [(lo, hi) for _, _, lo, hi, *_ in piled] == [(0, 1), (1, 2), (2, 3)]
-    outcomes = child.hear(piled)
+    eventually(lambda: child._cursor.numbers[BEGUN] == 2, what="the last task")
+    said = []
+    while not said or said[-1] != ("end",):
+        said += heard(child)
+    assert [(kind, lo, hi) for kind, _, lo, hi, *_ in said[:-1]] == [("done", i, i + 1) for i in range(3)]
+    outcomes = child.hear(said)
     assert [(outcome.kind, outcome.lo, outcome.hi) for outcome in outcomes] == [("done", i, i + 1) for i in range(3)]
 
 
-def test_a_worker_hears_results_in_order_also_those_that_came_before_it_began_to_gather():
+def test_a_worker_hears_a_large_result_while_it_does_other_things_also_if_the_child_stops_in_the_middle_of_it():
     worker = Worker(WorkerSettings(("127.0.0.1", 1), b"key"))
     child = worker._child
     try:
         assert worker._hear_within(20) and child.ready
-        feed(child, 0.02, 0.02, 0.02, 0.02)
-        eventually(lambda: not worker._inbox.empty(), what="the first result")
-        child.gathering = True
-        eventually(lambda: child._cursor.numbers[BEGUN] == 3, what="the last task")
-        worker._hear_within(0)
-        child.gathering = False
+        large = job(100, 0.0)
+        large.function, large.payload = dump_function(bytes)[1], pickle.dumps([MUCH])
+        child.feed([large])
+        eventually(lambda: worker._hear_within(0.01) or child._frames._got, what="the beginning of the result")
+        os.kill(child.pid, signal.SIGSTOP)
+        wait_until_stopped(child.pid)
+        assert not any(worker._hear_within(0.01) for _ in range(20))
+        worker._inbox.put(("command", ("stop",)))
+        assert worker._hear_within(1) and worker._stopping
+        os.kill(child.pid, signal.SIGCONT)
         eventually(lambda: worker._hear_within(0.01) and not child.busy, what="the end of the feed")
-        assert [report.lo for report in worker._reports] == [0, 1, 2, 3]
+        (report,) = worker._reports
+        assert pickle.loads(report.value) == [bytes(MUCH)]
     finally:
         child.end()
+        worker._inbox.close()
 
 
-def test_a_task_that_raised_wakes_also_while_gathering(child):
-    child.gathering = True
-    feed(child, 0.02, -1)
-    child.inbox.get(timeout=20)
-    assert [word[0] for _, some in child.said for word in some][:2] == ["done", "failed"]
+def wait_until_stopped(pid):
+    eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 
-def test_the_end_of_the_child_wakes_also_while_gathering(child):
-    child.gathering = True
+def test_the_end_of_the_child_is_heard(child):
     feed(child, 30)
     child.kill()
     assert heard(child) is None
