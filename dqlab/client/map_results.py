@@ -127,9 +127,11 @@ class MapResults:
 
     def __iter__(self) -> Iterator[Any]:
         # `yield from` a list's iterator costs a tenth of a Python-level __next__, and keeps its place when interrupted.
-        yield from self._current
-        while self._advance():
-            yield from self._current
+        # Another iterator over these results, or `next`, may have gone on to the next stretch meanwhile.
+        while True:
+            yield from (stretch := self._current)
+            if self._current is stretch and not self._advance():
+                return
 
     def __next__(self) -> Any:
         while True:

@@ -189,6 +189,14 @@ def test_a_long_task_keeps_no_short_one_waiting(client, tmp_path):
     assert list(client.map(work, range(n + 1))) == list(range(n + 1))
 
 
+def test_results_that_are_taken_in_groups_come_in_order(client):
+    threes = [(2 * n, 2 * n + 2, 2 * n + 4) for n in range(0, 9_000, 3)]
+    results = client.map(double, range(9_000))
+    assert list(zip(results, results, results, strict=True)) == threes
+    results = client.map(double, range(9_000))
+    assert [(x, next(results), next(results)) for x in results] == threes
+
+
 def test_a_map_with_a_progress_bar(client, capsys, monkeypatch):
     monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)  # tqdm's own thread would outlive the test
     assert list(progress(client.map(double, range(20)), total=20, desc="doubling")) == [2 * n for n in range(20)]
