@@ -41,7 +41,7 @@ __all__ = ["CodePickler", "Verdicts", "modules_in", "seeks"]
 _ABOUT = ("__name__", "__package__", "__path__", "__file__")
 #: by these a function may look for globals whose names its code doesn't tell; by those too, if it is from `__main__`,
 #: which no worker can import
-_SEEKERS = frozenset({"globals", "eval", "exec"})
+_SEEKERS = frozenset({"globals", "eval", "exec", "__subclasses__"})
 _IMPORTERS = frozenset({"modules", "import_module", "__import__", "__main__"})
 #: by these it may look for whatever there is in a module that it reaches
 _LISTERS = frozenset({"vars", "dir", "__dict__", "getmembers"})

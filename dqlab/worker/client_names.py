@@ -176,7 +176,11 @@ class _Main(types.ModuleType):
 
     def __init__(self, module: StandIn) -> None:
         super().__init__("__main__")
-        vars(self)["_dqlab_module"] = module
+        object.__setattr__(self, "_dqlab_module", module)
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        return vars(self._dqlab_module)
 
     def __getattr__(self, name: str) -> Any:
         if name == "__file__":  # `multiprocessing` asks for it before it starts a fresh process

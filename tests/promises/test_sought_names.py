@@ -33,6 +33,14 @@ def fourth(x):
 class Shape:
     def area(self):
         return BASE
+class Square(Shape):
+    pass
+class Circle(Shape):
+    pass
+def kinds():
+    return [kind.__name__ for kind in Shape.__subclasses__()]
+def of_vars(name, *args):
+    return vars(sys.modules["__main__"])[name](*args)
 def choose(name, *args):
     return globals()[name](*args)
 def evaluate(text):
@@ -63,6 +71,7 @@ if __name__ == "__main__":
         '(evaluate, "[square(x) for x in range(3)]"), (area, "Shape"), (execute, "y = half(1)")',
         '(of_this_module, "half", 5), (imported, 8), (choose, "nothing")',
         '(helper.choose, "shorten", 2.345), (area, "Shape")',
+        '(kinds,), (of_vars, "third", 6)',
     ],
 )
 def test_names_that_are_looked_for_are_found(tmp_path, programs):
