@@ -21,6 +21,7 @@ __all__ = [
     "Refused",
     "TaskFailed",
     "TaskTimeout",
+    "WrongType",
 ]
 
 
@@ -38,6 +39,10 @@ class DqlabError(Exception):
 
 class BadInput(DqlabError, ValueError):
     """An argument that makes no sense; refused before anything changed."""
+
+
+class WrongType(BadInput, TypeError):
+    """The same, where its type is what makes no sense: Python itself would raise a `TypeError`."""
 
 
 class ConnectionFailed(DqlabError, ConnectionError):

@@ -27,7 +27,7 @@ from dqlab.client.plain_queue import PlainQueue
 from dqlab.client.results import raise_outcome
 from dqlab.client.session import Session
 from dqlab.client.submission import Submission, make_header
-from dqlab.errors import BadInput, MasterGone
+from dqlab.errors import BadInput, MasterGone, WrongType
 from dqlab.wire.address import place
 from dqlab.wire.checks import SECONDS, one_of
 from dqlab.wire.connection_file import Connection, find_connection
@@ -65,7 +65,7 @@ class Client(concurrent.futures.Executor, Administration):
         return self._session.closed or self._session.closing
 
     def __reduce__(self) -> Any:
-        raise BadInput(f"a {type(self).__name__} can't be sent to a task", "connect(...) inside the task")
+        raise WrongType(f"a {type(self).__name__} can't be sent to a task", "connect(...) inside the task")
 
     @property
     def _max_workers(self) -> int:
@@ -108,9 +108,9 @@ class Client(concurrent.futures.Executor, Administration):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Send one task on its way and return its `Future` at once; `flush` waits until the master has it."""
         self._check_open()
-        _check_callable(fn)
         future: Future[T] = Future(self._session)
         try:
+            _check_callable(fn)
             digest, pickled, python = dump_function(fn)
             payload, bound = dump_call(args, kwargs)
         except Exception as exc:
@@ -160,10 +160,6 @@ class Client(concurrent.futures.Executor, Administration):
         """
         self._check_open()
         _check_callable(fn)
-        if buffersize is not None and (not isinstance(buffersize, int) or buffersize < 1):
-            raise BadInput(f"buffersize={buffersize!r}", "a whole number from 1, or None")
-        if not isinstance(chunksize, int) or chunksize < 1:
-            raise BadInput(f"chunksize={chunksize!r}", "a whole number from 1")
         return MapResults(self._session, self._options, fn, iterables, timeout, chunksize, buffersize)
 
     def _check_open(self) -> None:
@@ -231,7 +227,7 @@ class Client(concurrent.futures.Executor, Administration):
 
 def _check_callable(fn: object) -> None:
     if not callable(fn):
-        raise BadInput(f"{fn!r} is not callable")
+        raise WrongType(f"{fn!r} is not callable")
 
 
 def connect(

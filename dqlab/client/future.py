@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from dqlab.client.channel import SLICE, pause
 from dqlab.client.results import Load, load_error
 from dqlab.client.screen import Screen
-from dqlab.errors import BacklogFull, BadInput, DqlabError
+from dqlab.errors import BacklogFull, DqlabError, WrongType
 from dqlab.wire.messages import Found, Outcome
 
 __all__ = ["HINT_AFTER", "Future"]
@@ -210,7 +210,8 @@ class Future(concurrent.futures.Future[T]):
         return self._client.screen
 
     def __reduce__(self) -> Any:
-        raise BadInput("a future can't be sent to a task", "send its result, or its task_id to connect(...).result(id)")
+        hint = "send its result, or its task_id to connect(...).result(id)"
+        raise WrongType("a future can't be sent to a task", hint)
 
     def _wait(self, timeout: float | None) -> _Outcome:
         began, hint_at = time.monotonic(), HINT_AFTER

@@ -9,6 +9,7 @@ Workers are given any stretch of a run, so its length decides nothing but the co
 from __future__ import annotations
 
 import contextlib
+import operator
 import queue
 import time
 import warnings
@@ -24,7 +25,7 @@ from dqlab.client.pickling import dump_function
 from dqlab.client.results import Load, load_error, load_results
 from dqlab.client.session import Session
 from dqlab.client.submission import Submission, make_header
-from dqlab.errors import DqlabError
+from dqlab.errors import BadInput, DqlabError, WrongType
 from dqlab.wire.messages import Header, Options, Outcome
 
 __all__ = ["MapResults"]
@@ -91,6 +92,16 @@ class _Run:
         raise load_error((self.first or 0) + at, outcome, self._load)
 
 
+def _whole(name: str, value: Any) -> int:
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise WrongType(f"{name}={value!r}", "a whole number from 1") from None
+    if size < 1:
+        raise BadInput(f"{name}={value!r}", "a whole number from 1")
+    return size
+
+
 class MapResults:
     """The iterator that `map` returns. `close()` cancels what has not started, and so does forgetting it half-way.
 
@@ -102,15 +113,16 @@ class MapResults:
         iterables: tuple[Iterable[Any], ...], timeout: float | None, chunksize: int, buffersize: int | None,
     ) -> None:  # fmt: skip
         self._session, self._options = session, options
+        first = _whole("chunksize", chunksize)
+        self._most = OUT_ITEMS if buffersize is None else min(OUT_ITEMS, _whole("buffersize", buffersize))
         self._star = len(iterables) != 1
         self._source = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
         self._digest, self._pickled, self._python = dump_function(function)
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._most = min(OUT_ITEMS, buffersize or OUT_ITEMS)
         backlog = session.about["backlog"]
         self._longest = max(1, min(LONGEST_RUN, backlog // 4, self._most // 4))
-        self._next_run = min(self._longest, max(chunksize, FIRST_RUN))
+        self._next_run = min(self._longest, max(first, FIRST_RUN))
         self._runs: deque[_Run] = deque()
         self._out_items = self._out_bytes = 0
         self._at = 0  #: the next item of the first run

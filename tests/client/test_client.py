@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 
+import numpy
 import pytest
 
 from dqlab import BadInput, Client, Future, LocalWorkers, Master, as_completed, connect, wait
@@ -48,9 +49,11 @@ def test_submit_keyword(client):
         client.submit(arg=1)
 
 
-def test_submit_of_what_cannot_be_called_is_refused(client):
-    with pytest.raises(BadInput, match="5 is not callable"):
-        client.submit(5)
+def test_what_cannot_be_called_is_a_type_error_where_the_result_is_asked_for(client):
+    with pytest.raises(TypeError, match="5 is not callable"):
+        client.submit(5).result(20)
+    with pytest.raises(TypeError, match="5 is not callable"):
+        list(client.map(5, [1]))
 
 
 def test_map(client):
@@ -76,12 +79,18 @@ def test_map_timeout(client):
     assert got == [None, None]
 
 
-@pytest.mark.parametrize("bad", [0, -1, 1.5, "many"])
-def test_map_refuses_sizes_that_make_no_sense(client, bad):
-    with pytest.raises(ValueError):
-        client.map(double, [1], chunksize=bad)
-    with pytest.raises(ValueError):
-        client.map(double, [1], buffersize=bad)
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "many", None])
+@pytest.mark.parametrize("size", ["chunksize", "buffersize"])
+def test_map_refuses_sizes_that_make_no_sense(client, bad, size):
+    if (size, bad) == ("buffersize", None):
+        assert list(client.map(double, [1], buffersize=bad)) == [2]
+    else:
+        with pytest.raises(ValueError if isinstance(bad, int | float) else TypeError, match=f"{size}={bad!r}"):
+            client.map(double, [1], **{size: bad})
+
+
+def test_map_takes_whole_numbers_of_other_types(client):
+    assert list(client.map(double, [1, 2, 3], chunksize=numpy.int64(2), buffersize=numpy.int32(2))) == [2, 4, 6]
 
 
 def test_shutdown_refuses_what_comes_after(shared):
@@ -459,12 +468,12 @@ def test_mutable_arguments_are_copies(client):
 
 
 def test_a_future_is_not_sent(client):
-    with pytest.raises(BadInput, match="can't be sent to a task"):
+    with pytest.raises(TypeError, match="can't be sent to a task"):
         client.submit(double, client.submit(double, 1)).result(20)
 
 
 def test_a_client_is_not_sent(client):
-    with pytest.raises(BadInput, match="inside the task"):
+    with pytest.raises(TypeError, match="inside the task"):
         client.submit(lambda: client.stats()).result(20)
 
 
