@@ -187,6 +187,8 @@ class ValuePickler(cloudpickle.Pickler):
 
     def reduce_class(self, cls: type, reduced: tuple[Any, ...], *more: Any) -> Any:
         """Take a class apart, given how cloudpickle does: where it came from, it is not set back on its return."""
+        if cls.__mro__[-2:][0].__module__ == "_ctypes":  # of a library's functions, too, which are this process's
+            raise pickle.PicklingError(f"{cls.__name__!r} is a type of ctypes, which is found in a module only")
         make, args, (attributes, slots), *_, setter = reduced
         if make is make_skeleton:  # which forgets these
             *first, namespace, tracker, extra = args

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cluster import script
+from tests.cluster import run, script
 from tests.promises.two_ways import both
 
 SCRIPT = """
@@ -89,3 +89,56 @@ def test_locks_are_made_anew_wherever_a_script_holds_them(tmp_path):
     there, here, trouble = both(script(tmp_path, SCRIPT, "own.py"))
     assert len(there) == 14 and there[-1].startswith("argument TypeError")
     assert here == there, trouble
+
+
+HELPER = """
+import ctypes
+LIBRARY = ctypes.CDLL(None)
+length = LIBRARY.strlen
+length.restype, length.argtypes = ctypes.c_size_t, [ctypes.c_char_p]
+class Point(ctypes.Structure):
+    _fields_ = [("x", ctypes.c_int)]
+def moved(point):
+    point.x += 1
+    return point
+"""
+OF_A_LIBRARY = """
+import ctypes
+import helper
+from tests.promises import two_ways
+
+def of_helper(text):
+    return helper.length(text), helper.LIBRARY.abs(-3)
+def moved(x):
+    return helper.moved(helper.Point(x)).x
+def x_of(point):
+    return point.x
+
+if __name__ == "__main__":
+    with two_ways.executor() as executor:
+        two_ways.say(executor, [(of_helper, b"abc"), (moved, 1), (x_of, helper.Point(3))])
+        print(type(executor.submit(helper.moved, helper.Point(1)).result(30)) is helper.Point)
+"""
+
+
+def test_what_is_of_a_library_is_found_in_a_module_beside_the_script(tmp_path):
+    script(tmp_path, HELPER, "helper.py")
+    there, here, trouble = both(script(tmp_path, OF_A_LIBRARY, "own.py"))
+    assert len(there) == 4 and there[-1] == "True"
+    assert here == there, trouble
+
+
+IN_THE_SCRIPT = """
+import ctypes
+from dqlab import Master
+LIBRARY = ctypes.CDLL(None)
+def use():
+    return LIBRARY.abs(-3)
+with Master() as master:
+    print(master.submit(use).exception(30))
+"""
+
+
+def test_a_library_in_the_script_is_refused_by_name(tmp_path):
+    said = run(script(tmp_path, IN_THE_SCRIPT)).stdout
+    assert "global variable 'LIBRARY'" in said and "ctypes" in said and "in a module beside the notebook" in said
