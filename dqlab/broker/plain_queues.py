@@ -24,6 +24,7 @@ from dqlab.broker.numbered_calls import Holder, NumberedCalls
 from dqlab.broker.states import States
 from dqlab.broker.tasks import Run, Span
 from dqlab.wire.messages import PLAIN, Failure, Header
+from dqlab.wire.methods import Misused
 from dqlab.wire.pills import is_pill
 
 __all__ = ["PlainQueues"]
@@ -65,6 +66,7 @@ class PlainQueues:
         self.stops: dict[Any, Span] = {}  #: and the stop sign
         self.unmatched = 0  #: results that nobody had taken a value for
         self.refused = 0  #: results that the master did not take
+        self.told_done = 0  #: how often scripts have said `task_done`
         self._states, self._pills = states, list(pills)
         self._pill_types = {type(None), *map(type, self._pills)}
         self._header = Header(queue=PLAIN, kind=PLAIN, retries=max_attempts - 1, max_attempts=max_attempts)
@@ -83,8 +85,7 @@ class PlainQueues:
         if not states.has_room(PLAIN, len(values)):
             return False
         if client is None:
-            self._client = client = states.clients.open()
-            client.plain = True
+            self.take_up_client(client := states.clients.open())
         states.admit(client, Run(client.last + 1, len(values), self._header, values, self._max_attempts, now), now)
         return True
 
@@ -117,7 +118,11 @@ class PlainQueues:
         return [value]
 
     def task_done(self, holder: Any, now: float) -> None:
-        """The connection says that it is through with the oldest value that it holds: only that settles from now on."""
+        """A script is through with the oldest value in its hand, and only that settles from now on; `Misused` if with
+        more than were put, or came twice."""
+        if self.told_done >= sum(self._states.counts_of(PLAIN).values()):
+            raise Misused(ValueError, "task_done() called too many times")
+        self.told_done += 1
         hand = self._holders.get(holder)
         if hand is not None:
             hand.counts_done = True
@@ -131,8 +136,8 @@ class PlainQueues:
 
     def answer(self, holder: Any, address: str, values: list[Any], now: float) -> bool:
         """Values from `result.put`; each settles the oldest value in hand, or owed. False if there is no room."""
-        hand = self._holders.get(holder)
-        settles = (hand is not None and bool(hand.spans)) or self._owes(address)
+        hand, known = self._holders.get(holder), self._addresses.get(address)
+        settles = bool((hand and hand.spans) or (known and known.owed))
         if not settles and self.results and len(self.results) + len(values) > self._states.backlog:
             return False
         for _ in values:
@@ -271,15 +276,10 @@ class PlainQueues:
         span.errors += 1
         span.ended_badly("", reason)
         if span.errors >= MOST_UNANSWERED:
-            hint = "if it is a stop sign, name it with --pill"
-            summary = f"taken {MOST_UNANSWERED} times and never answered; {hint}"
+            summary = f"taken {MOST_UNANSWERED} times and never answered; if it is a stop sign, name it with --pill"
             self._states.fail(span, Failure(kind="lost", summary=summary), now)
         else:
             self._states.redeliver(span, "", reason, now, at_end=True)
-
-    def _owes(self, address: str) -> bool:
-        known = self._addresses.get(address)
-        return known is not None and bool(known.owed)
 
     def _address(self, address: str) -> Address:
         if address not in self._addresses:

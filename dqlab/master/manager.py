@@ -14,7 +14,6 @@ little time and no traceback, and every call that `dqlab.wire.methods` doesn't l
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -212,7 +211,7 @@ class MasterServer(managers.Server):
                 peer.waits = result
                 result = self.waiting.wait(result, peer.tell)
             return DONE if result is None else None if result is LATER else ("#RETURN", result)
-        except (queue.Empty, queue.Full) as exc:
+        except peer.raises as exc:
             return "#ERROR", exc
         except BadInput as exc:
             return "#TRACEBACK", f"{type(exc).__name__}: {exc}\n"

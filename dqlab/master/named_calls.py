@@ -11,6 +11,7 @@ from typing import Any
 from dqlab.broker import topics
 from dqlab.master.queue_calls import StandardQueue
 from dqlab.master.waiting_calls import Wait, WaitingCalls
+from dqlab.wire.methods import Misused
 
 __all__ = ["NamedEvent", "NamedQueue"]
 
@@ -52,7 +53,7 @@ class NamedQueue(StandardQueue):
 
     def _one_done(self) -> None:
         if not self._unfinished:
-            raise ValueError("task_done() called too many times")
+            raise Misused(ValueError, "task_done() called too many times")
         self._unfinished -= 1
         self._states.signals.add(self._ended)
 

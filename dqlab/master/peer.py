@@ -5,6 +5,7 @@ Of a worker's two connections one is its control line: heartbeats come in on it,
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +15,7 @@ from dqlab.broker.clients import Client
 from dqlab.broker.workers import Worker
 from dqlab.master.waiting_calls import Answer, Wait, WaitingCalls, apart
 from dqlab.wire.connection import PlainConnection, pack
-from dqlab.wire.methods import Method
+from dqlab.wire.methods import Method, Misused
 
 __all__ = ["DONE", "LONGEST_WAIT", "ControlLines", "Peer"]
 
@@ -28,6 +29,8 @@ REPEATED, REPEATED_BYTES = 100, 128
 UNCHANGING = frozenset({type(None), bool, int, float})
 #: protocol of the pickles for unchanged scripts: every Python 3 can read it
 SCRIPT_PROTOCOL = 4
+#: what a queue raises, which a script is sent as it is
+STANDARD = (queue.Empty, queue.Full, Misused)
 #: the answer of a call that returns nothing, and its bytes for scripts and for dqlab's own
 DONE = ("#RETURN", None)
 _PACKED_DONE = {protocol: pack(DONE, protocol) for protocol in (SCRIPT_PROTOCOL, 5)}
@@ -58,6 +61,11 @@ class Peer:
         self._objects: dict[type, Any] = {}
         self._conn, self._thread = conn, threading.get_ident()
         self._sending = threading.Lock()  #: others send here too, and must not when it is closed and its number reused
+
+    @property
+    def raises(self) -> tuple[type[Exception], ...]:
+        """The errors that it is sent as they are; the others come in words."""
+        return STANDARD if not self.role else ()
 
     def object(self, kind: type[T]) -> T:
         """The object of a kind that belongs to this connection, made when first asked for."""

@@ -17,6 +17,7 @@ from dqlab.errors import Refused
 from dqlab.master.peer import LONGEST_WAIT, Peer
 from dqlab.master.waiting_calls import Wait
 from dqlab.wire.messages import PLAIN
+from dqlab.wire.methods import Misused
 from dqlab.wire.plain_data import check_plain
 
 __all__ = ["ResultQueue", "StandardQueue", "TaskQueue"]
@@ -77,6 +78,10 @@ class _PairQueue(StandardQueue):
     """One of the plain two: a connection has objects of its own, and dqlab's own client some methods more."""
 
     _name: str
+    _end: Topic  #: is news for those who wait in `join`
+
+    @abstractmethod
+    def _ended(self, now: float) -> bool: ...
 
     def __init__(self, peer: Peer) -> None:
         self._peer, self._waiting, self._plain = peer, peer.waiting, peer.broker.plain
@@ -90,6 +95,14 @@ class _PairQueue(StandardQueue):
         """Put all of them; False if there is no room for them within `timeout` seconds: for dqlab's own client."""
         items = list(items)
         return self._put_within(items, min(timeout, LONGEST_WAIT), bool) if items else True
+
+    def join(self) -> Wait:
+        """Wait until all values have ended: a task as any does, a result when it is taken."""
+        return Wait((self._end,), self._ended, None, lambda ended: None)
+
+    def idle(self, timeout: float | None) -> Wait:
+        """Wait for the same up to `timeout` seconds (None: for ever); say whether it is so."""
+        return Wait((self._end,), self._ended, timeout, bool)
 
     # With a journal a client counts its calls: one that was made already isn't made again, but answered as it was.
 
@@ -121,7 +134,7 @@ class _PairQueue(StandardQueue):
 class TaskQueue(_PairQueue):
     """`get_task_queue()`: what `get` hands out is held by this connection until it answers or ends."""
 
-    _name, _topic = "tasks", topics.ready(PLAIN)
+    _name, _topic, _end = "tasks", topics.ready(PLAIN), topics.IDLE
 
     def _put(self, items: list[Any], now: float) -> bool:
         journal = self._waiting.journal
@@ -142,22 +155,14 @@ class TaskQueue(_PairQueue):
         """The oldest value that this connection holds is done."""
         self._waiting.do_now(self._plain.task_done, self._holder)
 
-    def join(self) -> Wait:
-        """Wait until all plain tasks have ended."""
-        return self._all_ended(None, lambda ended: None)
-
-    def idle(self, timeout: float | None) -> Wait:
-        """Wait up to `timeout` seconds (None: for ever) until all plain tasks have ended; say whether they have."""
-        return self._all_ended(timeout, bool)
-
-    def _all_ended(self, timeout: float | None, shape: Callable[[Any], Any]) -> Wait:
-        return Wait((topics.IDLE,), lambda now: self._states.unfinished([PLAIN]) == 0, timeout, shape)
+    def _ended(self, now: float) -> bool:
+        return self._states.unfinished([PLAIN]) == 0
 
 
 class ResultQueue(_PairQueue):
     """`get_result_queue()`: a `put` settles the oldest value that this connection holds, if it holds one."""
 
-    _name, _topic = "results", topics.PLAIN_RESULTS
+    _name, _topic, _end = "results", topics.PLAIN_RESULTS, topics.ROOM
 
     def _put(self, items: list[Any], now: float) -> bool:
         return self._plain.answer(self._holder, self._peer.address, items, now)
@@ -176,12 +181,8 @@ class ResultQueue(_PairQueue):
     def task_done(self) -> None:
         """Nothing: a result is done when it is taken."""
 
-    def join(self) -> None:
-        """Nothing to wait for: a result is done when it is taken."""
-
-    def idle(self, timeout: float | None) -> bool:
-        """Always: see `join`."""
-        return True
+    def _ended(self, now: float) -> bool:
+        return not self._plain.results
 
 
 def _first_or_empty(found: list[Any]) -> Any:
@@ -198,5 +199,5 @@ def _none_or_full(done: bool) -> None:
 def _seconds(block: bool, timeout: float | None) -> float | None:
     """How long a call of the standard queue waits; None: without limit."""
     if block and timeout is not None and not timeout >= 0:
-        raise ValueError("'timeout' must be a non-negative number")
+        raise Misused(ValueError, "'timeout' must be a non-negative number")
     return timeout if block else 0.0

@@ -14,7 +14,18 @@ from dqlab.errors import Refused
 from dqlab.wire import checks
 from dqlab.wire.checks import Check, Holds, all_hold, optional
 
-__all__ = ["METHODS", "Method", "bind", "find_method"]
+__all__ = ["METHODS", "Method", "Misused", "bind", "find_method"]
+
+
+class Misused(Refused):
+    """A call that the standard queue answers with an error of type `kind`; in the pickle for a script it is that."""
+
+    def __init__(self, kind: type[Exception], message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.kind, (self.message,)
 
 
 class Method(NamedTuple):
@@ -114,10 +125,11 @@ def bind(method: Method, name: str, args: Any, kwargs: Any) -> dict[str, Any]:
     bound = dict(zip(arguments, args, strict=False))
     for argument, value in kwargs.items():
         if argument not in arguments or argument in bound:
-            raise Refused(f"{name} takes no argument {checks.shown(argument)}")
+            raise Misused(TypeError, f"{name} takes no argument {checks.shown(argument)}")
         bound[argument] = value
     if len(args) > len(arguments) or not bound.keys() >= required:
-        raise Refused(f"{name} takes {', '.join(arguments) or 'no arguments'}, not {len(args)} arguments")
+        takes = ", ".join(arguments) or "no arguments"
+        raise Misused(TypeError, f"{name} takes {takes}, not {len(args)} arguments")
     for argument, value in bound.items():
         check = arguments[argument]
         if not check.holds(value):

@@ -285,7 +285,6 @@ def evil_pickles(folder: Path) -> dict[str, bytes]:
         "lists for everything": pickle.dumps([[], [], [], []]),
         "an object without hash": pickle.dumps(([], "put", (1,), {})),
         "arguments that are none": pickle.dumps(("tasks", "put", 5, 6)),
-        "keywords that are numbers": pickle.dumps(("tasks", "put", (), {1: 2})),
         "a method of another object": pickle.dumps(("results", "submit", (), {})),
         "an object that is not there": pickle.dumps(("nothing", "put", (1,), {})),
         "a very long name": pickle.dumps(("tasks", "x" * 1_000_000, (), {})),
@@ -506,7 +505,7 @@ def test_what_is_asked_again_in_the_same_bytes_is_done_again(master: Master) -> 
         assert [get(script.ask("tasks", "qsize")) for _ in range(2)] == [0, 0]
         script.ask("tasks", "put", "late")
         assert get(script.ask("tasks", "qsize")) == 1
-        assert [script.ask("tasks", "get", True, -1)[0] for _ in range(2)] == ["#TRACEBACK"] * 2
+        assert [script.ask("tasks", "get", True, -1)[0] for _ in range(2)] == ["#ERROR"] * 2
 
 
 def test_fifty_megabytes_go_through_the_plain_queues(master: Master) -> None:

@@ -88,8 +88,8 @@ def test_a_join_waits_until_all_are_done(master: RunningMaster, script: Hand) ->
         assert get(script.ask("queue log", "get")) == 1 and not other.conn.poll(0)
         get(script.ask("queue log", "task_done"))
         assert get(other.answer()) is None
-    kind, reason = script.ask("queue log", "task_done")
-    assert kind == "#TRACEBACK" and "too many times" in reason
+    kind, error = script.ask("queue log", "task_done")
+    assert kind == "#ERROR" and type(error) is ValueError and "too many times" in str(error)
 
 
 def test_an_event_is_set_waited_for_and_cleared(master: RunningMaster, script: Hand) -> None:

@@ -101,7 +101,6 @@ def test_the_standard_queues_methods(peer: Hand) -> None:
         for call in (("get", False), ("get", True, 0.01), ("get_nowait",)):
             kind, error = peer.ask(ident, *call)
             assert kind == "#ERROR" and isinstance(error, queue.Empty)
-        assert peer.ask(ident, "get", True, -1)[0] == "#TRACEBACK"
 
 
 # -- room --------------------------------------------------------------------------------------------------------------
@@ -127,7 +126,8 @@ def test_a_full_task_queue_makes_put_wait_or_raise(small: Master) -> None:
         for call in (("put", 3, False), ("put", 3, True, 0.01), ("put_nowait", 3)):
             kind, error = peer.ask("tasks", *call)
             assert kind == "#ERROR" and isinstance(error, queue.Full)
-        assert peer.ask("tasks", "put", 3, True, -1)[0] == "#TRACEBACK"
+        kind, error = peer.ask("tasks", "put", 3, True, -1)
+        assert kind == "#ERROR" and type(error) is ValueError
         for put in (small.tasks.put_nowait, lambda url: small.tasks.put(url, timeout=0.01)):
             with pytest.raises(queue.Full):
                 put(3)
@@ -350,7 +350,32 @@ def test_join_waits_until_every_task_has_ended(address: tuple[str, int], peer: H
         assert not joining.conn.poll(0.05)
         get(peer.ask("tasks", "task_done"))
         assert get(joining.answer()) is None
+    kind, error = peer.ask("tasks", "task_done")
+    assert kind == "#ERROR" and type(error) is ValueError
+
+
+def test_who_took_a_value_on_another_connection_may_say_that_it_is_done(
+    address: tuple[str, int], peer: Hand, master: Master
+) -> None:
+    master.tasks.put_many("ab")
+    with hand(address) as other:
+        for _ in "ab":
+            get(peer.ask("tasks", "get"))
+            get(peer.ask("results", "put", 1))
+            get(other.ask("tasks", "task_done"))
+
+
+def test_join_of_the_results_waits_until_they_are_taken(address: tuple[str, int], peer: Hand, master: Master) -> None:
     assert get(peer.ask("results", "join")) is None
+    get(peer.ask("results", "put", 1))
+    with hand(address) as joining:
+        joining.conn.send(("results", "join", (), {}))
+        assert not joining.conn.poll(0.05)
+        assert get(peer.ask("results", "get")) == 1
+        assert get(joining.answer()) is None
+    master.results.put(2)
+    assert master.results.get() == 2
+    master.results.join()
 
 
 def test_many_plain_clients_at_once_get_each_task_once(address: tuple[str, int], master: Master) -> None:

@@ -41,6 +41,18 @@ def test_workers_of_every_shape(lab: Lab, begin: Begin, worker: str) -> None:
     assert feed(lab, [], 10).ends() == "[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]\n"
 
 
+def test_what_a_wrong_call_raises(tmp_path: Path) -> None:
+    said = []
+    for begin in (Lab.plain_master, Lab.master):
+        lab = Lab(tmp_path, free_port())
+        try:
+            begin(lab)
+            said.append(lab.script("wrong_calls.py").ends())
+        finally:
+            lab.end()
+    assert said[0] == said[1] and len(said[0].splitlines()) == 16
+
+
 @both_masters
 @pytest.mark.parametrize("pill", [None, "STOP", -1])
 def test_a_stop_sign_for_each_worker_in_three_rounds(lab: Lab, begin: Begin, pill: object) -> None:
