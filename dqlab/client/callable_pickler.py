@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import operator
+import sys
 import types
 from typing import Any
 
-from dqlab.client.code_pickler import CodePickler, Verdicts, modules_in
+from dqlab.client.code_pickler import CodePickler, Verdicts, is_global, modules_in
 from dqlab.client.module_values import ModuleValue, defaults
 from dqlab.wire.local_code import Namespace, is_local_module, set_function
 from dqlab.wire.messages import ATOMS
@@ -33,8 +34,10 @@ class CallablePickler(CodePickler):
         return super().reduce_module(module) if not is_local_module(module.__name__) else self._share(module, module)
 
     def reduce_wrapper(self, function: Any, parts: tuple[Any, ...]) -> Any:
-        """A cache is shared."""
-        return self._share(function, function)
+        """A cache is shared; where it is a global, with the functions that use it as that, too."""
+        if not is_global(function):
+            return self._share(function, function)
+        return self._share(function, ModuleValue(sys.modules[function.__module__], function.__qualname__, function))
 
     def reduce_class(self, cls: type, reduced: tuple[Any, ...], *more: Any) -> Any:
         """A class is shared."""

@@ -35,7 +35,7 @@ from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
 from dqlab.wire.value_pickler import Method, Step, ValuePickler, is_code
 
-__all__ = ["CodePickler", "Verdicts", "modules_in", "seeks"]
+__all__ = ["CodePickler", "Verdicts", "is_global", "modules_in", "seeks"]
 
 #: what may be asked of a module that never ran: how it is called, and where relative imports begin
 _ABOUT = ("__name__", "__package__", "__path__", "__file__")
@@ -95,7 +95,7 @@ def modules_in(*cells: types.CellType) -> list[types.ModuleType]:
     return [value for value in values if isinstance(value, types.ModuleType)]
 
 
-def _is_global(code: types.FunctionType | type) -> bool:
+def is_global(code: Any) -> bool:
     """Whether its module has a function or class under its name, where a task may look for it, or `pickle` there."""
     return vars(sys.modules.get(code.__module__ or "", types)).get(code.__qualname__) is code
 
@@ -185,13 +185,13 @@ class CodePickler(ValuePickler):
     def reduce_class(self, cls: type, reduced: tuple[Any, ...], *more: Any) -> Any:
         """Take a class apart that will come home in results."""
         keep_class(cls)
-        return super().reduce_class(cls, reduced, _is_global(cls))
+        return super().reduce_class(cls, reduced, is_global(cls))
 
     def reduce_function(self, function: types.FunctionType, reduced: tuple[Any, ...]) -> Any:
         """Take a function apart, with what it reaches in modules beside the notebook."""
         make, (code, _, *rest), (attributes, slots), *_, setter = reduced
         used, names = slots["__globals__"], names_in(function.__code__)
-        if _is_global(function):
+        if is_global(function):
             used[function.__qualname__] = function
         home = self._module_of(function.__globals__)
         if seeks(function):

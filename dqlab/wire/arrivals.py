@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from sys import intern
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -68,9 +69,15 @@ class _DigestPickler(cloudpickle.Pickler):
     def __init__(self, sum: _Sum) -> None:
         super().__init__(sum, 5, buffer_callback=lambda buffer: sum.write(buffer.raw()) and None)
 
+    # A name that came first is that which Python keeps for its like: the same code has more equal strings that are not
+    # one object when it comes again.
+
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.ModuleType):
             return _called, ("module", obj.__name__)
+        if isinstance(obj, types.CodeType):
+            reduce: Any = cloudpickle.Pickler.dispatch_table[types.CodeType]
+            return reduce(obj.replace(co_qualname=intern(obj.co_qualname)))
         if is_made_anew(obj):
             return MadeAnew(obj).__reduce__()
         if (parts := parts_of_wrapper(obj)) is not None:
@@ -80,7 +87,9 @@ class _DigestPickler(cloudpickle.Pickler):
             return reduced
         if isinstance(obj, types.FunctionType):
             attributes, slots = reduced[2]
-            return _called, (obj.__code__, attributes, {**slots, "__globals__": None, "_cloudpickle_submodules": None})
+            names = {"__name__": intern(obj.__name__), "__qualname__": intern(obj.__qualname__)}
+            slots |= {**names, "__globals__": None, "_cloudpickle_submodules": None}
+            return _called, (obj.__code__, attributes, slots)
         return _called, ("class", id(obj))
 
 

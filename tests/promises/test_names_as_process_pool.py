@@ -105,3 +105,43 @@ def test_one_object_with_several_names_is_one_in_each_process(tmp_path):
     there, here, trouble = both(script(tmp_path, SCRIPT, "own.py"))
     assert len(there) == 29
     assert here == there, trouble
+
+
+CACHES = """
+import functools
+from tests.promises import two_ways
+
+CALLS = []
+@functools.lru_cache(maxsize=5)
+def fib(n):
+    CALLS.append(n)
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+@functools.cache
+def double(x):
+    CALLS.append(x)
+    return 2 * x
+@functools.singledispatch
+def kind(x):
+    return "object"
+def state():
+    return tuple(fib.cache_info()), tuple(double.cache_info()), len(CALLS)
+def empty():
+    fib.cache_clear()
+    return double(3)
+def register():
+    kind.register(str, lambda x: "str")
+    return kind("a")
+
+if __name__ == "__main__":
+    with two_ways.executor() as executor:
+        two_ways.say(executor, [
+            (fib, 10), (state,), (double, 3), (state,), (fib, 11), (empty,), (state,), (fib, 3), (state,),
+            (kind, "a"), (register,), (kind, "a"),
+        ])
+"""
+
+
+def test_a_cache_is_one_for_those_who_submit_it_and_those_who_use_it(tmp_path):
+    there, here, trouble = both(script(tmp_path, CACHES, "own.py"))
+    assert len(there) == 12 and there[-1] == "kind ['str', 'str']"
+    assert here == there, trouble
