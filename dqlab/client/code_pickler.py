@@ -16,6 +16,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
@@ -33,6 +34,7 @@ from dqlab.wire.local_code import (
 )
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
+from dqlab.wire.proxies import reduce_proxy_maker, refuse_end_of_pipe
 from dqlab.wire.value_pickler import Method, Step, ValuePickler, is_code
 
 __all__ = ["CodePickler", "Verdicts", "is_global", "modules_in", "seeks"]
@@ -134,6 +136,9 @@ class CodePickler(ValuePickler):
     """Pickles values with the code that they need. `verdicts` makes it look for what can't be pickled, and avoid it:
     slower, so only for what has failed without."""
 
+    dispatch_table: Any = ValuePickler.dispatch_table.copy()  # of which the first map is a copy
+    dispatch_table[Connection] = refuse_end_of_pipe
+
     def __init__(self, file: io.BytesIO, verdicts: Verdicts | None = None, anew: bool = False) -> None:
         super().__init__(file)
         self.verdicts, self._anew = verdicts, anew
@@ -151,7 +156,7 @@ class CodePickler(ValuePickler):
             return self.reduce_wrapper(obj, parts)
         if isinstance(obj, types.FunctionType | type):
             _send_by_value(getattr(obj, "__module__", None))
-            return self._from_own_import(obj) or super().reducer_override(obj)
+            return self._from_own_import(obj) or reduce_proxy_maker(obj) or super().reducer_override(obj)
         if isinstance(obj, types.ModuleType):
             return self.reduce_module(obj)
         if self._anew and is_made_anew(obj):
