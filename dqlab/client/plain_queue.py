@@ -9,6 +9,7 @@ from typing import Any
 
 from dqlab.client.channel import GET_ONCE, PUT_ONCE, Call
 from dqlab.client.session import Session
+from dqlab.errors import BadInput, Refused
 from dqlab.wire.plain_data import as_plain
 
 __all__ = ["PlainQueue"]
@@ -100,8 +101,11 @@ class PlainQueue:
         return bool(self._call("full"))
 
     def task_done(self) -> None:
-        """The task that this thread got last is done."""
-        self._call("task_done")
+        """The task that this thread got last is done; `BadInput`, a `ValueError`, if more are done than were put."""
+        try:
+            self._call("task_done")
+        except Refused as exc:
+            raise BadInput(exc.message) from None
 
     def join(self) -> None:
         """Wait until every plain task has ended."""

@@ -352,6 +352,8 @@ def test_join_waits_until_every_task_has_ended(address: tuple[str, int], peer: H
         assert get(joining.answer()) is None
     kind, error = peer.ask("tasks", "task_done")
     assert kind == "#ERROR" and type(error) is ValueError
+    with pytest.raises(ValueError, match="too many times"):
+        master.tasks.task_done()
 
 
 def test_who_took_a_value_on_another_connection_may_say_that_it_is_done(
