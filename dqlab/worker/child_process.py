@@ -31,7 +31,7 @@ LINGER = 1.0
 
 
 class ChildProcess:
-    """One child after another. Whoever waits at `inbox` learns there that it has something to say: see `words`.
+    """One child after another. Whoever waits at `inbox` learns there that it has something to say: see `listen`.
 
     `printed(pieces)` hears, in other threads too, what tasks print, line by line; an empty list when they rest.
     """
@@ -42,6 +42,7 @@ class ChildProcess:
         self.handler, self._inbox, self._printed = handler, inbox, printed
         self._generation = 0
         self.worker = ""
+        self.quits = False  #: whether a handler has raised SystemExit
         self.results = "pickle"  #: how results travel: as any pickle, or as plain data
         self.feeding: list[Job] = []  #: what the child is working on
         self._fed = self._limit = 0  #: positions in the current feed, and how far the child may go in it
@@ -66,14 +67,22 @@ class ChildProcess:
         self._mouth = readable(self._group.stdout)
         self._frames = FrameReader(self._mouth, _load)
         self._inbox.listen(self._mouth)
+        self.said: list[Any] = []  #: what it has said and nobody has heard yet
+        self.ended = False  #: whether it will say no more, and is to be buried
         self._write(("hello", self.worker, self.handler))
 
-    def words(self) -> list[Any] | None:
-        """The messages of the child that have come, for `hear`; None if it has ended, and `bury` is to be called."""
+    def listen(self) -> bool:
+        """Read what the child has said, for `hear`; return whether there is anything but results in it, or its end."""
         try:
-            return [word for words in self._frames.read() for word in words]
+            frames = self._frames.read()
         except Exception:  # its end, or whatever a task's code wrote between the frames leads to
-            return None
+            self.ended = True
+            return True
+        more = False
+        for words in frames:
+            self.said += words
+            more = more or any(word[0] != "done" for word in words)
+        return more
 
     def _write(self, message: Any) -> None:
         try:
@@ -118,13 +127,16 @@ class ChildProcess:
         self.feeding = list(jobs)
         self._write(("feed", self.worker, self.results, words, functions))
 
-    def hear(self, words: list[Any]) -> list[Report]:
-        """What the messages of the child say about its tasks."""
+    def hear(self) -> list[Report]:
+        """What it has said about its tasks."""
+        words, self.said = self.said, []
         reports: list[Report] = []
         self._output.catch_up()
         for kind, *word in words:
             if kind == "ready":
                 self.ready, self._early_deaths = True, 0
+            elif kind == "quit":
+                self.quits = True
             elif kind == "end":
                 self.feeding = []
                 self._output.rest()
@@ -265,7 +277,7 @@ class ChildProcess:
         self._close()
 
     def _close(self) -> None:
-        self._inbox.ignore(self._mouth)
+        self._inbox.ignore()
         self._group.end()
         for stream in (self._mouth, self._group.stdout):
             stream.close()

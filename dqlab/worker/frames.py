@@ -48,6 +48,7 @@ class FrameReader:
         self._large: bytearray | None = None  #: a piece that is read in place
         self._got = 0  #: how much of that there is
         self._messages: list[Any] = []
+        self._between = True  #: whether the next piece begins a frame
         self._pieces = self._put_together()
         self._wanted = next(self._pieces)  #: bytes of the piece that comes next
 
@@ -59,6 +60,8 @@ class FrameReader:
                 return []
             if not more:
                 raise EOFError
+            if self._between and not self._ahead and _is_one(more):  # as they mostly come
+                return [self._load(more[_HEAD.size :], [])]
             self._ahead += more
         elif self._has_read_in_place(self._large):
             self._take(self._large)
@@ -88,12 +91,19 @@ class FrameReader:
     def _put_together(self) -> Generator[int, bytes | bytearray, None]:
         """Say how long the next piece is, and be given it, again and again."""
         while True:
+            self._between = True
             size, count = _HEAD.unpack((yield _HEAD.size))
+            self._between = False
             data = yield size
             beside = []
             for _ in range(count):
                 beside.append((yield _SIZE.unpack((yield _SIZE.size))[0]))
             self._messages.append(self._load(bytes(data), beside))
+
+
+def _is_one(data: bytes) -> bool:
+    """Whether that is one frame with nothing beside it."""
+    return len(data) > _HEAD.size and _HEAD.unpack_from(data) == (len(data) - _HEAD.size, 0)
 
 
 def write_frame(stream: BinaryIO, message: Any) -> None:

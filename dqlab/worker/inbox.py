@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
+import select
 import socket
 import threading
 from collections import deque
@@ -31,8 +31,7 @@ class Inbox:
         self._bell, self._rope = socket.socketpair()  # on Windows, only sockets can be waited for
         self._bell.setblocking(False)
         self._rope.setblocking(False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._ears: list[Any] = [self._bell]
 
     def put(self, word: Any) -> None:
         """Say something to the loop, from any thread or from a signal handler."""
@@ -41,20 +40,19 @@ class Inbox:
             self._rope.send(b"\0")
 
     def listen(self, stream: Readable) -> None:
-        """From now on `wait` waits for this stream, too."""
-        self._selector.register(stream, selectors.EVENT_READ)
+        """From now on `wait` waits for this stream, and for no other."""
+        self._ears[1:] = [stream]
 
-    def ignore(self, stream: Readable) -> None:
-        """Not any more; it is about to be closed."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(stream)
+    def ignore(self) -> None:
+        """It waits for none; the last one is about to be closed."""
+        del self._ears[1:]
 
     def wait(self, seconds: float) -> tuple[list[Any], bool]:
         """Wait up to `seconds`; return the words that there are, and whether the stream has something to be read.
 
         It may return early with neither: a word that came just in time was taken before its own ringing was heard.
         """
-        ready = [key.fileobj for key, _ in self._selector.select(seconds)]
+        ready, _, _ = select.select(self._ears, (), (), seconds)  # a worker's process has few descriptors
         if self._bell not in ready:
             return [], bool(ready)
         self._bell.recv(AT_ONCE)  # before the words are taken: who adds one after that rings again
@@ -62,7 +60,6 @@ class Inbox:
 
     def close(self) -> None:
         """Nobody waits any more."""
-        self._selector.close()
         self._bell.close()
         self._rope.close()
 

@@ -196,8 +196,13 @@ class PlainWorker:
     def _hear(self) -> tuple[list[Report], list[Job]]:
         """What the child's next words mean: outcomes, and jobs to be fed again."""
         _, speaks = self._inbox.wait(LOOK)
-        words = self._child.words() if speaks else []
-        return self._child.bury() if words is None else (self._child.hear(words), [])
+        if speaks:
+            self._child.listen()
+        reports, rest = self._child.hear(), list[Job]()
+        if self._child.ended:
+            suspects, rest = self._child.bury()
+            reports += suspects
+        return reports, rest
 
     def _hear_printed(self, pieces: list[Piece]) -> None:
         if pieces:

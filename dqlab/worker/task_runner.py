@@ -139,10 +139,10 @@ class TaskRunner:
                     reporter.give_way()
             now = clock()
             if now > look:
-                if now - began > SHORT:
+                goes_out = now - finished.since > FLUSH or now - began > EAGER or careful
+                if goes_out or now - began > SHORT:
                     reporter.end_output()
-                if now - finished.since > FLUSH or now - began > EAGER or careful:
-                    reporter.end_output()
+                if goes_out:
                     finished.send(reporter, self.results)
                     reporter.deliver()
                 # No sooner can a task have taken long, or the first one wait for long.

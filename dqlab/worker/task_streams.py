@@ -52,14 +52,25 @@ class _Descriptor(io.FileIO):
             self._mark(task)
 
 
+class _Buffer(io.BufferedWriter):
+    """What is written stays here until it is sent."""
+
+    holds = False  #: whether that may be something
+
+    def write(self, data: Any, /) -> int:
+        self.holds = True
+        return super().write(data)
+
+
 class _TaskStream(io.TextIOWrapper):
     """`sys.stdout` or `sys.stderr`: what a task writes goes out with its line, at its end, or before another writes."""
 
     def __init__(self, fd: int, mark: Callable[[int], None]) -> None:
         self._descriptor, self._task = _Descriptor(fd, mark), 0
         self._called = "<stdout>" if fd == 1 else "<stderr>"
-        buffer = cast(BinaryIO, io.BufferedWriter(self._descriptor))
-        super().__init__(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        self._buffer = _Buffer(self._descriptor)
+        whole = cast(BinaryIO, self._buffer)
+        super().__init__(whole, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
     @property
     def name(self) -> str:
@@ -70,12 +81,13 @@ class _TaskStream(io.TextIOWrapper):
         if self._task != HERE.task:
             self.finish()
             self._task = HERE.task
+        self._buffer.holds = True
         return super().write(text)
 
     def finish(self) -> None:
         """Send what is left of the task that wrote last."""
-        if not self.closed:
-            self._descriptor.task = self._task
+        if self._buffer.holds and not self.closed:
+            self._buffer.holds, self._descriptor.task = False, self._task
             try:
                 self.flush()
             finally:
@@ -108,14 +120,15 @@ class TaskStreams:
             except OSError:
                 continue  # the task has closed the descriptor
         for pipe in self._fds:
-            if self._shared[UNMARKED] or self._has_unread(pipe):
+            if self._shared[UNMARKED] or _has_unread(pipe, self._unread):
                 self._mark(pipe, HERE.task)
 
-    def _has_unread(self, pipe: int) -> bool:
-        if sys.platform == "win32":
-            return True
-        try:
-            fcntl.ioctl(pipe, termios.FIONREAD, self._unread, True)
-        except OSError:
-            return False
-        return self._unread[0] > 0
+
+def _has_unread(pipe: int, bytes_there: array[int]) -> bool:
+    if sys.platform == "win32":
+        return True  # a pipe doesn't tell there
+    try:
+        fcntl.ioctl(pipe, termios.FIONREAD, bytes_there, True)
+    except OSError:
+        return False
+    return bytes_there[0] > 0

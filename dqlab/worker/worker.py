@@ -164,41 +164,43 @@ class Worker:
 
     def _gather(self) -> None:
         """Take in what there is; while the child works and has said nothing, wait for that, and for what comes soon."""
-        if not self._child.busy:
-            self._hear_within(0.0)
-        soon: float | None = None
-        while self._child.busy and not self._goodbye:
-            if any(report.kind != "done" for report in self._reports):
-                break  # what was given back is for somebody who has nothing to do
-            if soon is None and self._reports:
-                soon = time.monotonic() + TOGETHER
-            left = LOOK if soon is None else soon - time.monotonic()
-            if left <= 0:
+        heard = not self._child.busy and self._hear_within(0.0)
+        while self._child.busy and not self._goodbye and not heard:
+            heard = self._hear_within(LOOK)
+            self._child.overdue()
+        if self._child.busy and self._reports and all(report.kind == "done" for report in self._reports):
+            self._gather_results(time.monotonic() + TOGETHER)
+
+    def _gather_results(self, deadline: float) -> None:
+        """Hear results until then, or until anything else is said; all at once, as each time costs."""
+        words: list[Any] = []
+        while not words and (left := deadline - time.monotonic()) > 0:
+            words, speaks = self._inbox.wait(left)
+            if speaks and self._child.listen():
                 break
-            heard = self._hear_within(left)
-            self._child.overdue()  # also when there is always something to hear
-            if heard and not self._reports:
-                break
+        self._take_in(words)
+        self._child.overdue()
 
     def _hear_within(self, seconds: float) -> bool:
         """Wait up to `seconds` until there is something to hear; take it in, and return whether there was."""
         words, speaks = self._inbox.wait(seconds)
-        heard = speaks and self._hear_child()
-        for word in words:
-            self._hear(*word)
-        return heard or bool(words)
+        if speaks:
+            self._child.listen()
+        return self._take_in(words)
 
-    def _hear_child(self) -> bool:
-        words = self._child.words()
-        if words is None:
+    def _take_in(self, words: list[Any]) -> bool:
+        """What other threads and the child have said; return whether that is anything."""
+        heard = bool(words or self._child.said or self._child.ended)
+        if self._child.said:
+            self._reports += self._child.hear()
+            self._stopping |= self._child.quits  # a handler's SystemExit ends its worker, as it ends a plain script
+        if self._child.ended:
             reports, rest = self._child.bury()
             self._reports += reports
             self._held.put_back(rest)
-        elif words:
-            self._reports += self._child.hear(words)
-            if ("quit",) in words:  # a handler's SystemExit ends its worker, as it ends an unchanged script
-                self._stopping = True
-        return words is None or bool(words)
+        for word in words:
+            self._hear(*word)
+        return heard
 
     def _say_late(self) -> None:
         """We slept, and our leases ran out: what is as good as done is said nevertheless, so that it is counted."""

@@ -39,8 +39,9 @@ def heard(child):
     while time.monotonic() < deadline:
         threads_said, speaks = child._inbox.wait(1)
         assert not threads_said
-        if speaks and (words := child.words()) != []:
-            return words
+        if speaks and (child.listen() or child.said):
+            words, child.said = child.said, []
+            return words or None
     raise AssertionError("the child said nothing for 20 s")
 
 
@@ -58,9 +59,7 @@ def job(first, *naps):
 def test_what_a_job_has_brought_does_not_wait_for_the_next_one(child):
     for _ in range(5):
         feed(child, 0)
-        while heard(child)[-1] != ("end",):
-            pass
-        child.hear([("end",)])
+        words_of(child)
     child.feed([job(200, 0), job(300, 30)])  # so soon after its last words it keeps some back
     assert heard(child)[0][:2] == ("done", 0)
 
@@ -78,7 +77,8 @@ def test_who_comes_late_hears_all_results_in_order(child):
     while not said or said[-1] != ("end",):
         said += heard(child)
     assert [(kind, lo, hi) for kind, _, lo, hi, *_ in said[:-1]] == [("done", i, i + 1) for i in range(3)]
-    outcomes = child.hear(said)
+    child.said = said
+    outcomes = child.hear()
     assert [(outcome.kind, outcome.lo, outcome.hi) for outcome in outcomes] == [("done", i, i + 1) for i in range(3)]
 
 
@@ -147,5 +147,6 @@ def words_of(child):
     words = []
     while not words or words[-1] != ("end",):
         words += heard(child)
-    child.hear([("end",)])
+    child.said = [("end",)]
+    child.hear()
     return [word[:2] if word[0] == "done" else word for word in words]

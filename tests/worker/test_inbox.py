@@ -67,8 +67,8 @@ def test_a_stream_is_told_until_it_is_read_or_ignored(inbox):
         assert inbox.wait(0) == ([], False)
         far_end.close()
         assert inbox.wait(20) == ([], True) == inbox.wait(20)
-        inbox.ignore(stream)
-        inbox.ignore(stream)
+        inbox.ignore()
+        inbox.ignore()
         assert inbox.wait(0) == ([], False)
 
 
