@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -41,7 +42,13 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep fixtures of several tests, and the kernels that nbval starts, out of the user's folders too."""
+    """Keep fixtures of several tests, and the kernels that nbval starts, out of the user's folders too.
+
+    A run that a script has started in the background (`make test &`) hasn't Ctrl-C, and nor would the processes have
+    that the tests interrupt: they would wait for ever.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[folder_key] = folder = Path(tempfile.mkdtemp(prefix="dqlab-tests-"))
     for name in USER_FOLDERS:
         os.environ[name] = str(folder / name.lower())
