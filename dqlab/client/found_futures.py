@@ -39,7 +39,11 @@ class FoundFutures:
                 future = self._futures.setdefault(task_id, future)
                 if not self._asks:
                     self._asks = True
-                    threading.Thread(target=self._ask, name="dqlab-found", daemon=True).start()
+                    try:
+                        threading.Thread(target=self._ask, name="dqlab-found", daemon=True).start()
+                    except RuntimeError:  # no more threads: the next one that is looked for tries again
+                        self._asks = False
+                        raise
         return future
 
     def _tell(self, future: Future[Any], row: Any) -> None:

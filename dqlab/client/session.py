@@ -190,8 +190,8 @@ class Session(Connections):
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until the master has accepted all that was submitted; `TimeoutError` after `timeout` seconds."""
-        if self.number is None or self.closed:
-            return
+        if not self._opened or self.closed:
+            return  # nothing was submitted, and perhaps nobody is there to send it: no thread could be had
         self.origin.check()
         marker = threading.Lock()
         marker.acquire()

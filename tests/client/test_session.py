@@ -17,7 +17,7 @@ from dqlab.master.settings import MasterSettings
 from dqlab.wire.greeting import CLIENT
 from dqlab.wire.messages import Finished, Found, Header, NewTasks, Report
 from dqlab.wire.request import open_broker, request
-from tests.cluster import cluster, run, script
+from tests.cluster import cluster, run, script, wait_for
 from tests.helpers import eventually
 
 
@@ -460,6 +460,50 @@ def test_the_end_of_a_view_is_not_the_end_of_its_master():
     with Master() as master, master.options(queue="images") as view:
         assert view.map(double, []) is not None
     assert not psutil.pid_exists(master.pid)
+
+
+def refuse_threads(monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_where_no_thread_can_be_had_a_task_is_refused_and_the_end_does_not_wait_for_it(shared, monkeypatch):
+    with connect(shared[0].connection_file) as client:
+        with monkeypatch.context() as patch:
+            refuse_threads(patch)
+            for submit in (client.submit, client.map):
+                with pytest.raises(RuntimeError, match="can't start new thread"):
+                    submit(double, [1])
+        client.flush(timeout=5)
+        ended = threading.Thread(target=client.shutdown, daemon=True)
+        ended.start()
+        ended.join(20)
+        assert client.closed
+
+
+def test_when_there_are_threads_again_what_is_submitted_runs(shared, monkeypatch):
+    with connect(shared[0].connection_file) as client:
+        with monkeypatch.context() as patch:
+            refuse_threads(patch)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                client.submit(double, 1)
+        assert client.submit(double, 21).result(30) == 42
+
+
+def test_a_task_that_was_looked_for_while_no_thread_could_be_had_is_found_later(shared, monkeypatch, tmp_path):
+    with connect(shared[0].connection_file) as client, connect(shared[0].connection_file) as other:
+        task = client.submit(wait_for, str(tmp_path / "gate"))
+        client.flush()
+        other.stats()  # its channel is there
+        with monkeypatch.context() as patch:
+            refuse_threads(patch)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                other.future(task.task_id)
+        found = other.future(task.task_id)
+        (tmp_path / "gate").touch()
+        assert found.result(30) == "it is there"
 
 
 # -- waits that say something, or end --------------------------------------------------------------
