@@ -143,9 +143,9 @@ class CodePickler(ValuePickler):
         super().__init__(file)
         self.verdicts, self._anew = verdicts, anew
 
-    def begin(self) -> None:
-        """The next value: what is told by ids holds as long as nothing but the pickler runs."""
-        super().begin()
+    def forget(self) -> None:
+        """Know nothing any more of the last value: what is told by ids holds as long as nothing but the pickler runs."""
+        super().forget()
         self.homes = Homes()
         self._modules: dict[int, types.ModuleType] = {}  #: by the ids of their globals: those that never ran as one
 

@@ -132,15 +132,20 @@ class ValuePickler(cloudpickle.Pickler):
         dict(cloudpickle.Pickler.dispatch_table),
     )
 
-    dump: Any = pickle.Pickler.dump  # cloudpickle's own makes another error of a `RecursionError`
-
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, 5)
         self.by_value = False
-        self.begin()
+        self.forget()
 
-    def begin(self) -> None:
-        """The next value: nothing is known any more of those before it, which may be gone, or have changed."""
+    def dump(self, obj: Any) -> None:
+        """Pickle a value, of which nothing is kept."""
+        try:
+            pickle.Pickler.dump(self, obj)  # cloudpickle's own makes another error of a `RecursionError`
+        finally:
+            self.forget()
+
+    def forget(self) -> None:
+        """Know nothing any more of the last value, which may change, or be large and wanted by nobody else."""
         self.clear_memo()
         self.due: _Due | None = None  #: as long as methods are pickled
 
@@ -237,11 +242,12 @@ class Dumper:
         """The pickle of a value as it is now."""
         if type(value) in ATOMS:
             return pickle.dumps(value, 5)
-        self._file.seek(0)
-        self._file.truncate()
-        self._pickler.begin()
-        self._pickler.dump(value)
-        return self._file.getvalue()
+        try:
+            self._pickler.dump(value)
+            return self._file.getvalue()
+        finally:
+            self._file.seek(0)
+            self._file.truncate()
 
     @property
     def by_value(self) -> bool:

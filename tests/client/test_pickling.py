@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import math
 import pickle
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import types
+import weakref
 from pathlib import Path
 
 import pytest
@@ -240,3 +242,25 @@ def test_a_function_travels_where_python_minds_that_bytes_are_compared_with_text
     text = "from dqlab.client.pickling import dump_function\ndef f(): return b'a'\ndump_function(f)"
     done = subprocess.run([sys.executable, "-bb", "-c", text], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+class Large:
+    """Whose instances may be large."""
+
+    def method(self):
+        return Large
+
+
+@pytest.mark.parametrize(
+    "dump", [dump_values, lambda value: dump_call((value,), {}), Dumper().dump, Dumper(CodePickler).dump]
+)
+def test_nothing_is_kept_of_what_was_pickled_once_it_is(dump):
+    value = Large()
+    freed = weakref.ref(value)
+    gc.disable()  # no cycle may have it either: that is looked for when many small things have been made, not large ones
+    try:
+        dump(value)
+        del value
+        assert freed() is None
+    finally:
+        gc.enable()
