@@ -144,7 +144,7 @@ class CodePickler(ValuePickler):
         self.verdicts, self._anew = verdicts, anew
 
     def forget(self) -> None:
-        """Know nothing any more of the last value: what is told by ids holds as long as nothing but the pickler runs."""
+        """Know nothing more of the last value: what is told by ids holds as long as nothing but the pickler runs."""
         super().forget()
         self.homes = Homes()
         self._modules: dict[int, types.ModuleType] = {}  #: by the ids of their globals: those that never ran as one

@@ -165,7 +165,7 @@ class Worker:
     def _gather(self) -> None:
         """Take in what there is; while the child works and has said nothing, wait for that, and for what comes soon."""
         heard = not self._child.busy and self._hear_within(0.0)
-        while self._child.busy and not self._goodbye and not heard:
+        while self._child.busy and not (heard or self._reports or self._goodbye):
             heard = self._hear_within(LOOK)
             self._child.overdue()
         if self._child.busy and self._reports and all(report.kind == "done" for report in self._reports):
@@ -198,8 +198,8 @@ class Worker:
             reports, rest = self._child.bury()
             self._reports += reports
             self._held.put_back(rest)
-        for word in words:
-            self._hear(*word)
+        if True in [self._hear(*word) for word in words]:
+            raise _LeaseLost
         return heard
 
     def _say_late(self) -> None:
@@ -213,14 +213,13 @@ class Worker:
         self._exchange(0.0)
         raise _LeaseLost
 
-    def _hear(self, kind: str, about: Any) -> None:
-        """What another thread has said."""
-        if kind == "lost" and about is self._control:
-            raise _LeaseLost
+    def _hear(self, kind: str, about: Any) -> bool:
+        """What another thread has said; return whether our leases are lost by that."""
         if kind == "expired":
             self._expired = about is self._control
         elif kind == "command":
             self._obey(about)
+        return kind == "lost" and about is self._control
 
     def _hear_printed(self, pieces: list[Piece]) -> None:
         if pieces:

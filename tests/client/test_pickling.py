@@ -257,7 +257,7 @@ class Large:
 def test_nothing_is_kept_of_what_was_pickled_once_it_is(dump):
     value = Large()
     freed = weakref.ref(value)
-    gc.disable()  # no cycle may have it either: that is looked for when many small things have been made, not large ones
+    gc.disable()  # no cycle may have it either: those are looked for once many things were made, however small
     try:
         dump(value)
         del value

@@ -16,7 +16,7 @@ from dqlab.worker.inbox import Inbox
 from dqlab.worker.job import Job
 from dqlab.worker.settings import WorkerSettings
 from dqlab.worker.shared_numbers import BEGUN
-from dqlab.worker.worker import Worker
+from dqlab.worker.worker import Worker, _LeaseLost
 from tests.helpers import eventually
 
 #: bytes of a result that no pipe holds
@@ -102,6 +102,20 @@ def test_a_worker_hears_a_large_result_while_it_does_other_things_also_if_the_ch
         assert pickle.loads(report.value) == [bytes(MUCH)]
     finally:
         child.end()
+        worker._inbox.close()
+
+
+def test_what_is_said_behind_the_loss_of_the_leases_is_heard_too():
+    worker = Worker(WorkerSettings(("127.0.0.1", 1), b"key"))
+    worker._control = object()
+    try:
+        worker._inbox.put(("lost", worker._control))
+        worker._inbox.put(("command", ("stop",)))
+        with pytest.raises(_LeaseLost):
+            eventually(lambda: worker._hear_within(1))
+        assert worker._stopping
+    finally:
+        worker._child.end()
         worker._inbox.close()
 
 
