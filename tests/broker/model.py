@@ -40,6 +40,7 @@ class Task:
     attempt: int = 0
     errors: int = 0
     deaths: int = 0
+    suspect: bool = False  #: whether it or one that ran beside it, nobody knows which, ended their process
     reason: str = ""  #: why it failed
     history: list[tuple[str, str]] = field(default_factory=list)
     holder: str = ""
@@ -94,9 +95,11 @@ class Model:
         else:
             task.state = "delayed"
 
-    def died(self, task: Task, reason: str) -> None:
-        """Its process or its worker did."""
+    def died(self, task: Task, reason: str, together: int = 0) -> None:
+        """Its worker did, or its process, of which so many `together` may be the cause."""
         task.deaths += 1
+        if together:
+            task.suspect = together > 1
         task.history.append((task.holder, reason))
         if task.attempt >= task.max_attempts:
             task.reason = f"worker died {task.deaths} times: {reason}".replace(" 1 times", "")
@@ -160,6 +163,7 @@ class Model:
         for task in failed:
             task.state, task.place, task.size = "ready", "", 0
             task.attempt = task.errors = task.deaths = 0
+            task.suspect = False
             task.history = []
         return len(failed)
 

@@ -452,7 +452,8 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.model.lease(task, name)
                 assert task.attempt == lease.attempt <= task.max_attempts + task.retries + self.lost_of(task)
                 # A script may have had a plain task since it was found suspect: its attempts were counted anew.
-                assert lease.careful is (task.attempt >= task.max_attempts) or (lease.careful and task.queue == PLAIN)
+                last = task.attempt >= task.max_attempts or task.suspect
+                assert lease.careful is last or (lease.careful and task.queue == PLAIN)
                 if lease.careful:
                     assert len(worker.held) == 1 and len(leases) == 1 and lease.hi - lease.lo == 1, "it is not alone"
         return sum(lease.hi - lease.lo for lease in leases)
@@ -541,7 +542,7 @@ class BrokerMachine(RuleBasedStateMachine):
             elif kind in ("error", "timeout"):
                 self.model.raised(task, value.summary)
             elif kind == "died":
-                self.model.died(task, value)
+                self.model.died(task, value, hi - lo)
             else:
                 (self.model.lost if kind == "lost" else self.model.released)(task)
         if (lo, hi) == (held.lo, held.hi):
