@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -26,6 +27,8 @@ class Watch:
     def __init__(self) -> None:
         self._began: tuple[float, float] | None = None
         self.ended = 0  #: how many calls it has ended
+        self._collecting: float | None = None  #: since when Python collects garbage
+        gc.callbacks.append(self._collects)
         if hasattr(signal, "setitimer"):
             signal.signal(signal.SIGALRM, self._look)
             signal.setitimer(signal.ITIMER_REAL, LOOK, LOOK)
@@ -38,11 +41,12 @@ class Watch:
 
     def close(self) -> None:
         """Look no more."""
+        gc.callbacks.remove(self._collects)
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _look(self, number: int, frame: FrameType | None) -> None:
-        if self._began is None:
+        if self._began is None or self._collecting is not None:
             return
         computed, waited = time.process_time() - self._began[0], time.monotonic() - self._began[1]
         if computed > COMPUTING or waited > WAITING:
@@ -50,6 +54,15 @@ class Watch:
             self.ended += 1
             computes = computed > COMPUTES * waited
             raise Endless("doesn't come to its end" if computes else "waits for something that never comes")
+
+    def _collects(self, phase: str, info: dict[str, int]) -> None:
+        """A collection of garbage begins or ends: it is not the call's time, and what is raised in it would be lost."""
+        if phase == "start":
+            self._collecting = time.process_time()
+        elif self._collecting is not None:
+            took, self._collecting = time.process_time() - self._collecting, None
+            if self._began is not None:
+                self._began = self._began[0] + took, self._began[1]
 
 
 def forbid_leaving() -> None:
