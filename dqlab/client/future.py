@@ -216,12 +216,12 @@ class Future(concurrent.futures.Future[T]):
     def _wait(self, timeout: float | None) -> _Outcome:
         began, hint_at = time.monotonic(), HINT_AFTER
         while self._outcome is None:
-            self._client.check_here()
             self._client.screen.look()
             waited = time.monotonic() - began
             left = SLICE if timeout is None else timeout - waited
             if pause(self._gate, left):
                 continue
+            self._client.check_here()  # by now: who submits, and waits at once, need not be asked for each task
             if left <= 0:
                 raise TimeoutError(f"task {self.task_id} has no result after {timeout:g} s")
             if waited > hint_at:

@@ -44,7 +44,8 @@ class Screen:
     def look(self) -> None:
         """Show what there is: the caller waits for a task, or is about to tell of one."""
         self._looked = time.monotonic()
-        self.show()
+        if self._pending:
+            self.show()
 
     def show(self) -> None:
         """Show what there is."""
