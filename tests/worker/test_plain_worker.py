@@ -255,9 +255,12 @@ def test_the_key_is_on_no_command_line(lab: Lab, queues: Queues) -> None:
     lab.worker("--handler", lab.handler("def handle(x): return x"), "-n", "2")
     queues.put(1, 2)
     assert sorted(queues.results(2)) == [1, 2]
-    processes = psutil.Process().children(recursive=True)
-    assert len(processes) >= 6  # master, supervisor, two workers with a child each
-    for process in processes:
+
+    def started() -> list[psutil.Process]:
+        processes = psutil.Process().children(recursive=True)
+        return processes if len(processes) >= 6 else []  # master, supervisor, two workers with a child each
+
+    for process in eventually(started):
         if "server.py" not in " ".join(process.cmdline()):
             assert all(b"abc" not in word.encode() and "YWJj" not in word for word in process.cmdline())
 
