@@ -56,14 +56,7 @@ class Connections:
 
     def attempt(self, conn: PlainConnection | None, method: str, *args: Any) -> tuple[PlainConnection, Any]:
         """Call until it is answered; reconnect meanwhile, but not for longer than `patience` seconds."""
-        if conn is not None:
-            try:
-                return conn, request(conn, method, *args)
-            except (EOFError, OSError) as exc:
-                conn.close()
-                if self.closed:
-                    raise self._gone() from exc
-        here: PlainConnection | None = None
+        here = conn
 
         def attempt() -> Any:
             nonlocal here
@@ -85,12 +78,9 @@ class Connections:
         except FINAL:
             raise
         except (EOFError, OSError) as exc:
-            raise self._gone() from exc
+            raise MasterGone(f"the master at {place(*self.connection.address)} is gone") from exc
         assert here is not None
         return here, answer
-
-    def _gone(self) -> MasterGone:
-        return MasterGone(f"the master at {place(*self.connection.address)} is gone")
 
     def hang_up(self) -> None:
         """End all connections; whoever waits on one is told."""

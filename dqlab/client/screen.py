@@ -44,8 +44,7 @@ class Screen:
     def look(self) -> None:
         """Show what there is: the caller waits for a task, or is about to tell of one."""
         self._looked = time.monotonic()
-        if self._pending:
-            self.show()
+        self.show()
 
     def show(self) -> None:
         """Show what there is."""

@@ -74,14 +74,14 @@ class ChildProcess:
     def listen(self) -> bool:
         """Read what the child has said, for `hear`; return whether there is anything but results in it, or its end."""
         try:
-            frames = self._frames.read()
+            self._frames.read()
         except Exception:  # its end, or whatever a task's code wrote between the frames leads to
             self.ended = True
-            return True
-        more = False
-        for words in frames:
+        more = self.ended
+        for words in self._frames.messages:
             self.said += words
             more = more or any(word[0] != "done" for word in words)
+        self._frames.messages.clear()
         return more
 
     def _write(self, message: Any) -> None:

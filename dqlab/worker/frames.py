@@ -47,29 +47,31 @@ class FrameReader:
         self._ahead = b""  #: what has come and is in no piece yet
         self._large: bytearray | None = None  #: a piece that is read in place
         self._got = 0  #: how much of that there is
-        self._messages: list[Any] = []
+        self.messages: list[Any] = []  #: those that are complete, for the caller to take
         self._between = True  #: whether the next piece begins a frame
         self._pieces = self._put_together()
         self._wanted = next(self._pieces)  #: bytes of the piece that comes next
 
-    def read(self) -> list[Any]:
-        """The messages that are complete by now, perhaps none; `EOFError` at the end."""
+    def read(self) -> None:
+        """Take in what has come, perhaps nothing; `EOFError` at the end, and whatever else makes no sense raises.
+
+        The messages before that are among `messages` all the same.
+        """
         if self._large is None:
             more = self._stream.read(AHEAD)
             if more is None:
-                return []
+                return
             if not more:
                 raise EOFError
             if self._between and not self._ahead and _is_one(more):  # as they mostly come
-                return [self._load(more[_HEAD.size :], [])]
+                self.messages.append(self._load(more[_HEAD.size :], []))
+                return
             self._ahead += more
         elif self._has_read_in_place(self._large):
             self._take(self._large)
         while self._large is None and len(self._ahead) >= self._wanted:
             piece, self._ahead = self._ahead[: self._wanted], self._ahead[self._wanted :]
             self._take(piece)
-        messages, self._messages = self._messages, []
-        return messages
 
     def _take(self, piece: bytes | bytearray) -> None:
         self._large, self._wanted = None, self._pieces.send(piece)
@@ -98,7 +100,7 @@ class FrameReader:
             beside = []
             for _ in range(count):
                 beside.append((yield _SIZE.unpack((yield _SIZE.size))[0]))
-            self._messages.append(self._load(bytes(data), beside))
+            self.messages.append(self._load(bytes(data), beside))
 
 
 def _is_one(data: bytes) -> bool:

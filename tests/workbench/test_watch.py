@@ -1,6 +1,7 @@
 """What doesn't come to its end is ended, and nothing else is."""
 
 import gc
+import threading
 import time
 from collections.abc import Iterator
 
@@ -31,7 +32,7 @@ def test_who_computes_for_too_long_is_ended(watch: Watch) -> None:
 def test_who_waits_for_what_never_comes_is_ended(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dqlab.workbench.watch.WAITING", 0.2)
     with pytest.raises(Endless, match="waits for something"), watch:
-        time.sleep(20)
+        threading.Event().wait(20)
 
 
 def test_a_collection_of_garbage_is_not_the_time_of_the_call(watch: Watch) -> None:

@@ -39,6 +39,13 @@ MESSAGES = [
 ]
 
 
+def read(reader):
+    """What has come by now."""
+    reader.read()
+    messages, reader.messages = reader.messages, []
+    return messages
+
+
 def plain(message):
     return [bytes(part) if isinstance(part, bytearray | bytes | pickle.PickleBuffer) else part for part in message]
 
@@ -53,11 +60,11 @@ def test_messages_arrive_whole_and_in_order_whatever_pieces_they_come_in(cuts, o
             size = cuts[i % len(cuts)] if i < 200 else PIPE
             pipe.write(data[:size])
             data, i = data[size:], i + 1
-            out += reader.read()
+            out += read(reader)
         while len(out) < len(order):
-            out += reader.read()
+            out += read(reader)
         assert list(map(plain, out)) == list(map(plain, order))
-        assert reader.read() == []
+        assert read(reader) == []
 
 
 def test_it_reads_what_read_frame_reads():
@@ -67,13 +74,13 @@ def test_it_reads_what_read_frame_reads():
 
 def test_what_has_not_come_yet_is_not_waited_for(pipe):
     here, reader = pipe
-    assert reader.read() == []
+    assert read(reader) == []
     data = framed("one", "two")
     here.write(data[:-1])
-    assert reader.read() == ["one"]
-    assert reader.read() == []
+    assert read(reader) == ["one"]
+    assert read(reader) == []
     here.write(data[-1:])
-    assert reader.read() == ["two"]
+    assert read(reader) == ["two"]
 
 
 @pytest.mark.parametrize("sent", [0, 1, 20, 100])
@@ -82,5 +89,13 @@ def test_the_end_is_told_also_in_the_middle_of_a_frame(pipe, sent):
     here.write(framed(["x" * (3 * AHEAD)])[:sent])
     here.close()
     with pytest.raises(EOFError):
-        while reader.read() == []:
+        while read(reader) == []:
             pass
+
+
+def test_what_came_before_nonsense_is_there(pipe):
+    here, reader = pipe
+    here.write(framed("one", "two") + framed("three").replace(b"three", b"\xff" * 5))
+    with pytest.raises(UnicodeDecodeError):
+        reader.read()
+    assert reader.messages == ["one", "two"]
