@@ -7,12 +7,17 @@ import contextlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
+from typing import TYPE_CHECKING
 
 from dqlab.crawl.relay import Relay
 from dqlab.crawl.threads import Threads
 from dqlab.errors import BadInput, DqlabError, LaunchFailed
 from dqlab.process.current import current
 from dqlab.wire.connection_file import read_key
+
+if TYPE_CHECKING:
+    from dqlab.launch.local_workers import LocalWorkers
+    from dqlab.launch.master import Master
 
 __all__ = ["add_engine", "check_engine", "executor"]
 
@@ -66,13 +71,19 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
     if args.workers is None:
         yield Threads()
         return
+    with Relay(own_workers(args.workers), args.workers) as relay:
+        yield relay
+
+
+@contextlib.contextmanager
+def own_workers(count: int) -> Iterator[tuple[Master, LocalWorkers]]:
+    """Start a master and `count` workers, and end them: at once if the crawl is broken off."""
     from dqlab.launch.local_workers import LocalWorkers
     from dqlab.launch.master import Master
 
-    with Master() as master, LocalWorkers(master, args.workers, queues=["pages", "images"]) as workers:
+    with Master() as master, LocalWorkers(master, count, queues=["pages", "images"]) as workers:
         try:
-            with Relay(master, workers, args.workers) as relay:
-                yield relay
+            yield master, workers
         except BaseException:  # nobody waits for what is still being fetched
             workers.stop(timeout=STOP_SOON)
             master.shutdown(wait=False, cancel_futures=True)

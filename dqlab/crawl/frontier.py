@@ -80,7 +80,7 @@ class Frontier:
         self.later: list[tuple[float, int, Errand]] = []  # what is due again, and when
         self.order = itertools.count()
         self.tries: Counter[str] = Counter()
-        self.waiting = 0
+        self.waiting = self.under_way = 0  # errands, and handfuls
         self.dropped: list[Outcome] = []  # of hosts that were given up
 
     def add(self, errand: Errand, first: bool = False) -> None:
@@ -153,8 +153,10 @@ class Frontier:
 
     def share(self, host: Host, now: float) -> int:
         """Return with how many requests at a time one worker may ask `host`: a fair part of all, or none for now."""
-        free, fair = host.free(now), max(1, int(host.limit) // self.workers)
-        return fair if free >= fair else 0 if host.out else free
+        free, fair = host.free(now), -(-int(host.limit) // self.workers)
+        if free >= fair or self.under_way < self.workers:  # who has nothing to do takes what is left
+            return min(free, fair)
+        return 0 if host.out else free
 
     def rounds(self, host: Host, share: int) -> int:
         """Return how many addresses follow each other on one thread: as many as take little time."""
@@ -168,6 +170,7 @@ class Frontier:
         for name, count in slots.items():
             self.lines[name].host.begin(count, now)
         self.waiting -= len(errands)
+        self.under_way += 1
         return Handful(tuple(errands), slots, now, room, alone)
 
     # -- taking back ---------------------------------------------------------------------------------------------------
@@ -201,6 +204,7 @@ class Frontier:
 
     def end(self, handful: Handful) -> None:
         """The handful is back, or lost: its hosts are free again."""
+        self.under_way -= 1
         for name, count in handful.slots.items():
             self.lines[name].host.end(count)
 

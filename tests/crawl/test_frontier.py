@@ -134,13 +134,15 @@ def test_a_host_whose_answers_become_slower_gets_no_more():
     assert world.most < MOST_REQUESTS
 
 
-def test_per_host_fixes_the_number():
-    world = crowd(World(lambda errand, now: (0.05, good(errand)), per_host=3), 300)
+@pytest.mark.parametrize("number", [3, 5, 7, 11])
+def test_per_host_fixes_the_number(number):
+    """All of it is used, also where it can't be divided by the four workers."""
+    world = crowd(World(lambda errand, now: (0.05, good(errand)), per_host=number), 600)
 
     seconds = world.run()
 
-    assert world.most == 3
-    assert seconds == pytest.approx(300 * 0.05 / 3, rel=0.2)
+    assert world.most == number
+    assert seconds == pytest.approx(600 * 0.05 / number, rel=0.1)
 
 
 @pytest.mark.parametrize("asked_for", ["by the user", "by robots.txt"])

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from threading import Event
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from dqlab.crawl.relay import Relay
 from dqlab.errors import LaunchFailed
 from tests.helpers import eventually
+
+
+def starting(master, workers):
+    return nullcontext((master, workers))
 
 
 class Workers:
@@ -44,7 +49,7 @@ class Master:
 @pytest.mark.parametrize("failed", [False, True])
 def test_threads_begin_and_the_workers_that_there_are_go_on(failed):
     workers = Workers(alive=1, failed=failed)
-    relay = Relay(Master(), workers, 3)
+    relay = Relay(starting(Master(), workers), 3)
     images = relay.options(queue="images")
 
     assert images.submit(os.getpid).result(timeout=10) == os.getpid() == relay.submit(os.getpid).result(timeout=10)
@@ -58,7 +63,7 @@ def test_threads_begin_and_the_workers_that_there_are_go_on(failed):
 
 def test_it_is_said_if_no_worker_starts():
     workers = Workers(failed=True)
-    relay = Relay(Master(), workers, 1)
+    relay = Relay(starting(Master(), workers), 1)
     workers.let.set()
     eventually(lambda: relay.failure)
 
@@ -81,12 +86,42 @@ def test_workers_that_are_not_needed_any_more_have_nothing_left_to_do(late):
             return super().cancel() and not self.set_running_or_notify_cancel()  # as the master's do
 
     workers, master = Workers(alive=2), Waiting()
-    with Relay(master, workers, 2) as relay:
+    with Relay(starting(master, workers), 2) as relay:
         if not late:
             workers.let.set()
             eventually(lambda: len(relay.preparing) == 2)
     workers.let.set()
-    relay.waiter.join(30)
+    relay.starter.join(30)
 
-    assert not relay.waiter.is_alive() and not relay.there
+    assert not relay.starter.is_alive() and not relay.there
     assert len(master.futures) == (0 if late else 2) and all(future.cancelled() for future in master.futures)
+
+
+def test_threads_begin_before_there_is_a_master_and_what_starts_late_is_ended():
+    let, ended, workers = Event(), [], Workers()
+    workers.let.set()
+
+    @contextmanager
+    def slow():
+        assert let.wait(30)
+        try:
+            yield Master(), workers
+        finally:
+            ended.append(True)
+
+    with Relay(slow(), 1) as relay:
+        assert relay.options(queue="pages").submit(os.getpid).result(timeout=10) == os.getpid()
+        assert relay.master is None and not ended
+        let.set()
+    assert ended
+
+
+def test_a_master_that_does_not_start_is_told_to_who_needs_it():
+    @contextmanager
+    def broken():
+        raise OSError(24, "Too many open files")
+        yield
+
+    with pytest.raises(OSError, match="Too many"), Relay(broken(), 1) as relay:
+        eventually(lambda: relay.failure)
+        relay.submit(os.getpid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dqlab.crawl.find import css
+from dqlab.crawl.find import css, json_ld
 from dqlab.crawl.find.srcset import Candidate, candidates
 from dqlab.crawl.names import has_picture_name
 
@@ -92,6 +92,8 @@ def attached(tag: str, given: dict[str, str]) -> Iterator[list[Candidate]]:
             yield [Candidate(value)]
         elif (BACKGROUND.fullmatch(name) or (shows and VERSION.fullmatch(name))) and is_rooted(value):
             yield [Candidate(value)]
+        elif name.startswith("data-") and value.lstrip().startswith(("[", "{")):  # the versions of a shop's article
+            yield from ([Candidate(text)] for text in json_ld.strings(value) if has_picture_name(text))
 
 
 def embedded(tag: str, given: dict[str, str]) -> Iterator[list[Candidate]]:

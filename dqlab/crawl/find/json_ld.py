@@ -8,7 +8,7 @@ from typing import Any
 
 from dqlab.crawl.names import has_picture_name
 
-__all__ = ["references"]
+__all__ = ["references", "strings"]
 
 #: properties whose value is a picture: an address, an ImageObject, or a list of them
 PICTURES = {"image", "images", "logo", "photo", "photos", "primaryimageofpage", "screenshot", "screenshots"}
@@ -26,11 +26,7 @@ def references(text: str) -> Iterator[str]:
     text = text.strip()
     for wrapping in WRAPPING:
         text = text.removeprefix(wrapping).removesuffix(wrapping).strip()
-    try:
-        document = json.loads(text, strict=False)
-    except (ValueError, RecursionError):  # many a page's own mistake
-        return
-    waiting: list[tuple[Any, bool]] = [(document, False)]  # with: is it a picture?
+    waiting: list[tuple[Any, bool]] = [(loaded(text), False)]  # with: is it a picture?
     while waiting:
         value, picture = waiting.pop()
         if isinstance(value, str):
@@ -40,6 +36,25 @@ def references(text: str) -> Iterator[str]:
             waiting += [(element, picture) for element in reversed(value)]
         elif isinstance(value, dict):
             waiting += reversed(list(parts(value, picture)))
+
+
+def strings(text: str) -> Iterator[str]:
+    """Yield all strings in `text`, in their order; none if it isn't JSON."""
+    waiting = [loaded(text)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, dict)):
+            waiting += reversed(list(value.values()) if isinstance(value, dict) else value)
+
+
+def loaded(text: str) -> Any:
+    """Return what `text` says; None if it isn't JSON, which is many a page's own mistake."""
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def parts(thing: dict[str, Any], picture: bool) -> Iterator[tuple[Any, bool]]:

@@ -63,6 +63,8 @@ def found(html, **more):
         ("<img src=a.png data-full-src=./b><img src=c.png data-zoom-src=1.5>", ["a.png", "b", "c.png"]),
         ("<div data-bg=./a></div><div data-background-image=./b data-bg='#333'></div><p data-src=./c>", ["a", "b"]),
         ("<div data-bgset='a.png 400w, b.png 800w'></div>", ["a.png", "b.png"]),
+        ("""<form data-product_variations='[{"image": {"src": "a.png", "alt": "a"}}, {"image": null}]'>""", ["a.png"]),
+        ("""<div data-state='{"no.png"'></div><div data-list="[&quot;a.png&quot;, 5]"></div>""", ["a.png"]),
         ("<div data-bg=a.png></div><section data-background='url(b.png)'></section>", ["a.png", "b.png"]),
         ("<img src=blank.gif><noscript><img src=a.png></noscript>", ["blank.gif", "a.png"]),
         # versions
