@@ -88,6 +88,7 @@ def own_workers(count: int) -> Iterator[tuple[Master, LocalWorkers]]:
             workers.stop(timeout=STOP_SOON)
             master.shutdown(wait=False, cancel_futures=True)
             raise
+        workers.stop(timeout=0)  # all is done: a goodbye would take longer than a small crawl
 
 
 def dask_address(where: str, workers: int | None) -> str:
