@@ -14,7 +14,7 @@ import sys
 import threading
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from multiprocessing.connection import Connection
 from typing import Any
@@ -211,7 +211,7 @@ class CodePickler(ValuePickler):
         state = setter, (attributes, slots), tuple(reached)
         return self.with_state(function, make, (code, _Globals(home), *rest), state)
 
-    def used_by(self, methods: list[Method]) -> tuple[Iterable[Any], Iterable[Any]]:
+    def used_by(self, methods: list[Method]) -> tuple[list[ModuleValue], list[ModuleValue]]:
         """The globals that methods use: code, and what may be made by it in the order of its module."""
         used = {
             (module, name): value

@@ -41,8 +41,6 @@ _kept: WeakValueDictionary[int, type] = WeakValueDictionary()
 _brought: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 #: what cloudpickle makes a class with, unless it is an enum
 make_skeleton = cloudpickle.cloudpickle._make_skeleton_class
-#: what the first pickle of an instance leaves in its class
-_SLOT_NAMES = "__slotnames__"
 #: in the place of an attribute: what the members of an enum hold, and what of that each has where it is made
 _MEMBERS, _OF_MEMBERS = "members of an enum", {"_value_", "_name_", "__objclass__", "_sort_order_"}
 
@@ -150,7 +148,8 @@ def _without_init_subclass(bases: tuple[type, ...]) -> Iterator[None]:
 
 
 def set_class(cls: type, state: tuple[Any, ...]) -> None:
-    """Give a class that has arrived its attributes; one that comes home is left as it is here by now."""
+    """Give a class that has arrived its attributes, and until then what stands for those that come later; one that
+    comes home is left as it is here by now."""
     setter, (attributes, slots), others, *_ = state
     if _kept.get(id(cls)) is cls:
         return
@@ -160,6 +159,8 @@ def set_class(cls: type, state: tuple[Any, ...]) -> None:
         del _brought[cls][name]
         if name in vars(cls):
             type.__delattr__(cls, name)  # it has been deleted where the class comes from
+    for name in others.keys() - vars(cls).keys():
+        type.__setattr__(cls, name, others[name])
     setter(cls, (_changed(cls, attributes), slots))
 
 
@@ -213,7 +214,7 @@ def members_of(cls: type) -> dict[str, Any]:
 
 def _changed(cls: type, attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes that are not what was brought before."""
-    before, brought = _brought[cls], {name: digest(value) for name, value in attributes.items() if name != _SLOT_NAMES}
+    before, brought = _brought[cls], {name: digest(value) for name, value in attributes.items()}
     changed = {name: attributes[name] for name, value in brought.items() if before.get(name) != value}
     before.update(brought)
     return changed

@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cloudpickle
 
 __all__ = [
-    "Namespace", "StandIn", "arrived", "attribute", "behind", "brought_global", "client_module", "globals_in",
-    "hide_all", "imported_behind", "is_local", "is_local_module", "latest_class", "named_global", "names_in",
-    "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path",
+    "Namespace", "StandIn", "arrived", "attribute", "behind", "begin_global", "brought_global", "client_module",
+    "globals_in", "hide_all", "imported_behind", "is_local", "is_local_module", "latest_class", "named_global",
+    "names_in", "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path",
     "set_function", "show", "stand_in",
 ]  # fmt: skip
 
@@ -99,6 +99,8 @@ class Namespace:
 
 #: classes that have come here by value, by their ids, the last one last
 arrived: WeakValueDictionary[int, type] = WeakValueDictionary()
+#: globals of modules that are to come, and what they are until then
+_begun: WeakKeyDictionary[StandIn, dict[str, Any]] = WeakKeyDictionary()
 #: modules that this process has imported behind a `StandIn`, by name
 imported_behind: dict[str, types.ModuleType] = {}
 
@@ -206,8 +208,17 @@ def client_module(about: dict[str, Any]) -> StandIn:
 
 def brought_global(module: StandIn, name: str, value: Any) -> Any:
     """The value of a global of the client's; in a worker, the one that all functions of that client share."""
+    if name in (begun := _begun.get(module, {})):
+        del begun[name], vars(module)[name]
     vars(module).setdefault(name, value)
     return value
+
+
+def begin_global(module: StandIn, begun: dict[str, Any]) -> None:
+    """A global of the client's is about to come: until then it is what it began as, unless there is one already."""
+    new = {name: value for name, value in begun.items() if name not in vars(module)}
+    vars(module).update(new)
+    _begun.setdefault(module, {}).update(new)
 
 
 def named_global(module: StandIn, name: str, value: Any) -> Any:

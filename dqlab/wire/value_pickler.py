@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import copyreg
 import functools
 import io
 import pickle
 import types
+import weakref
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import cloudpickle
@@ -24,6 +26,7 @@ from dqlab.wire.arrivals import (
     set_class,
 )
 from dqlab.wire.local_code import (
+    begin_global,
     behind,
     imported_behind,
     is_local_module,
@@ -42,8 +45,12 @@ _NO_FILE = "<dynamic-code>"
 _CALLED = ("__reduce__", "__reduce_ex__", "__getnewargs__", "__getnewargs_ex__", "__setstate__", "__hash__")
 #: types of attributes in which no instance is
 _PLAIN = frozenset({*ATOMS, types.FunctionType, property, classmethod, staticmethod})
-#: types of attributes that are looked into
-_FEW = (dict, list, tuple, set, frozenset)
+#: types of containers that are looked into, and of those that a program begins with empty
+_FILLED = (
+    dict, list, set, collections.defaultdict, collections.OrderedDict,
+    weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet,
+)  # fmt: skip
+_CONTAINERS = (*_FILLED, tuple, frozenset, collections.deque)
 #: a function of a class, and what `local_code.set_function` is to give it
 Method = tuple[types.FunctionType, tuple[Any, ...]]
 
@@ -73,10 +80,30 @@ def _turn(cls: type, value: Any) -> int:
     """When a class is given an attribute: at once, once it has its methods, or last, as these make what is in it."""
     if type(value) in _PLAIN:
         return 0
-    values = (value, *(value if type(value) in _FEW else ()), *(value.values() if type(value) is dict else ()))
-    if any(cls in type(each).__mro__ for each in values):
+    types = _types_in(value)
+    if any(cls in each.__mro__ for each in types):
         return 2 * _has_methods_for_pickles(cls)
-    return int(any(is_local_module(type(each).__module__) for each in values))
+    return int(any(is_local_module(each.__module__) for each in types))
+
+
+def _types_in(value: Any) -> set[type]:
+    """The types of a value and of all that is in it, if it is a container."""
+    types, seen, waiting = {type(value)}, set(), [value]
+    while waiting:
+        each = waiting.pop()
+        if type(each) in _CONTAINERS and id(each) not in seen:
+            seen.add(id(each))
+            inside = [x for x in (*each, *(each.values() if hasattr(each, "values") else ())) if type(x) not in ATOMS]
+            types.update(map(type, inside))
+            waiting += inside
+    return types
+
+
+def _empty(value: Any) -> Any:
+    """As what a registry of instances begins: a method that makes one looks there for others."""
+    if type(value) is collections.defaultdict:
+        return type(value)(value.default_factory)
+    return type(value)() if type(value) in _FILLED else None
 
 
 def _has_methods_for_pickles(cls: type) -> bool:
@@ -182,9 +209,9 @@ class ValuePickler(cloudpickle.Pickler):
         self.due.methods.append((function, (setter, ({}, used), reached)))
         return make, args, (attributes, {**slots, "__globals__": {}}), None, None, setter
 
-    def used_by(self, methods: list[Method]) -> tuple[Iterable[Any], Iterable[Any]]:
+    def used_by(self, methods: list[Method]) -> tuple[list[Any], list[Any]]:
         """What is loaded of all that methods use before attributes, and after them, in this order."""
-        return (), ()
+        return [], []
 
     def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
         """Attributes of a class as they travel."""
@@ -195,6 +222,7 @@ class ValuePickler(cloudpickle.Pickler):
         if cls.__mro__[-2:][0].__module__ == "_ctypes":  # of a library's functions, too, which are this process's
             raise pickle.PicklingError(f"{cls.__name__!r} is a type of ctypes, which is found in a module only")
         make, args, (attributes, slots), *_, setter = reduced
+        attributes.pop("__slotnames__", None)  # which the first pickle of an instance leaves there
         if make is make_skeleton:  # which forgets these
             *first, namespace, tracker, extra = args
             slots_too = {"__slots__": attributes.pop("__slots__")} if attributes.get("__slots__") else {}
@@ -205,7 +233,8 @@ class ValuePickler(cloudpickle.Pickler):
         turns: tuple[dict[str, Any], ...] = {}, members_of(cls), {}
         for name, value in attributes.items():
             turns[_turn(cls, value)][name] = value
-        state = setter, (self.attributes(turns[0]), slots), (*turns[1], *turns[2]), *more
+        later = {name: _empty(value) for name, value in {**turns[1], **turns[2]}.items()}
+        state = setter, (self.attributes(turns[0]), slots), with_new(later), *more
         mine = _Due()
 
         def methods() -> tuple[Any, ...]:
@@ -226,6 +255,9 @@ class ValuePickler(cloudpickle.Pickler):
         code, made = self.used_by(due.methods)
         yield from code
         yield from (_Call(set_attributes, each) for each in due.attributes[1])
+        for each in made:  # before any of them: to make one, a method may ask another that is a registry
+            if type(vars(each.module).get(each.name)) in _FILLED:
+                yield _Call(begin_global, (each.module, with_new({each.name: _empty(vars(each.module)[each.name])})))
         yield from made
         yield from (_Call(set_function, each) for each in due.methods)
         yield from (_Call(set_attributes, each) for each in due.attributes[2])
