@@ -24,9 +24,9 @@ import cloudpickle
 
 __all__ = [
     "Namespace", "StandIn", "arrived", "attribute", "behind", "begin_global", "brought_global", "client_module",
-    "globals_in", "hide_all", "imported_behind", "is_local", "is_local_module", "latest_class", "named_global",
-    "names_in", "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch", "search_path",
-    "set_function", "show", "stand_in",
+    "describe", "globals_in", "hide_all", "imported_behind", "is_local", "is_local_module", "latest_class",
+    "named_global", "names_in", "parts_of_wrapper", "rebuild_cache", "rebuild_cached_property", "rebuild_dispatch",
+    "search_path", "set_function", "show", "stand_in",
 ]  # fmt: skip
 
 #: the names of the globals in a function's code and in the functions within it
@@ -129,14 +129,15 @@ class StandIn(types.ModuleType):
     def __reduce__(self) -> Any:
         return importlib.import_module, (self.__name__,)
 
-    def tell(self, about: dict[str, Any]) -> None:
-        """Take what may be asked of a module that never ran, `__file__` and the like, and where its data lie."""
-        vars(self).update(about)
-        file = about.get("__file__")
-        if file is not None and self.__name__ != "__main__" and self.__spec__ is None:
-            path = about.get("__path__")
-            spec = importlib.util.spec_from_file_location(self.__name__, file, submodule_search_locations=path)
-            vars(self).update(__spec__=spec, __loader__=spec and spec.loader)
+
+def describe(module: StandIn, about: dict[str, Any]) -> None:
+    """Give it what may be asked of a module that never ran, `__file__` and the like, and where its data lie."""
+    vars(module).update(about)
+    file, name = about.get("__file__"), module.__name__
+    if file is not None and name != "__main__" and module.__spec__ is None:
+        path = about.get("__path__")
+        spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=path)
+        vars(module).update(__spec__=spec, __loader__=spec and spec.loader)
 
 
 def latest_class(module: str, name: str) -> type | None:
@@ -197,7 +198,7 @@ def hide_all() -> None:
 def stand_in(about: dict[str, Any]) -> StandIn:
     """A `StandIn` for the module whose `__name__`, `__file__` and the like are in `about`."""
     module = StandIn(about["__name__"])
-    module.tell(about)
+    describe(module, about)
     return module
 
 

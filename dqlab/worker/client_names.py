@@ -17,7 +17,7 @@ from typing import Any
 from weakref import ReferenceType, WeakSet, WeakValueDictionary, ref
 
 from dqlab.wire import arrivals, local_code
-from dqlab.wire.local_code import StandIn, globals_in, names_in, show, stand_in
+from dqlab.wire.local_code import StandIn, describe, globals_in, names_in, show, stand_in
 from dqlab.wire.messages import ATOMS
 
 __all__ = ["ClientNames", "Shared", "load_values", "names_of"]
@@ -55,7 +55,7 @@ class ClientNames:
     def module(self, about: dict[str, Any]) -> StandIn:
         """The one module of this name."""
         found = self._modules.setdefault(about["__name__"], stand_in(about))
-        found.tell(about)
+        describe(found, about)
         return found
 
     def load(self, data: bytes) -> Shared:

@@ -50,6 +50,14 @@ class Process:
         return lambda *args: self.functions.load(held, python)(*args)
 
 
+def test_a_global_may_have_any_name(here):
+    """Also that of a method which the module had that stands in for its own."""
+    exec("def tell(x): COUNT[0] += 1; return x", vars(here))
+    process = Process(here)
+    assert process.send(here.tell)(3) == 3
+    assert process.send(here.up)() == 2
+
+
 def test_what_one_function_leaves_another_finds(here):
     process = Process(here)
     assert process.send(here.up)() == process.send(here.up)() - 1 == 1
