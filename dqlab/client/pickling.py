@@ -23,6 +23,7 @@ from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.envelope import PYTHON, Envelope
 from dqlab.wire.local_code import search_path
 from dqlab.wire.messages import ATOMS
+from dqlab.wire.process_settings import glance, settings
 
 __all__ = ["dump_call", "dump_function", "dump_values"]
 
@@ -34,8 +35,9 @@ CACHE_BYTES = 16 << 20
 #: by whom a worker knows us from other clients
 _CLIENT = uuid.uuid4().hex
 
-#: by function, search path and `sys.argv`: what it consisted of when it was pickled, and digest, pickle, python
-_cache: BoundedCache[Any, tuple[tuple[Any, ...], tuple[str, bytes, str]]] = BoundedCache(CACHE_BYTES)
+#: by function, search path and `sys.argv`: what it consisted of when it was pickled, and what was set; digest, pickle,
+#: python
+_cache: BoundedCache[Any, tuple[tuple[Any, ...], tuple[Any, ...], tuple[str, bytes, str]]] = BoundedCache(CACHE_BYTES)
 
 
 def dump_values(values: Any) -> tuple[bytes, str]:
@@ -63,18 +65,18 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, str
 def dump_function(function: Callable[..., Any]) -> tuple[str, bytes, str]:
     """`(digest, pickle, python)` of a function, the digest with its name behind it; pickled again each time unless that
     could make no difference."""
-    parts, place = fingerprint(function), (search_path(), tuple(sys.argv))
+    parts, place, seen = fingerprint(function), (search_path(), tuple(sys.argv)), glance()
     if parts is not None:
         found = _cache.get((function, place))
-        if found is not None and list(map(id, found[0])) == list(map(id, parts)):
-            return found[1]
+        if found is not None and list(map(id, found[0])) == list(map(id, parts)) and found[1] == seen:
+            return found[2]
     try:
         pickled, python = _dump_function(function, *place, None)
     except Exception:
         pickled, python = _dump_function(function, *place, {})
     result = f"{hashlib.sha256(pickled).hexdigest()[:32]} {_name(function)}".strip(), pickled, python
     if parts is not None:
-        _cache.keep((function, place), (parts, result), len(pickled))
+        _cache.keep((function, place), (parts, seen, result), len(pickled))
     return result
 
 
@@ -94,5 +96,5 @@ def _dump_function(
     pickler = CallablePickler(file, verdicts)
     pickler.dump(function)
     shared, python = _dump_values(pickler.shared, verdicts) if pickler.shared else (b"", "")
-    envelope = Envelope(_CLIENT, path, argv, shared, file.getvalue(), holds_state(function))
+    envelope = Envelope(_CLIENT, path, argv, shared, file.getvalue(), holds_state(function), settings())
     return envelope.dump(), PYTHON if pickler.by_value else python

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dqlab.wire.plain_data import load_plain
 
@@ -23,6 +23,7 @@ class Envelope(NamedTuple):
     shared: bytes  #: a pickled list of what all copies of the callable share: functions, classes, modules; b"" if none
     pickled: bytes  #: the callable, with `local_code.Namespace` for that list
     stateful: bool  #: whether each task needs a copy of its own
+    settings: dict[str, Any] | None = None  #: what its program has set for its whole process; None: nobody's
 
     def dump(self) -> bytes:
         """The envelope as bytes."""

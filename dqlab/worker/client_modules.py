@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 
+from dqlab.wire import process_settings
 from dqlab.wire.envelope import Envelope
 from dqlab.wire.local_code import StandIn, hide_all, imported_behind, is_local
 
@@ -23,6 +24,7 @@ class ClientModules:
         self._own_path, self._own_modules = list(sys.path), set(sys.modules)
         self._client: str | None = None
         self._path: tuple[str, ...] = ()
+        self._settings = process_settings.settings()
         self._files: dict[str, tuple[int, int] | None] = {}  #: of the client's modules, as they were when first seen
         self._seen = len(sys.modules), len(imported_behind)
 
@@ -34,11 +36,15 @@ class ClientModules:
         return envelope.client == self._client and all(_version(file) == v for file, v in self._files.items())
 
     def adopt(self, envelope: Envelope) -> None:
-        """Look for modules where the function's client does, and only then where this process does, with its argv."""
+        """Look for modules where the function's client does, and only then where this process does, with the client's
+        `sys.argv` and what its program has set for its whole process."""
         if envelope.client != self._client:
             hide_all()
         self._client = envelope.client
         sys.argv[:] = envelope.argv
+        if envelope.settings is not None and envelope.settings != self._settings:
+            process_settings.adopt(envelope.settings, self._settings)
+            self._settings = envelope.settings
         if envelope.path != self._path:
             self._path = envelope.path
             sys.path[:] = [*envelope.path, *(entry for entry in self._own_path if entry not in envelope.path)]

@@ -17,6 +17,8 @@ from dqlab.wire.printed import TASK_CHARS
 from tests.cluster import all_events, cluster, environment, run, script, start
 from tests.helpers import eventually
 
+#: what is an error in a test is one in its tasks, too: but for that which they show
+pytestmark = pytest.mark.filterwarnings("default:warned:UserWarning")
 #: who has printed a line, and what
 LINE = re.compile(r"^\[(w\d+) task (\d+)\] (.*)$", re.MULTILINE)
 
