@@ -52,8 +52,8 @@ Verdicts = dict[tuple[int, bool], tuple[Any, Exception | None]]
 
 
 def _send_by_value(name: Any) -> None:
-    if name != "__main__" and is_local_module(name):
-        cloudpickle.register_pickle_by_value(sys.modules[name])
+    if name != "__main__" and is_local_module(name) and isinstance(module := sys.modules[name], types.ModuleType):
+        cloudpickle.register_pickle_by_value(module)  # what has put an object in its place is by value anyway
 
 
 def seeks(function: types.FunctionType) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.cluster import script
 from tests.promises.two_ways import both
 
-#: the files of `kit`, of `wide`, which has no `__init__.py`, and of a module
+#: the files of `kit`, of `wide`, which has no `__init__.py`, of a module that is replaced by an object, and of another
 FILES = {
     "kit/__init__.py": "from .tools import deep\nVALUE = 10\n",
     "kit/words.txt": "hello\n",
@@ -22,6 +22,15 @@ def relative():
     return VALUE, other.OTHER
 """,
     "wide/inner/mod.py": "NUMBER = 5\ndef number():\n    return NUMBER\n",
+    "itself.py": """
+import sys
+class Itself:
+    asked = 0
+    def twice(self, x):
+        self.asked += 1
+        return 2 * x, self.asked
+sys.modules[__name__] = Itself()
+""",
     "helper.py": """
 import importlib.resources, importlib.util
 LINES = []
@@ -37,7 +46,7 @@ def lazy():
 }
 SCRIPT = """
 import inspect, sys, types
-import helper, kit.tools.deep, wide.inner.mod
+import helper, itself, kit.tools.deep, wide.inner.mod
 from tests.promises import two_ways
 
 by_hand = types.ModuleType("by_hand")
@@ -57,12 +66,15 @@ def lines():
     return "LINES" in dir(helper)
 def scale(x):
     return by_hand.scale(x)
+def twice(x):
+    return itself.twice(x)
 
 if __name__ == "__main__":
     with two_ways.executor() as executor:
         two_ways.say(executor, [
             (deep, 1), (kit.tools.deep.relative,), (count,), (deep, 1), (tasks,), (members,), (lines,), (helper.words,),
             (helper.lazy,), (scale, 2), (by_hand.scale, 2), (count,), (wide.inner.mod.number,),
+            (twice, 3), (twice, 4),
         ])
 """
 
@@ -72,5 +84,5 @@ def test_a_script_with_packages_beside_it_gives_the_same(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     there, here, trouble = both(script(tmp_path, SCRIPT, "own.py"))
-    assert len(there) == 13
+    assert len(there) == 15
     assert here == there, trouble
