@@ -13,7 +13,6 @@ import pickle
 import sys
 import threading
 import types
-import typing
 from collections.abc import Iterator
 from itertools import accumulate
 from multiprocessing.connection import Connection
@@ -34,6 +33,7 @@ from dqlab.wire.local_code import (
 )
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
+from dqlab.wire.named_types import parts_of_named_type
 from dqlab.wire.proxies import reduce_proxy_maker, refuse_end_of_pipe
 from dqlab.wire.value_pickler import Method, Step, ValuePickler, is_code
 
@@ -103,12 +103,18 @@ def is_global(code: Any) -> bool:
 
 
 def _may_be_global(obj: Any) -> bool:
-    """Whether an object from the script may be a global that is pickled by its name (`NewType`, `MISSING`)."""
+    """Whether an object from the script may be a global that is pickled by its name (`MISSING`)."""
     cls = type(obj)
-    if cls is typing.NewType:
-        return bool(obj.__module__ == "__main__")
     reduces_itself = cls.__module__ == "__main__" and cls.__reduce__ is not object.__reduce__
     return reduces_itself and cls not in copyreg.dispatch_table
+
+
+def _named_type(obj: Any, parts: tuple[Any, ...]) -> Any:
+    """What `typing` has made for a module beside the notebook is a global of that, which isn't run in a worker."""
+    module, name = sys.modules.get(obj.__module__), obj.__name__
+    if module is None or not is_local_module(module.__name__) or vars(module).get(name) is not obj:
+        return NotImplemented
+    return named_global, (module, name, Step(lambda: parts))
 
 
 class _NamedError(pickle.PicklingError):
@@ -163,6 +169,8 @@ class CodePickler(ValuePickler):
             return MadeAnew(obj).__reduce__()
         if self._anew and isinstance(obj, threading.Thread):
             raise pickle.PicklingError(f"cannot pickle {type(obj).__name__!r} object, which is a thread")
+        if (parts := parts_of_named_type(obj)) is not None:
+            return _named_type(obj, parts)
         return self._reduce_global(obj) if _may_be_global(obj) else NotImplemented
 
     def _reduce_global(self, obj: Any) -> Any:

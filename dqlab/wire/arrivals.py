@@ -21,6 +21,7 @@ import cloudpickle
 from dqlab.wire.local_code import arrived, parts_of_wrapper
 from dqlab.wire.made_anew import MadeAnew, is_made_anew
 from dqlab.wire.messages import ATOMS
+from dqlab.wire.named_types import parts_of_named_type
 
 __all__ = [
     "class_for",
@@ -78,7 +79,7 @@ class _DigestPickler(cloudpickle.Pickler):
             return reduce(obj.replace(co_qualname=intern(obj.co_qualname)))
         if is_made_anew(obj):
             return MadeAnew(obj).__reduce__()
-        if (parts := parts_of_wrapper(obj)) is not None:
+        if (parts := parts_of_wrapper(obj) or parts_of_named_type(obj)) is not None:
             return parts
         reduced = super().reducer_override(obj)
         if not isinstance(reduced, tuple) or len(reduced) != 6:
