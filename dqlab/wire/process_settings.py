@@ -6,6 +6,7 @@ The processes of a pool have it from the program, which they copy or run again; 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import sys
@@ -28,6 +29,9 @@ _CATEGORIES = ("LC_COLLATE", "LC_NUMERIC", "LC_MONETARY", "LC_TIME")
 _CSV_FIELD = 131_072
 #: a context as it is at first: precision, rounding, smallest and largest exponent, capitals, clamp, what is an error
 _DECIMAL = 28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0, ("DivisionByZero", "InvalidOperation", "Overflow")
+
+#: what numpy does at first about errors
+_NUMPY = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
 def _interpreter() -> Any:
@@ -110,6 +114,16 @@ def _set_csv(value: Any) -> None:
     importlib.import_module("csv").field_size_limit(value or _CSV_FIELD)
 
 
+def _numpy() -> Any:
+    found = sys.modules["numpy"].geterr()
+    return found if found != _NUMPY else None
+
+
+def _set_numpy(value: Any) -> None:
+    with contextlib.suppress(ImportError):  # then no task here computes with it
+        importlib.import_module("numpy").seterr(**(value or _NUMPY))
+
+
 #: by module, how its setting is looked up and how it is made
 _HOW: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "sys": (_interpreter, _set_interpreter),
@@ -118,10 +132,11 @@ _HOW: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "locale": (_locale, _set_locale),
     "socket": (_socket, _set_socket),
     "csv": (_csv, _set_csv),
+    "numpy": (_numpy, _set_numpy),
     "logging": (logging_settings.described, logging_settings.configure),
 }
-#: the context of `decimal` in the main thread, which is the program's
-_contexts: Settings = {}
+#: what each thread has of its own: that of the main thread is the program's
+_contexts: Settings = {"decimal": None, "numpy": None}
 
 
 def glance() -> tuple[Any, ...]:
@@ -132,9 +147,12 @@ def glance() -> tuple[Any, ...]:
 
 def settings() -> Settings:
     """The settings of this process."""
-    found = {name: look() for name, (look, _) in _HOW.items() if name in sys.modules}
+    found: Settings = {}
+    for name, (look, _) in _HOW.items():
+        with contextlib.suppress(KeyError, AttributeError):  # it isn't loaded, or not wholly
+            found[name] = look()
     if threading.current_thread() is threading.main_thread():
-        _contexts["decimal"] = found.get("decimal")
+        _contexts.update({name: found.get(name) for name in _contexts})
     return found | _contexts
 
 

@@ -7,6 +7,7 @@ from tests.promises.two_ways import both
 
 SETTINGS = """
 import csv, decimal, io, locale, logging, os, socket, sys, warnings
+import numpy
 from pathlib import Path
 from tests.promises import two_ways
 
@@ -19,6 +20,7 @@ decimal.getcontext().rounding = decimal.ROUND_DOWN
 socket.setdefaulttimeout(2.5)
 csv.field_size_limit(10)
 locale.setlocale(locale.LC_NUMERIC, "C.UTF-8")
+numpy.seterr(divide="raise", under="raise")
 warnings.filterwarnings("error", message="never .*", category=UserWarning)
 warnings.simplefilter("ignore", ResourceWarning)
 logging.basicConfig(level=logging.INFO, format="{levelname} {message}", style="{", stream=sys.stdout)
@@ -42,6 +44,8 @@ def fields(text):
     return list(csv.reader([text]))
 def numbers():
     return locale.setlocale(locale.LC_NUMERIC)
+def divide(x):
+    return numpy.float64(x) / numpy.float64(0)
 def warn(text):
     warnings.warn(text)
 def heard(name):
@@ -59,8 +63,8 @@ if __name__ == "__main__":
     with two_ways.executor() as executor:
         two_ways.say(executor, [
             (deep, 3000), (deep, 5000), (digits, 4500), (digits, 5500), (third,), (patience,), (fields, "a,b"),
-            (fields, "a" * 11), (numbers,), (warn, "never mind"), (heard, ""), (heard, "chatty"), (heard, "chatty.too"),
-            (heard, "own"), (tell, "hello"), (change,), (third,), (heard, "chatty"),
+            (fields, "a" * 11), (numbers,), (divide, 1), (warn, "never mind"), (heard, ""), (heard, "chatty"),
+            (heard, "chatty.too"), (heard, "own"), (tell, "hello"), (change,), (third,), (heard, "chatty"),
         ])
     print(HERE.read_text())
 """
@@ -68,5 +72,5 @@ if __name__ == "__main__":
 
 def test_what_a_script_sets_for_its_whole_process_is_set_for_its_tasks(tmp_path):
     there, here, trouble = both(script(tmp_path, SETTINGS, "own.py"))
-    assert len(there) == 21
+    assert len(there) == 22
     assert here == there, trouble
