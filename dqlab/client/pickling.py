@@ -23,7 +23,7 @@ from dqlab.wire.bounded_cache import BoundedCache
 from dqlab.wire.envelope import PYTHON, Envelope
 from dqlab.wire.local_code import search_path
 from dqlab.wire.messages import ATOMS
-from dqlab.wire.process_settings import glance, settings
+from dqlab.wire.process_settings import Settings, glance, settings
 
 __all__ = ["dump_call", "dump_function", "dump_values"]
 
@@ -38,6 +38,8 @@ _CLIENT = uuid.uuid4().hex
 #: by function, search path and `sys.argv`: what it consisted of when it was pickled, and what was set; digest, pickle,
 #: python
 _cache: BoundedCache[Any, tuple[tuple[Any, ...], tuple[Any, ...], tuple[str, bytes, str]]] = BoundedCache(CACHE_BYTES)
+#: the last glance at what this process has set, and what that was
+_looked_up: tuple[tuple[Any, ...], Settings] | None = None
 
 
 def dump_values(values: Any) -> tuple[bytes, str]:
@@ -71,13 +73,21 @@ def dump_function(function: Callable[..., Any]) -> tuple[str, bytes, str]:
         if found is not None and list(map(id, found[0])) == list(map(id, parts)) and found[1] == seen:
             return found[2]
     try:
-        pickled, python = _dump_function(function, *place, None)
+        pickled, python = _dump_function(function, *place, _settings(seen), None)
     except Exception:
-        pickled, python = _dump_function(function, *place, {})
+        pickled, python = _dump_function(function, *place, _settings(seen), {})
     result = f"{hashlib.sha256(pickled).hexdigest()[:32]} {_name(function)}".strip(), pickled, python
     if parts is not None:
         _cache.keep((function, place), (parts, seen, result), len(pickled))
     return result
+
+
+def _settings(seen: tuple[Any, ...]) -> Settings:
+    """What this process has set, looked up again if a glance at it shows another thing than the last one."""
+    global _looked_up
+    if _looked_up is None or _looked_up[0] != seen:
+        _looked_up = seen, settings()
+    return _looked_up[1]
 
 
 def _name(function: Any) -> str:
@@ -89,12 +99,12 @@ def _name(function: Any) -> str:
 
 
 def _dump_function(
-    function: Any, path: tuple[str, ...], argv: tuple[str, ...], verdicts: Verdicts | None
+    function: Any, path: tuple[str, ...], argv: tuple[str, ...], settings: Settings, verdicts: Verdicts | None
 ) -> tuple[bytes, str]:
     """The pickled envelope of a function, and the Python that can load it."""
     file = io.BytesIO()
     pickler = CallablePickler(file, verdicts)
     pickler.dump(function)
     shared, python = _dump_values(pickler.shared, verdicts) if pickler.shared else (b"", "")
-    envelope = Envelope(_CLIENT, path, argv, shared, file.getvalue(), holds_state(function), settings())
+    envelope = Envelope(_CLIENT, path, argv, shared, file.getvalue(), holds_state(function), settings)
     return envelope.dump(), PYTHON if pickler.by_value else python

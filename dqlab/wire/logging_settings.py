@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -60,7 +61,7 @@ def configure(value: tuple[Any, ...]) -> None:
     """Make a configuration that was described that of this process, in the place of the last one."""
     disable, loggers = value
     logging.disable(disable)
-    new = {name: rest for name, *rest in loggers}
+    new: dict[str, Any] = {name: rest for name, *rest in loggers}
     for name in {*_configured, *new}:
         level, propagate, disabled, handlers = new.get(name, (logging.NOTSET, True, False, ()))
         logger = logging.getLogger(name)
@@ -70,10 +71,18 @@ def configure(value: tuple[Any, ...]) -> None:
             for handler in [each for each in logger.handlers if _describe(each) is not None]:
                 logger.removeHandler(handler)
                 handler.close()
-            for each in handlers:
+            for each in filter(_is_possible, handlers):
                 logger.addHandler(_make(*each))
     _configured.clear()
     _configured.update(new)
+
+
+def _is_possible(handler: Any) -> bool:
+    """Whether what a handler writes to can be had here; a task that logs isn't to fail on a machine without it."""
+    target = handler[0]
+    if target in ("stderr", "stdout"):
+        return True
+    return os.access(target if os.path.exists(target) else os.path.dirname(target), os.W_OK)
 
 
 def _make(target: str, level: int, style: Any) -> logging.Handler:

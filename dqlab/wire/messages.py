@@ -28,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: what dqlab's own peers say to each other: another number is another language, and is refused
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 #: the queue of the two plain BaseManager queues
 PLAIN = "plain"
 #: payloads that a worker keeps, so that further leases of their runs travel without one

@@ -140,9 +140,10 @@ _contexts: Settings = {"decimal": None, "numpy": None}
 
 
 def glance() -> tuple[Any, ...]:
-    """What is cheap to look at, before a function is sent again as it was."""
-    prec = sys.modules["decimal"].getcontext().prec if "decimal" in sys.modules else None
-    return sys.getrecursionlimit(), tuple(warnings.filters), prec, logging_settings.glance()
+    """What is cheap to look at for each task: while it is the same, `settings` are taken to be."""
+    decimal = sys.modules["decimal"].getcontext() if "decimal" in sys.modules else None
+    context = (decimal.prec, decimal.rounding) if decimal else None
+    return sys.getrecursionlimit(), tuple(warnings.filters), context, logging_settings.glance()
 
 
 def settings() -> Settings:

@@ -69,3 +69,12 @@ def test_a_filter_more_is_seen_at_a_glance():
     before = glance()
     warnings.simplefilter("ignore", ResourceWarning)
     assert glance() != before
+
+
+@pytest.mark.parametrize("folder", ["there", "."])
+def test_a_log_in_a_folder_that_is_not_here_keeps_nobody_from_working(folder, tmp_path):
+    log = tmp_path / folder / "log"
+    handler = str(log), logging.NOTSET, ("%(message)s", None, "%")
+    adopt_what_came({"logging": (0, (("tests.elsewhere", logging.INFO, False, False, (handler,)),))}, {})
+    logging.getLogger("tests.elsewhere").info("done")
+    assert log.exists() == (folder == ".")
