@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -122,9 +123,9 @@ def test_the_tests_of_the_sdist_are_found(unpacked: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_tests_of_the_sdists_own_project_pass(unpacked: Path, tmp_path: Path) -> None:
-    place = f"--basetemp={tmp_path}/t"  # the way to a browser's socket has 107 characters at most
-    done = pytest_on(unpacked, "-q", place, "tests/project", timeout=850)
+def test_the_tests_of_the_sdists_own_project_pass(unpacked: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="") as place:  # the way to a browser's socket has 107 characters at most
+        done = pytest_on(unpacked, "-q", f"--basetemp={place}", "tests/project", timeout=850)
     assert done.returncode == 0, done.stdout[-5_000:]
 
 
