@@ -77,18 +77,18 @@ def executor(args: argparse.Namespace) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def own_workers(count: int) -> Iterator[tuple[Master, LocalWorkers]]:
-    """Start a master and `count` workers, and end them: at once if the crawl is broken off."""
+    """Start a master and `count` workers, and end them at once: nobody waits for what they still do by then."""
     from dqlab.launch.local_workers import LocalWorkers
     from dqlab.launch.master import Master
 
+    patience = STOP_SOON
     with Master() as master, LocalWorkers(master, count, queues=["pages", "images"]) as workers:
         try:
             yield master, workers
-        except BaseException:  # nobody waits for what is still being fetched
-            workers.stop(timeout=STOP_SOON)
+            patience = 0.0  # no page or picture is under way any more
+        finally:
+            workers.stop(timeout=patience)
             master.shutdown(wait=False, cancel_futures=True)
-            raise
-        workers.stop(timeout=0)  # all is done: a goodbye would take longer than a small crawl
 
 
 def dask_address(where: str, workers: int | None) -> str:

@@ -1,12 +1,14 @@
 """Threads of this process begin a crawl that starts its own workers: who runs what, and what if none of these comes."""
 
 import os
+import time
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from threading import Event
 
 import pytest
 
+from dqlab.crawl.engine import own_workers
 from dqlab.crawl.relay import Relay
 from dqlab.errors import LaunchFailed
 from tests.helpers import eventually
@@ -114,6 +116,16 @@ def test_threads_begin_before_there_is_a_master_and_what_starts_late_is_ended():
         assert relay.master is None and not ended
         let.set()
     assert ended
+
+
+def test_workers_that_still_load_something_at_the_end_end_without_a_word():
+    began = time.monotonic()
+    with own_workers(2) as (master, workers):
+        workers.wait()
+        preparing = [master.options(queue="images").submit(time.sleep, 60) for _ in range(3)]
+        eventually(lambda: sum(future.running() for future in preparing) == 2)
+    assert time.monotonic() - began < 30 and not len(workers)
+    assert all(future.done() for future in preparing)
 
 
 def test_a_master_that_does_not_start_is_told_to_who_needs_it():
