@@ -15,6 +15,9 @@ from dqlab.errors import DqlabError
 
 __all__ = ["Relay"]
 
+#: seconds within which a master and its workers have started, or have failed
+LONGEST_START = 120.0
+
 
 class Relay(Executor):
     """
@@ -102,8 +105,8 @@ class Relay(Executor):
     def __exit__(self, *raised: Any) -> bool | None:
         """End the workers and their master, as soon as they have started."""
         self.shutdown()
-        self.started.wait()
-        return None if self.master is None else self.start.__exit__(*raised)
+        started = self.started.wait(LONGEST_START) and self.master is not None
+        return self.start.__exit__(*raised) if started else None
 
 
 class Lane(Executor):
