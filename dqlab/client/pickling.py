@@ -35,9 +35,8 @@ CACHE_BYTES = 16 << 20
 #: by whom a worker knows us from other clients
 _CLIENT = uuid.uuid4().hex
 
-#: by function, search path and `sys.argv`: what it consisted of when it was pickled, and what was set; digest, pickle,
-#: python
-_cache: BoundedCache[Any, tuple[tuple[Any, ...], tuple[Any, ...], tuple[str, bytes, str]]] = BoundedCache(CACHE_BYTES)
+#: by function, search path and `sys.argv`: what it consisted of when it was pickled, and digest, pickle, python
+_cache: BoundedCache[Any, tuple[tuple[Any, ...], tuple[str, bytes, str]]] = BoundedCache(CACHE_BYTES)
 #: the last glance at what this process has set, and what that was
 _looked_up: tuple[tuple[Any, ...], Settings] | None = None
 
@@ -67,24 +66,26 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, str
 def dump_function(function: Callable[..., Any]) -> tuple[str, bytes, str]:
     """`(digest, pickle, python)` of a function, the digest with its name behind it; pickled again each time unless that
     could make no difference."""
-    parts, place, seen = fingerprint(function), (search_path(), tuple(sys.argv)), glance()
+    parts, place, here = fingerprint(function), (search_path(), tuple(sys.argv)), _settings()
     if parts is not None:
+        parts = *parts, here
         found = _cache.get((function, place))
-        if found is not None and list(map(id, found[0])) == list(map(id, parts)) and found[1] == seen:
-            return found[2]
+        if found is not None and list(map(id, found[0])) == list(map(id, parts)):
+            return found[1]
     try:
-        pickled, python = _dump_function(function, *place, _settings(seen), None)
+        pickled, python = _dump_function(function, *place, here, None)
     except Exception:
-        pickled, python = _dump_function(function, *place, _settings(seen), {})
+        pickled, python = _dump_function(function, *place, here, {})
     result = f"{hashlib.sha256(pickled).hexdigest()[:32]} {_name(function)}".strip(), pickled, python
     if parts is not None:
-        _cache.keep((function, place), (parts, seen, result), len(pickled))
+        _cache.keep((function, place), (parts, result), len(pickled))
     return result
 
 
-def _settings(seen: tuple[Any, ...]) -> Settings:
-    """What this process has set, looked up again if a glance at it shows another thing than the last one."""
+def _settings() -> Settings:
+    """What this process has set: the same object until a glance at it shows another thing than the last one."""
     global _looked_up
+    seen = glance()
     if _looked_up is None or _looked_up[0] != seen:
         _looked_up = seen, settings()
     return _looked_up[1]

@@ -74,7 +74,7 @@ class Relay(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit a task to whoever is there."""
-        return (self.master if self.are_there() else self.threads).submit(fn, *args, **kwargs)
+        return self.options().submit(fn, *args, **kwargs)
 
     def are_there(self) -> bool:
         """Say whether the workers are there; raises what kept them from starting."""

@@ -45,11 +45,12 @@ _NO_FILE = "<dynamic-code>"
 _CALLED = ("__reduce__", "__reduce_ex__", "__getnewargs__", "__getnewargs_ex__", "__setstate__", "__hash__")
 #: types of attributes in which no instance is
 _PLAIN = frozenset({*ATOMS, types.FunctionType, property, classmethod, staticmethod})
-#: types of containers that are looked into, and of those that a program begins with empty
+#: types of containers that a program begins with empty
 _FILLED = (
     dict, list, set, collections.defaultdict, collections.OrderedDict,
     weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet,
 )  # fmt: skip
+#: types of containers that are looked into
 _CONTAINERS = (*_FILLED, tuple, frozenset, collections.deque)
 #: a function of a class, and what `local_code.set_function` is to give it
 Method = tuple[types.FunctionType, tuple[Any, ...]]
@@ -256,8 +257,9 @@ class ValuePickler(cloudpickle.Pickler):
         yield from code
         yield from (_Call(set_attributes, each) for each in due.attributes[1])
         for each in made:  # before any of them: to make one, a method may ask another that is a registry
-            if type(vars(each.module).get(each.name)) in _FILLED:
-                yield _Call(begin_global, (each.module, with_new({each.name: _empty(vars(each.module)[each.name])})))
+            registry = vars(each.module).get(each.name)  # itself: what travels may stand for it
+            if type(registry) in _FILLED:
+                yield _Call(begin_global, (each.module, with_new({each.name: _empty(registry)})))
         yield from made
         yield from (_Call(set_function, each) for each in due.methods)
         yield from (_Call(set_attributes, each) for each in due.attributes[2])

@@ -3,7 +3,7 @@
     find(body, "http://host/", kind="text/html").images
 
 `document` says what kind a body is; `html`, `css`, `json_ld`, `srcset`, `sitemap`, `feed` and `web_manifest` know one
-language each, `header` that of an answer's header; `found` is what all of them give.
+language each, `header` that of an answer's header; `json_text` reads the JSON in pages; `found` is what all give.
 """
 
 from dqlab.crawl.find.document import Unreadable, find, is_readable

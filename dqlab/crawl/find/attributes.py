@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dqlab.crawl.find import css, json_ld
+from dqlab.crawl.find import css
+from dqlab.crawl.find.json_text import strings
 from dqlab.crawl.find.srcset import Candidate, candidates
 from dqlab.crawl.names import has_picture_name
 
@@ -93,7 +94,7 @@ def attached(tag: str, given: dict[str, str]) -> Iterator[list[Candidate]]:
         elif (BACKGROUND.fullmatch(name) or (shows and VERSION.fullmatch(name))) and is_rooted(value):
             yield [Candidate(value)]
         elif name.startswith("data-") and value.lstrip().startswith(("[", "{")):  # the versions of a shop's article
-            yield from ([Candidate(text)] for text in json_ld.strings(value) if has_picture_name(text))
+            yield from ([Candidate(text)] for text in strings(value) if has_picture_name(text))
 
 
 def embedded(tag: str, given: dict[str, str]) -> Iterator[list[Candidate]]:

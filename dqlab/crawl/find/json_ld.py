@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from dqlab.crawl.find.json_text import loaded
 from dqlab.crawl.names import has_picture_name
 
-__all__ = ["references", "strings"]
+__all__ = ["references"]
 
 #: properties whose value is a picture: an address, an ImageObject, or a list of them
 PICTURES = {"image", "images", "logo", "photo", "photos", "primaryimageofpage", "screenshot", "screenshots"}
@@ -36,25 +36,6 @@ def references(text: str) -> Iterator[str]:
             waiting += [(element, picture) for element in reversed(value)]
         elif isinstance(value, dict):
             waiting += reversed(list(parts(value, picture)))
-
-
-def strings(text: str) -> Iterator[str]:
-    """Yield all strings in `text`, in their order; none if it isn't JSON."""
-    waiting = [loaded(text)]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, (list, dict)):
-            waiting += reversed(list(value.values()) if isinstance(value, dict) else value)
-
-
-def loaded(text: str) -> Any:
-    """Return what `text` says; None if it isn't JSON, which is many a page's own mistake."""
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return None
 
 
 def parts(thing: dict[str, Any], picture: bool) -> Iterator[tuple[Any, bool]]:

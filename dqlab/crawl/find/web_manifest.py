@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from dqlab.crawl.find.found import Addresses, Found
+from dqlab.crawl.find.json_text import loaded
 
 __all__ = ["find"]
 
@@ -17,10 +17,7 @@ PICTURES = ("icons", "screenshots")
 def find(text: str, url: str) -> Found:
     """Return the pictures of the manifest `text` at `url`; none if it isn't JSON."""
     images = Addresses()
-    try:
-        manifest = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return Found()
+    manifest = loaded(text)
     for part in (manifest, *listed(manifest, "shortcuts")):
         for name in PICTURES:
             for picture in listed(part, name):
